@@ -1,0 +1,38 @@
+"""The `trm` command: its sub-commands and its version."""
+
+from typing import Annotated, Optional
+
+import typer
+
+from trm_cli import __version__
+from trm_cli.cli.data import data
+from trm_cli.cli.evaluate import evaluate
+from trm_cli.cli.solve import solve
+from trm_cli.cli.train import train
+
+app = typer.Typer(
+    name="trm",
+    help="Solve puzzles with Tiny Recursive Models, watch them think, and train them.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(solve)
+app.command()(train)
+app.command("eval")(evaluate)
+app.command()(data)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[Optional[bool], typer.Option(
+        "--version", is_eager=True, callback=_show_version, help="Show the version and exit.",
+    )] = None,
+) -> None:  # fmt: skip
+    """Solve puzzles with Tiny Recursive Models, watch them think, and train them."""

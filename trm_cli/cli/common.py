@@ -1,0 +1,92 @@
+"""What every command shares: options spelled once, devices, and how errors end."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from trm_cli.errors import TRMError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+INTERRUPTED = 130
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku.",
+                                         show_default=False)]  # fmt: skip
+ModelName = Annotated[Optional[str], typer.Option(
+    "--model", "-m", envvar="TRM_MODEL", show_default="the task's own",
+    help="A bundled name (see checkpoints/), or a checkpoint's folder.")]  # fmt: skip
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+DtypeName = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
+Threads = Annotated[Optional[int], typer.Option(
+    "--threads", min=1, show_default="all cores", help="CPU threads.")]  # fmt: skip
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
+Output = Annotated[Optional[Path], typer.Option(
+    "--output", "-o", show_default="stdout", help="Write answers to this file.")]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End a command on a user's error: one line on stderr, the error's exit code, no traceback."""
+    try:
+        yield
+    except TRMError as error:
+        typer.echo(f"trm: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("trm: interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader went away: leave quietly, and keep Python from flushing into the void.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+
+
+def choose_device(name: str, threads: int | None) -> "torch.device":
+    """The torch device of that name; `auto` prefers cuda, then mps, then cpu."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    there = {"cpu": True, "cuda": torch.cuda.is_available(),
+             "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if name == "auto":
+        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
+    if name not in there:
+        raise UsageError(f"--device {name}: choose auto, cpu, cuda or mps")
+    if not there[name]:
+        raise UsageError(f"--device {name}: torch finds no such device here; use --device auto")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":
+    """The number type to compute in; `auto` is bfloat16 on cuda and float32 elsewhere."""
+    import torch
+
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in kinds:
+        raise UsageError(f"--dtype {name}: choose auto, float32 or bfloat16")
+    return kinds[name]
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds)."""
+    if text is None:
+        return None
+    match = DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds

@@ -1,0 +1,129 @@
+"""Every number that a network or a training run depends on, as frozen dataclasses.
+
+`ModelConfig` travels inside each checkpoint; `TrainConfig` is what a recipe resolves to.
+"""
+
+from dataclasses import dataclass, fields
+
+from trm_cli.errors import TRMError
+
+MIXERS = ("mlp", "attention", "equivariant", "units")
+GLUS = ("plain", "normalised")
+STARTS = ("fixed", "random")
+ROTARIES = ("none", "1d", "2d")
+
+
+class ConfigError(TRMError):
+    """A configuration that contradicts itself or has an unknown name in it."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture. D, P, L, n, T and N_sup are the paper's letters."""
+
+    height: int = 9  # rows of the grid
+    width: int = 9  # columns of the grid; L = height * width cells
+    box_height: int = 3  # rows of a box; 1 where the puzzle has no boxes
+    box_width: int = 3  # columns of a box
+    vocab_size: int = 11  # tokens, with 0 for padding and 1 for a blank
+    mixer: str = "mlp"  # how positions exchange information: see model/layers.py
+    glu: str = "plain"  # SwiGLU as published, or with a normalised product
+    hidden_size: int = 512  # D, channels of x, y and z
+    num_layers: int = 2  # blocks of the net
+    num_heads: int = 8  # attention heads; `attention` only
+    rotary: str = "none"  # positions of the attention: none, 1d or 2d
+    rotary_base: float = 10_000.0  # longest wavelength is 2 pi times this, in cells
+    token_width: int = 512  # inner width of the SwiGLU across positions
+    channel_width: int = 1536  # inner width of the SwiGLU across channels
+    num_prefix: int = 16  # P, positions before the grid; the halt head reads the first
+    n: int = 6  # latent updates in one recursion
+    T: int = 3  # recursions in one supervision step
+    N_sup: int = 16  # supervision steps trained for
+    start: str = "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
+
+    def __post_init__(self) -> None:
+        _one_of("mixer", self.mixer, MIXERS)
+        _one_of("glu", self.glu, GLUS)
+        _one_of("start", self.start, STARTS)
+        _one_of("rotary", self.rotary, ROTARIES)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name == "num_prefix" else 1
+            if field.type is int and (not isinstance(value, int) or value < least):
+                raise ConfigError(f"model.{field.name}: expected {least} or more, got {value!r}")
+        if self.num_symbols < 1:
+            raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
+        if self.height % self.box_height or self.width % self.box_width:
+            raise ConfigError(
+                f"model: boxes of {self.box_height}x{self.box_width} do not tile a grid of "
+                f"{self.height}x{self.width}"
+            )
+        if self.mixer == "attention" and self.hidden_size % (2 * self.num_heads):
+            raise ConfigError("model.hidden_size: must be an even multiple of model.num_heads")
+        if self.shares_symbols and self.num_prefix:
+            raise ConfigError(f"model.num_prefix: must be 0 with mixer {self.mixer!r}")
+
+    @property
+    def num_cells(self) -> int:
+        """L, cells of the grid."""
+        return self.height * self.width
+
+    @property
+    def num_symbols(self) -> int:
+        """Symbols that an answer is made of: the vocabulary without padding and blank."""
+        return self.vocab_size - 2
+
+    @property
+    def shares_symbols(self) -> bool:
+        """Whether the net holds one field per symbol and shares its weights over them."""
+        return self.mixer in ("equivariant", "units")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"model.{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained: what a recipe resolves to."""
+
+    batch_size: int = 768  # puzzles in the rolling batch
+    steps: int = 65_104  # optimizer steps of the whole run
+    decay_by: str = "steps"  # what the schedule follows: steps, or time (share of --max-time)
+    warmup_steps: int = 0  # linear warm-up of every learning rate
+    schedule: str = "cosine"  # after the warm-up: cosine to zero, or constant
+    optimizer: str = "muon"  # for the matrices of the net: muon, or adamw as for the rest
+    muon_lr: float = 0.02  # learning rate of the matrices under muon
+    muon_momentum: float = 0.95  # Nesterov momentum of muon
+    muon_decay: float = 0.005  # decoupled weight decay of the matrices under muon
+    adamw_lr: float = 1e-4  # learning rate of everything else
+    adamw_decay: float = 1.0  # decoupled weight decay of everything else
+    clip: float = 1.0  # largest norm of the whole gradient; 0 never clips
+    ema_decay: float = 0.999  # of the averaged weights that are kept; 0 averages nothing
+    loss: str = "softmax"  # cross-entropy over softmax or over stablemax
+    label_smoothing: float = 0.0  # share of the target spread over all tokens; softmax only
+    halt_weight: float = 0.5  # of the halting loss beside the answer's
+    exploration: float = 0.1  # share of puzzles held back from halting for a random while
+    symmetries: bool = True  # show every puzzle under a fresh symmetry
+    hint_share: float = 0.0  # share of puzzles shown with more givens, taken from the answer
+    max_hints: float = 0.5  # most of the empty cells that hints may fill
+    validation: int = 1000  # puzzles held out from the training data
+    report_every: int = 50  # steps between two reports
+    evaluate_every: int = 2000  # steps between two evaluations on the held-out puzzles
+    compile: bool = False  # torch.compile the net
+
+    def __post_init__(self) -> None:
+        for name, choices in (("decay_by", ("steps", "time")), ("schedule", ("cosine", "constant")),
+                              ("optimizer", ("muon", "adamw")), ("loss", ("softmax", "stablemax"))):  # fmt: skip
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"train.{name}: expected one of {', '.join(choices)}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        for name in ("batch_size", "steps", "report_every", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name}: expected 1 or more, got {getattr(self, name)}")
+        for name in ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"train.{name}: expected 0 to 1, got {getattr(self, name)}")

@@ -1,0 +1,1 @@
+"""Drawing: grids, tables, progress. Draws what it is given and decides nothing."""

@@ -1,0 +1,17 @@
+"""The two consoles: answers go to stdout, everything else to stderr.
+
+Rich decides from the terminal, NO_COLOR and TERM whether to colour and move the cursor; on a pipe
+it does neither.
+"""
+
+from rich.console import Console
+
+
+def answers_console() -> Console:
+    """Where answers are drawn."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def remarks_console(quiet: bool = False) -> Console:
+    """Where progress and remarks go; nowhere at all if quiet."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)

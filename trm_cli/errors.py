@@ -1,0 +1,34 @@
+"""What can go wrong for a user, as a small tree; each branch knows its exit code.
+
+TRMError
+├── PuzzleError   the input is not a puzzle that can be right        exit 2
+├── UsageError    the request does not fit together                  exit 2
+├── ModelError    a checkpoint is missing, broken or of another kind exit 3
+└── TrainingError a run had to stop (NaN, disk)                      exit 3
+"""
+
+
+class TRMError(Exception):
+    """A user's mistake or a failure outside our control: one line, no traceback."""
+
+    exit_code = 2
+
+
+class PuzzleError(TRMError):
+    """The input cannot be read as a puzzle, or no answer to it can exist."""
+
+
+class UsageError(TRMError):
+    """Options that do not fit together, or a file that must not be overwritten."""
+
+
+class ModelError(TRMError):
+    """A checkpoint that is missing, damaged, or made for another task or size."""
+
+    exit_code = 3
+
+
+class TrainingError(TRMError):
+    """A training run that cannot go on."""
+
+    exit_code = 3

@@ -1,0 +1,137 @@
+"""The network: an embedding, one tiny net called again and again, and two heads.
+
+Shapes: B batch, L cells, P prefix positions, D channels, V tokens, S = V - 2 symbols.
+The state (x, y and z alike) is [B, P+L, D], or [B, S, L, D] where the mixer keeps one field per
+symbol. Source: arXiv:2510.04871; sixteen prefix positions and the fixed start as in its code.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trm_cli.config import ModelConfig
+from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
+from trm_cli.model.recursion import deep_recursion
+
+FIRST_SYMBOL = 2  # tokens below are padding and blank
+IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
+HALT_BIAS = -5.0  # so that a new network does not halt
+
+
+class Net(nn.Module):
+    """The only thinking part: add the streams left to right, then run the blocks."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(BLOCKS[config.mixer](config) for _ in range(config.num_layers))
+
+    def forward(self, *streams: Tensor) -> Tensor:
+        h = streams[0]
+        for stream in streams[1:]:
+            h = h + stream
+        for block in self.blocks:
+            h = block(h)
+        return h
+
+
+class TokenEmbedding(nn.Module):
+    """Tokens [B, L] to [B, P+L, D]: P learned prefix positions, then one vector a token."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.scale = config.hidden_size**0.5
+        self.tokens = nn.Parameter(
+            truncated_normal(config.vocab_size, config.hidden_size, std=1 / self.scale)
+        )
+        self.prefix = nn.Parameter(torch.zeros(config.num_prefix, config.hidden_size))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        prefix = self.prefix.expand(len(tokens), -1, -1)
+        return self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
+
+
+class RoleEmbedding(nn.Module):
+    """Tokens [B, L] to [B, S, L, D]: a cell is empty, given as this symbol, or as another."""
+
+    EMPTY, THIS, OTHER = range(3)
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.scale = config.hidden_size**0.5
+        self.roles = nn.Parameter(truncated_normal(3, config.hidden_size, std=1 / self.scale))
+        symbols = torch.arange(FIRST_SYMBOL, config.vocab_size)
+        self.register_buffer("symbols", symbols[:, None], persistent=False)
+
+    symbols: Tensor
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        is_this = tokens[:, None] == self.symbols  # [B, S, L]
+        role = torch.where(is_this, self.THIS, self.OTHER)
+        role = torch.where(tokens[:, None] < FIRST_SYMBOL, self.EMPTY, role)
+        return self.scale * F.embedding(role, self.roles)
+
+
+class TinyRecursiveModel(nn.Module):
+    """Embedding, net, output head and halt head; `forward` is one supervision step."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = (RoleEmbedding if config.shares_symbols else TokenEmbedding)(config)
+        self.net = Net(config)
+        logits_per_position = 1 if config.shares_symbols else config.vocab_size
+        self.output_head = Linear(config.hidden_size, logits_per_position)
+        self.halt_head = nn.Linear(config.hidden_size, 1)
+        nn.init.zeros_(self.halt_head.weight)
+        nn.init.constant_(self.halt_head.bias, HALT_BIAS)
+        self.register_buffer("y_init", truncated_normal(config.hidden_size, std=1.0))
+        self.register_buffer("z_init", truncated_normal(config.hidden_size, std=1.0))
+
+    y_init: Tensor
+    z_init: Tensor
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of one puzzle's x, y or z."""
+        config = self.config
+        if config.shares_symbols:
+            return (config.num_symbols, config.num_cells, config.hidden_size)
+        return (config.num_prefix + config.num_cells, config.hidden_size)
+
+    def starting_state(
+        self, batch_size: int, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The y and z before the first step, each [B, *state_shape].
+
+        A fixed start repeats `y_init` and `z_init` at every position. A random start draws a
+        normal z for every puzzle; y is `y_init` still, so that an answer is never drawn by lot.
+        """
+        shape = (batch_size, *self.state_shape)
+        y = self.y_init.expand(shape)
+        if self.config.start == "fixed":
+            return y, self.z_init.expand(shape)
+        device = generator.device if generator else self.z_init.device
+        z = torch.randn(shape, generator=generator, device=device)
+        return y, z.to(self.z_init)
+
+    def forward(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One supervision step on an embedded puzzle.
+
+        Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
+        """
+        y, z = deep_recursion(self.net, x, y, z, n=self.config.n, T=self.config.T)
+        return y, z, self.read_answer(y), self.read_halt(y)
+
+    def read_answer(self, y: Tensor) -> Tensor:
+        """Logits of every token at every cell, [B, L, V]."""
+        logits: Tensor = self.output_head(y).float()
+        if self.config.shares_symbols:
+            by_cell = logits.squeeze(-1).transpose(1, 2)  # [B, L, S]
+            return F.pad(by_cell, (FIRST_SYMBOL, 0), value=IMPOSSIBLE)
+        return logits[:, self.config.num_prefix :]
+
+    def read_halt(self, y: Tensor) -> Tensor:
+        """Logit that the answer is right, [B]: read at the first position, or at the mean field."""
+        summary = y.mean((1, 2)) if self.config.shares_symbols else y[:, 0]
+        halt: Tensor = self.halt_head(summary).float()
+        return halt.squeeze(-1)

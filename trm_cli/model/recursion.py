@@ -1,0 +1,33 @@
+"""The recursion of Tiny Recursive Models, in the paper's letters.
+
+x puzzle, y answer, z latent: tensors of one shape, ending in the hidden size D. The net is called
+n times on the latent and once on the answer, and all of that T times, in one supervision step.
+Deep supervision, the paper's third loop, is `solving.engine.run` when solving and
+`training.loop.train` when training.
+Source: Jolicoeur-Martineau 2025, arXiv:2510.04871, figure 3.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Net = Callable[..., Tensor]
+
+
+def latent_recursion(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tuple[Tensor, Tensor]:
+    """Think n times about the puzzle, then revise the answer once."""
+    for _ in range(n):
+        z = net(x, y, z)
+    y = net(y, z)
+    return y, z
+
+
+def deep_recursion(
+    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int
+) -> tuple[Tensor, Tensor]:
+    """Recurse T times; only the last recursion is differentiated."""
+    with torch.no_grad():
+        for _ in range(T - 1):
+            y, z = latent_recursion(net, x, y, z, n=n)
+    return latent_recursion(net, x, y, z, n=n)

@@ -1,0 +1,1 @@
+"""Running a network on puzzles, and measuring how well it does."""

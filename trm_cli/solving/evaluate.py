@@ -1,0 +1,104 @@
+"""How good a network is on questions with known answers.
+
+Exact: every cell equals the label. Verified: the rules hold, which for a puzzle with one solution
+is the same thing and needs no label. Precision: of the puzzles whose halt head fired, the share
+that was right at that moment.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import Solution, SolveSettings, solve
+from trm_cli.tasks.base import Task
+from trm_cli.tasks.datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies of one group of puzzles; shares are 0 to 1."""
+
+    group: str
+    puzzles: int
+    cell: float
+    exact: float
+    verified: float
+    mean_steps: float  # supervision steps until the halt, or all of them
+    fired: float  # share of puzzles whose halt head fired
+    precision: float | None  # of the halt head when it first fired; None if it never did
+
+    def as_dict(self) -> dict[str, object]:
+        """The same, for JSON."""
+        return asdict(self)
+
+
+def answers_in_batches(network: TinyRecursiveModel, task: Task, data: Dataset,
+                       settings: SolveSettings, batch_size: int) -> Iterator[list[Solution]]:  # fmt: skip
+    """Solve a data set in order, yielding the solutions of one batch after another."""
+    for first in range(0, len(data), batch_size):
+        yield solve(network, task, data.puzzles[first : first + batch_size], settings)
+
+
+def score(data: Dataset, solutions: list[Solution], group: str = "all") -> Scores:
+    """Compare solutions with the answers of a data set, row by row."""
+    given = np.stack([solution.answer for solution in solutions])
+    right = given == data.answers
+    fired = [solution for solution in solutions if solution.first_fired]
+    right_when_fired = sum(solution.right_when_fired for solution in fired)
+    return Scores(
+        group=group,
+        puzzles=len(solutions),
+        cell=float(right.mean()),
+        exact=float(right.all(1).mean()),
+        verified=float(np.mean([solution.solved for solution in solutions])),
+        mean_steps=float(np.mean([solution.steps for solution in solutions])),
+        fired=len(fired) / len(solutions),
+        precision=right_when_fired / len(fired) if fired else None,
+    )
+
+
+def score_groups(data: Dataset, solutions: list[Solution]) -> list[Scores]:
+    """Scores of the whole set, then by source, by rating and by number of givens."""
+    groups = [score(data, solutions)]
+    for name_of in (_source, _rating, _givens):
+        groups += _by(name_of, data, solutions)
+    return groups
+
+
+GroupName = Callable[[Dataset, int], tuple[float, str] | None]
+
+
+def _by(name_of: GroupName, data: Dataset, solutions: list[Solution]) -> list[Scores]:
+    members: dict[tuple[float, str], list[int]] = {}
+    for row in range(len(data)):
+        key = name_of(data, row)
+        if key is not None:
+            members.setdefault(key, []).append(row)
+    return [
+        score(data.rows(np.array(rows)), [solutions[row] for row in rows], key[1])
+        for key, rows in sorted(members.items())
+    ]
+
+
+def _source(data: Dataset, row: int) -> tuple[float, str] | None:
+    return (0, f"source {data.sources[row]}") if data.sources[row] else None
+
+
+def _rating(data: Dataset, row: int) -> tuple[float, str] | None:
+    rating = int(data.ratings[row])
+    if rating < 0:
+        return None
+    for least, most in ((0, 0), (1, 9), (10, 49), (50, 99), (100, 299)):
+        if least <= rating <= most:
+            return (least, f"rating {least}" if least == most else f"rating {least} to {most}")
+    return (300, "rating 300 and more")
+
+
+def _givens(data: Dataset, row: int) -> tuple[float, str]:
+    givens = int((data.puzzles[row] > 1).sum())
+    for least, most in ((0, 16), (17, 17), (18, 21), (22, 24), (25, 28), (29, 37)):
+        if least <= givens <= most:
+            return (least, f"givens {least}" if least == most else f"givens {least} to {most}")
+    return (38, "givens 38 and more")

@@ -1,0 +1,96 @@
+"""What a puzzle has to say about itself so that everything else can serve it.
+
+Tokens: 0 padding, 1 blank, 2 and up the symbols. L cells, N puzzles, V tokens.
+This floor is numpy only; it knows nothing of networks.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.uint8]
+
+PADDING = 0
+BLANK = 1
+FIRST_SYMBOL = 2
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """One question, as tokens, and where it was found."""
+
+    tokens: Tokens  # [L]
+    height: int
+    width: int
+    place: str  # "file:line", for messages
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A cell that breaks a rule; rows and columns count from 1."""
+
+    row: int
+    column: int
+    rule: str  # one line: which rule, and with which other cell
+
+
+@dataclass(frozen=True)
+class Symmetries:
+    """M ways to redraw a puzzle so that it keeps its rules.
+
+    cells    [M, L] int64: new cell i shows old cell cells[m, i].
+    symbols  [M, V] uint8: token t becomes symbols[m, t].
+    """
+
+    cells: NDArray[np.int64]
+    symbols: NDArray[np.uint8]
+
+    def apply(self, tokens: Tokens) -> Tokens:
+        """Redraw row m of tokens [M, L] in way m."""
+        moved = np.take_along_axis(tokens, self.cells, axis=1)
+        renamed: Tokens = np.take_along_axis(self.symbols, moved.astype(np.int64), axis=1)
+        return renamed
+
+    def inverse(self) -> "Symmetries":
+        """The ways back: `s.inverse().apply(s.apply(tokens))` is `tokens`."""
+        return Symmetries(
+            cells=np.argsort(self.cells, axis=1),
+            symbols=np.argsort(self.symbols, axis=1).astype(np.uint8),
+        )
+
+
+class Task(ABC):
+    """A kind of puzzle: how it is written, what its rules are, how it may be redrawn."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
+        """Yield the puzzles of a text, in order.
+
+        Raises PuzzleError naming source, line, column and remedy where one cannot be right.
+        """
+
+    @abstractmethod
+    def write(self, tokens: Tokens) -> str:
+        """One puzzle or answer [L] on one line, as `read` takes it."""
+
+    @abstractmethod
+    def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
+
+    @abstractmethod
+    def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
+        """Every cell of an answer [L] that breaks a rule; empty exactly where the rules hold."""
+
+    @abstractmethod
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+        """`count` random ways to redraw puzzles of `num_cells` cells."""
+
+    @abstractmethod
+    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
+        """Height and width of a grid of `num_cells` cells, then of one of its boxes."""

@@ -1,0 +1,120 @@
+"""Sudoku: grids of 4x4, 6x6 or 9x9 cells in which no row, column or box repeats a digit.
+
+    53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
+    534678912672195348198342567859761423426853791713924856961537284287419635345286179
+
+Token 1 is a blank and token d + 1 the digit d, as in the official code.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.errors import PuzzleError
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Puzzle, Symmetries, Task, Tokens, Violation
+from trm_cli.tasks.sudoku_text import read_grids
+
+BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # side: height and width of a box
+
+
+@cache
+def units(side: int) -> NDArray[np.int64]:
+    """Cells of each row, then each column, then each box: [3 * side, side]."""
+    cells = np.arange(side * side).reshape(side, side)
+    height, width = BOXES[side]
+    boxes = cells.reshape(side // height, height, side // width, width).transpose(0, 2, 1, 3)
+    return np.concatenate([cells, cells.T, boxes.reshape(side, side)])
+
+
+def unit_name(index: int, side: int) -> str:
+    """What a reader calls a row of `units`: row 1, column 4, box 9."""
+    kind = ("row", "column", "box")[index // side]
+    return f"{kind} {index % side + 1}"
+
+
+class Sudoku(Task):
+    """The rules, spellings and symmetries of Sudoku."""
+
+    name = "sudoku"
+
+    def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
+        for grid in read_grids(lines, source):
+            tokens = np.frombuffer(grid.digits, dtype=np.uint8) + np.uint8(BLANK)
+            self._refuse_repeated_givens(tokens, grid.side, grid.places, source)
+            yield Puzzle(tokens, grid.side, grid.side, f"{source}:{grid.places[0][0]}")
+
+    def write(self, tokens: Tokens) -> str:
+        return "".join("." if token <= BLANK else str(token - BLANK) for token in tokens)
+
+    def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        side = self.boxes(answers.shape[1])[0]
+        keeps_givens = ((puzzles == answers) | (puzzles == BLANK)).all(1)
+        in_units = np.sort(answers[:, units(side)], axis=2)  # [N, 3 * side, side]
+        every_digit = np.arange(FIRST_SYMBOL, FIRST_SYMBOL + side)
+        holds: NDArray[np.bool_] = keeps_givens & (in_units == every_digit).all((1, 2))
+        return holds
+
+    def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
+        side = self.boxes(len(answer))[0]
+        rules: dict[int, str] = {}
+        for cell in np.flatnonzero((puzzle != BLANK) & (puzzle != answer)):
+            rules[int(cell)] = f"the given {puzzle[cell] - BLANK} was changed"
+        for cell in np.flatnonzero((answer < FIRST_SYMBOL) | (answer > side + BLANK)):
+            rules.setdefault(int(cell), "no digit")
+        for first, second, unit in repeats(answer, side):
+            rules.setdefault(first, f"{answer[first] - BLANK} twice in {unit}")
+            rules.setdefault(second, f"{answer[second] - BLANK} twice in {unit}")
+        return [
+            Violation(cell // side + 1, cell % side + 1, rules[cell]) for cell in sorted(rules)
+        ]
+
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+        side, _, height, width = self.boxes(num_cells)
+        grid = np.arange(num_cells).reshape(side, side)
+        cells = np.empty((count, num_cells), dtype=np.int64)
+        symbols = np.tile(np.arange(side + FIRST_SYMBOL, dtype=np.uint8), (count, 1))
+        for row in range(count):
+            moved = grid[_shuffled_bands(side, height, rng)][:, _shuffled_bands(side, width, rng)]
+            transposes = height == width and rng.random() < 0.5
+            cells[row] = (moved.T if transposes else moved).reshape(-1)
+            symbols[row, FIRST_SYMBOL:] = FIRST_SYMBOL + rng.permutation(side)
+        return Symmetries(cells, symbols)
+
+    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
+        side = round(num_cells**0.5)
+        if side * side != num_cells or side not in BOXES:
+            raise PuzzleError(f"a Sudoku has 16, 36 or 81 cells, not {num_cells}")
+        return (side, side, *BOXES[side])
+
+    def _refuse_repeated_givens(
+        self, tokens: Tokens, side: int, places: list[tuple[int, int]], source: str
+    ) -> None:
+        for first, second, unit in repeats(tokens, side):
+            line, column = places[second]
+            other_line, other_column = places[first]
+            raise PuzzleError(
+                f"{source}:{line}:{column}: {unit} has the given {tokens[second] - BLANK} twice, "
+                f"first at {other_line}:{other_column}; correct one of them"
+            )
+
+
+def repeats(tokens: Tokens, side: int) -> Iterator[tuple[int, int, str]]:
+    """Pairs of cells of a grid [L] that share a unit and a digit, with the unit's name."""
+    grid_units = units(side)
+    in_units = tokens[grid_units]
+    is_digit = in_units >= FIRST_SYMBOL
+    ordered = np.sort(np.where(is_digit, in_units, 255 - np.arange(side, dtype=np.uint8)), axis=1)
+    for unit in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1)):
+        for first, second in combinations(range(side), 2):
+            if is_digit[unit, first] and in_units[unit, first] == in_units[unit, second]:
+                yield (int(grid_units[unit, first]), int(grid_units[unit, second]),
+                       unit_name(int(unit), side))  # fmt: skip
+
+
+def _shuffled_bands(side: int, height: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """An order of lines that keeps those of one band together."""
+    bands = rng.permutation(side // height)
+    return np.concatenate([band * height + rng.permutation(height) for band in bands])

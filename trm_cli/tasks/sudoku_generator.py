@@ -1,0 +1,224 @@
+"""Generating Sudoku puzzles with exactly one solution.
+
+A backtracking search over bit masks fills grids and proves uniqueness. It judges and generates
+puzzles; answers to a user's puzzle never come from here.
+A cell may lose its given when no other digit at that cell leads to a solution: one question per
+candidate, most of them refuted at once.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trm_cli.errors import UsageError
+from trm_cli.tasks.base import BLANK
+from trm_cli.tasks.datasets import Dataset, digest
+from trm_cli.tasks.sudoku import BOXES, units
+
+SOURCE = "trm_generated"
+
+
+class Board:
+    """A grid of one side under construction: digits, and the digits each unit has left.
+
+    Digits are bits: 1 << 0 is digit 1. A cell is the index of its place, row by row.
+    """
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self.all_digits = (1 << side) - 1
+        members = units(side)
+        self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))]
+                         for cell in range(side * side)]  # fmt: skip
+        self.free = [self.all_digits] * len(members)
+        self.cells = [0] * (side * side)
+
+    def candidates(self, cell: int) -> int:
+        """Digits that row, column and box of a cell still allow, as bits."""
+        row, column, box = self.units_of[cell]
+        return self.free[row] & self.free[column] & self.free[box]
+
+    def put(self, cell: int, digit: int) -> None:
+        """Write a digit (one bit) into an empty cell."""
+        self.cells[cell] = digit
+        for unit in self.units_of[cell]:
+            self.free[unit] &= ~digit
+
+    def clear(self, cell: int) -> int:
+        """Empty a cell; returns the digit it held."""
+        digit, self.cells[cell] = self.cells[cell], 0
+        for unit in self.units_of[cell]:
+            self.free[unit] |= digit
+        return digit
+
+    def solve(self, order: Callable[[int], list[int]] | None = None) -> bool:
+        """Fill every empty cell if that is possible, else leave the board as it was.
+
+        order  the order in which to try candidates (bits); ascending if not given.
+        """
+        best, best_count, best_candidates = -1, self.side + 1, 0
+        for cell, digit in enumerate(self.cells):
+            if not digit:
+                candidates = self.candidates(cell)
+                count = candidates.bit_count()
+                if count < best_count:
+                    best, best_count, best_candidates = cell, count, candidates
+                    if count < 2:
+                        break
+        if best < 0:
+            return True
+        for digit in order(best_candidates) if order else bits(best_candidates):
+            self.put(best, digit)
+            if self.solve(order):
+                return True
+            self.clear(best)
+        return False
+
+    def can_be_solved(self) -> bool:
+        """Whether any solution exists; leaves the board as it was."""
+        before = [cell for cell, digit in enumerate(self.cells) if not digit]
+        solvable = self.solve()
+        if solvable:
+            for cell in before:
+                self.clear(cell)
+        return solvable
+
+    def needs(self, cell: int) -> bool:
+        """Whether the puzzle would have a second solution without the given of a cell.
+
+        The board must have one solution. Leaves it as it was.
+        """
+        given = self.clear(cell)
+        others = self.candidates(cell) & ~given
+        needed = False
+        for digit in bits(others):
+            self.put(cell, digit)
+            needed = self.can_be_solved()
+            self.clear(cell)
+            if needed:
+                break
+        self.put(cell, given)
+        return needed
+
+
+def bits(mask: int) -> list[int]:
+    """The set bits of a mask, lowest first."""
+    found = []
+    while mask:
+        lowest = mask & -mask
+        found.append(lowest)
+        mask ^= lowest
+    return found
+
+
+def count_solutions(digits: list[int], side: int, most: int = 2) -> int:
+    """Solutions of a puzzle (0 blank), counted up to `most`; an oracle for tests and data sets."""
+    board = Board(side)
+    for cell, digit in enumerate(digits):
+        if digit:
+            board.put(cell, 1 << (digit - 1))
+    return _count(board, most)
+
+
+def _count(board: Board, most: int) -> int:
+    empty = [cell for cell, digit in enumerate(board.cells) if not digit]
+    if not empty:
+        return 1
+    cell = min(empty, key=lambda c: board.candidates(c).bit_count())
+    found = 0
+    for digit in bits(board.candidates(cell)):
+        board.put(cell, digit)
+        found += _count(board, most - found)
+        board.clear(cell)
+        if found >= most:
+            break
+    return found
+
+
+def random_grid(side: int, rng: np.random.Generator) -> Board:
+    """A full board: digits are tried in random order, cells with fewest candidates first."""
+    board = Board(side)
+
+    def shuffled(mask: int) -> list[int]:
+        digits = bits(mask)
+        rng.shuffle(digits)
+        return digits
+
+    board.solve(shuffled)
+    return board
+
+
+def dig(board: Board, least: int, rng: np.random.Generator) -> int:
+    """Take givens away in random order while one solution stays, down to `least`.
+
+    Returns how many are left; with `least` 0 the puzzle is minimal.
+    """
+    left = sum(1 for digit in board.cells if digit)
+    for cell in rng.permutation(len(board.cells)).tolist():
+        if left <= least:
+            break
+        if not board.needs(cell):
+            board.clear(cell)
+            left -= 1
+    return left
+
+
+def generate_dataset(count: int, *, side: int = 9, givens: tuple[int, int] | None = (24, 34),
+                     seed: int = 0,
+                     progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
+    """Random puzzles with exactly one solution each, none twice.
+
+    givens    fewest and most givens, a number drawn evenly for each puzzle; None for minimal ones.
+    progress  called with the number of puzzles done and wanted, after each.
+    Raises UsageError for numbers of givens that do not exist or can hardly be found.
+    """
+    _refuse_impossible(side, givens, count)
+    rng = np.random.default_rng(seed)
+    puzzles = np.empty((count, side * side), dtype=np.uint8)
+    answers = np.empty_like(puzzles)
+    seen: set[bytes] = set()
+    misses = 0
+    while len(seen) < count:
+        board = random_grid(side, rng)
+        solution = _digits(board)
+        wanted = 0 if givens is None else int(rng.integers(givens[0], givens[1] + 1))
+        left = dig(board, wanted, rng)
+        puzzle = _digits(board)
+        if (wanted and left > wanted) or puzzle.tobytes() in seen:
+            misses += 1
+            if misses > 1000 + 100 * count:
+                raise UsageError(
+                    f"found only {len(seen)} of {count} different {side}x{side} puzzles; "
+                    "ask for fewer puzzles or more givens"
+                )
+            continue
+        puzzles[len(seen)], answers[len(seen)] = puzzle, solution
+        seen.add(puzzle.tobytes())
+        if progress:
+            progress(len(seen), count)
+    puzzles += BLANK
+    answers += BLANK
+    unrated = np.full(count, -1, dtype=np.int64)
+    return Dataset(puzzles, answers, [SOURCE] * count, unrated, digest(puzzles, answers))
+
+
+def _digits(board: Board) -> np.ndarray:
+    return np.array([digit.bit_length() for digit in board.cells], dtype=np.uint8)
+
+
+FEWEST_GIVENS = {4: 4, 6: 8, 9: 17}  # proven minima; 9x9: arXiv:1201.0749
+
+
+def _refuse_impossible(side: int, givens: tuple[int, int] | None, count: int) -> None:
+    if side not in BOXES:
+        raise UsageError(f"no Sudoku of {side}x{side}; choose a side of 4, 6 or 9")
+    if count < 1:
+        raise UsageError(f"{count} puzzles to generate; ask for 1 or more")
+    if givens is None:
+        return
+    least, most = givens
+    if not FEWEST_GIVENS[side] <= least <= most <= side * side:
+        raise UsageError(
+            f"{least} to {most} givens: a {side}x{side} puzzle has "
+            f"{FEWEST_GIVENS[side]} to {side * side}, fewest first"
+        )

@@ -1,0 +1,1 @@
+"""Training: recipes, batches, losses, optimizers, the loop."""

@@ -1,0 +1,120 @@
+"""The examples on the device, and the rolling batch that walks through them.
+
+Shapes: B slots of the batch, N examples, L cells, V tokens. A slot holds one puzzle with its y, z
+and the steps it has had; when it halts, a fresh puzzle takes its place. Every tensor keeps its
+shape, so that a step never waits for the host.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trm_cli.config import TrainConfig
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks.base import Symmetries
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training pairs and the symmetries they may be shown under, all on one device.
+
+    puzzles, answers  [N, L] uint8 tokens.
+    cells             [M, L] int64, M ways to move the cells: new cell i shows old cell cells[m, i].
+    symbols           [M, V] uint8, M ways to rename the tokens: token t becomes symbols[m, t].
+    """
+
+    puzzles: Tensor
+    answers: Tensor
+    cells: Tensor
+    symbols: Tensor
+
+    @classmethod
+    def on_device(
+        cls, puzzles: np.ndarray, answers: np.ndarray, symmetries: Symmetries, device: torch.device
+    ) -> "Examples":
+        """Copy arrays of tokens [N, L] and a pool of symmetries to the device."""
+        return cls(
+            puzzles=torch.from_numpy(puzzles).to(device),
+            answers=torch.from_numpy(answers).to(device),
+            cells=torch.from_numpy(symmetries.cells).to(device).long(),
+            symbols=torch.from_numpy(symmetries.symbols).to(device),
+        )
+
+
+class RollingBatch:
+    """B puzzles at different supervision steps; `refill` before a step, `advance` after it."""
+
+    def __init__(self, model: TinyRecursiveModel, examples: Examples, config: TrainConfig,
+                 generator: torch.Generator) -> None:  # fmt: skip
+        self.examples = examples
+        self.config = config
+        self.generator = generator
+        self.N_sup = model.config.N_sup
+        device = examples.puzzles.device
+        slots, cells = config.batch_size, examples.puzzles.shape[1]
+        self.puzzles = torch.zeros(slots, cells, dtype=torch.long, device=device)
+        self.answers = torch.zeros(slots, cells, dtype=torch.long, device=device)
+        self.y, self.z = (s.clone() for s in model.starting_state(slots, generator))
+        self.steps = torch.zeros(slots, dtype=torch.long, device=device)
+        self.least_steps = torch.zeros(slots, dtype=torch.long, device=device)
+        self.halted = torch.ones(slots, dtype=torch.bool, device=device)
+
+    @torch.no_grad()
+    def refill(self, model: TinyRecursiveModel) -> None:
+        """Put a fresh puzzle, with a fresh start, where the last step halted."""
+        puzzles, answers = self.draw()
+        y, z = model.starting_state(len(puzzles), self.generator)
+        fresh = self.halted
+        self.puzzles = torch.where(fresh[:, None], puzzles, self.puzzles)
+        self.answers = torch.where(fresh[:, None], answers, self.answers)
+        fresh_state = fresh.view(-1, *(1,) * (y.dim() - 1))
+        self.y = torch.where(fresh_state, y, self.y)
+        self.z = torch.where(fresh_state, z, self.z)
+        self.steps = torch.where(fresh, 0, self.steps)
+        self.least_steps = torch.where(fresh, self.draw_least_steps(), self.least_steps)
+
+    @torch.no_grad()
+    def advance(self, y: Tensor, z: Tensor, halt: Tensor) -> None:
+        """Keep the new state; halt where the head says so, and at the last step in any case."""
+        self.y, self.z = y.detach(), z.detach()
+        self.steps = self.steps + 1
+        wants_to_stop = (halt > 0) & (self.steps >= self.least_steps)
+        self.halted = wants_to_stop | (self.steps >= self.N_sup)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """B random examples under random symmetries, some with hints; [B, L] each."""
+        rows = self._integers(len(self.examples.puzzles))
+        puzzles, answers = self.examples.puzzles[rows], self.examples.answers[rows]
+        if self.config.hint_share:
+            puzzles = torch.where(self.draw_hints(puzzles.shape), answers, puzzles)
+        if self.config.symmetries:
+            pool = len(self.examples.cells)
+            # Two moves in a row reach far more layouts than the pool has entries.
+            cells = self.examples.cells[self._integers(pool)]
+            cells = cells.gather(1, self.examples.cells[self._integers(pool)])
+            symbols = self.examples.symbols[self._integers(len(self.examples.symbols))]
+            puzzles = symbols.gather(1, puzzles.gather(1, cells).long())
+            answers = symbols.gather(1, answers.gather(1, cells).long())
+        return puzzles.long(), answers.long()
+
+    def draw_hints(self, shape: torch.Size) -> Tensor:
+        """Cells to fill in beforehand, [B, L] bool: none in most puzzles, a random share in some."""
+        device = self.examples.puzzles.device
+        gets_hints, share = torch.rand(2, shape[0], 1, generator=self.generator, device=device)
+        share = share * self.config.max_hints * (gets_hints < self.config.hint_share)
+        return torch.rand(shape, generator=self.generator, device=device) < share
+
+    def draw_least_steps(self) -> Tensor:
+        """Steps that a puzzle must be given at least, [B]: exploration, as in the official code."""
+        device = self.examples.puzzles.device
+        slots = self.config.batch_size
+        explores = torch.rand(slots, generator=self.generator, device=device)
+        steps = torch.randint(2, max(self.N_sup, 2) + 1, (slots,), generator=self.generator,
+                              device=device)  # fmt: skip
+        return torch.where(explores < self.config.exploration, steps, 0)
+
+    def _integers(self, high: int) -> Tensor:
+        return torch.randint(high, (self.config.batch_size,), generator=self.generator,
+                             device=self.examples.puzzles.device)  # fmt: skip

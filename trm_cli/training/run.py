@@ -1,0 +1,153 @@
+"""A run: a folder with the resolved recipe, a log and the checkpoint.
+
+config.json  the recipe as resolved, the data, the seed.
+log.jsonl    one object per report and per evaluation.
+checkpoint/  what `trm solve --model` reads; rewritten at each evaluation.
+"""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trm_cli import __version__
+from trm_cli.errors import TrainingError, UsageError
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import get_task
+from trm_cli.tasks.datasets import Dataset
+from trm_cli.training.batches import Examples
+from trm_cli.training.loop import Evaluation, Limits, Report, Trainer, train
+from trm_cli.training.recipes import Recipe
+from trm_cli.weights.card import write_card
+from trm_cli.weights.store import Checkpoint, LoadedModel, save_checkpoint
+
+SYMMETRY_POOL = 4096  # ways to redraw a puzzle that are drawn once; two of them are combined
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to train, on what, where, and for how long."""
+
+    recipe: Recipe
+    data: Dataset
+    data_names: list[str]  # how the data set is called in the card
+    folder: Path
+    device: torch.device
+    seed: int
+    limits: Limits
+    command: str  # as typed, for the card
+    start: LoadedModel | None = None  # weights to start from
+
+
+def new_run_folder(task: str, name: str, wanted: Path | None) -> Path:
+    """The folder asked for, which must not exist, or the next free `runs/TASK/NAME-N`."""
+    if wanted is not None:
+        if wanted.exists():
+            raise UsageError(f"{wanted}: exists already; choose another folder for --run")
+        return wanted
+    number = 1
+    while (folder := Path("runs") / task / f"{name}-{number}").exists():
+        number += 1
+    return folder
+
+
+def run(request: RunRequest) -> Iterator[Report | Evaluation]:
+    """Train as requested, writing the folder on the way, and yield what happens.
+
+    Raises UsageError where the request does not fit together, TrainingError where a run must stop.
+    """
+    recipe, task = request.recipe, get_task(request.recipe.task)
+    _refuse_misfits(request)
+    torch.manual_seed(request.seed)
+    rng = np.random.default_rng(request.seed)
+    order = rng.permutation(len(request.data))
+    held_out = request.data.rows(np.sort(order[: recipe.train.validation]))
+    used = request.data.rows(np.sort(order[recipe.train.validation :]))
+    pool = task.symmetries(used.puzzles.shape[1], count=SYMMETRY_POOL, rng=rng)
+    examples = Examples.on_device(used.puzzles, used.answers, pool, request.device)
+    network = TinyRecursiveModel(recipe.model)
+    if request.start is not None:
+        network.load_state_dict(request.start.network.state_dict())
+    trainer = Trainer(network.to(request.device), examples, recipe.train, request.seed)
+    facts = _facts(request, used, held_out)
+    try:
+        request.folder.mkdir(parents=True)
+        _write_json(request.folder / "config.json", {"recipe": asdict(recipe), "training": facts})
+        with (request.folder / "log.jsonl").open("w", encoding="utf-8") as log:
+            for event in train(trainer, task, held_out, request.limits):
+                kind = "evaluation" if isinstance(event, Evaluation) else "report"
+                log.write(json.dumps({"kind": kind, **asdict(event)}) + "\n")
+                log.flush()
+                if isinstance(event, Evaluation):
+                    _save(request, trainer, facts, event)
+                yield event
+    except OSError as error:
+        raise TrainingError(f"{request.folder}: cannot be written ({error.strerror})") from error
+
+
+def _refuse_misfits(request: RunRequest) -> None:
+    recipe, cells = request.recipe, request.data.puzzles.shape[1]
+    if cells != recipe.model.num_cells:
+        raise UsageError(
+            f"the data set holds puzzles of {cells} cells, the recipe {recipe.name!r} is for "
+            f"{recipe.model.num_cells}; give other data or --set model.height and model.width"
+        )
+    if len(request.data) <= recipe.train.validation:
+        raise UsageError(
+            f"{len(request.data)} puzzles, of which {recipe.train.validation} would be held out; "
+            "give more data or lower --set train.validation"
+        )
+    if recipe.train.decay_by == "time" and request.limits.max_seconds is None:
+        raise UsageError("train.decay_by=time needs --max-time to know when the run ends")
+    if request.start is not None and request.start.checkpoint.model != recipe.model:
+        raise UsageError("--init: that checkpoint has another architecture than the recipe")
+
+
+def _facts(request: RunRequest, used: Dataset, held_out: Dataset) -> dict[str, Any]:
+    device = request.device
+    hardware = (torch.cuda.get_device_name(device) if device.type == "cuda"
+                else f"{torch.get_num_threads()} threads of {_processor()}")  # fmt: skip
+    return {
+        "command": request.command,
+        "recipe": request.recipe.name,
+        "seed": request.seed,
+        "train": asdict(request.recipe.train),
+        "data": request.data_names,
+        "puzzles": len(used),
+        "puzzles_sha256": used.sha256,
+        "held_out": len(held_out),
+        "held_out_sha256": held_out.sha256,
+        "hardware": hardware,
+        "versions": {"trm": __version__, "torch": torch.__version__},
+        "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+    }
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def _save(request: RunRequest, trainer: Trainer, facts: dict[str, Any], event: Evaluation) -> None:
+    training = {**facts, "steps": event.step, "seconds": round(event.seconds, 1)}
+    measured = {"held_out": event.scores.as_dict()}
+    recipe = request.recipe
+    checkpoint = Checkpoint(request.folder.name, recipe.task, recipe.model, training, measured)
+    folder = request.folder / "checkpoint"
+    save_checkpoint(folder, checkpoint, trainer.averaged.model)
+    write_card(folder, checkpoint)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

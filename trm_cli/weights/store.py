@@ -1,0 +1,133 @@
+"""A checkpoint is a folder: config.json, model.safetensors, README.md.
+
+config.json holds the task, the architecture, how it was trained and what was measured, so that a
+folder needs nothing beside it. Weights are the averaged ones, all that solving reads.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from trm_cli.config import ModelConfig
+from trm_cli.errors import ModelError, TRMError
+from trm_cli.model.network import TinyRecursiveModel
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+LARGEST_CONFIG = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with all that is known about it."""
+
+    name: str
+    task: str
+    model: ModelConfig
+    training: dict[str, Any] = field(default_factory=dict)  # recipe, data, hardware, time
+    measured: dict[str, Any] = field(default_factory=dict)  # accuracies, each with its command
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checkpoint in memory, ready to run, and where it came from."""
+
+    checkpoint: Checkpoint
+    network: TinyRecursiveModel
+    source: str  # bundled, or the folder
+    sha256: str  # of the weights file
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: TinyRecursiveModel,
+                    dtype: torch.dtype = torch.float32) -> None:  # fmt: skip
+    """Write config and weights; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous()
+               for name, tensor in network.state_dict().items()}  # fmt: skip
+    partial = folder / f".{WEIGHTS_FILE}.partial"
+    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.replace(folder / WEIGHTS_FILE)
+    write_config(folder, checkpoint)
+
+
+def write_config(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write config.json alone."""
+    text = json.dumps({"format": FORMAT, **asdict(checkpoint)}, indent=2)
+    partial = folder / f".{CONFIG_FILE}.partial"
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(folder / CONFIG_FILE)
+
+
+def read_config(folder: Path) -> Checkpoint:
+    """Read config.json; raises ModelError where it is no checkpoint of ours."""
+    path = folder / CONFIG_FILE
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ModelError(f"{path}: larger than any config of ours; is this a trm checkpoint?")
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: no readable {CONFIG_FILE} in it ({error.strerror}); give the folder of a "
+            "checkpoint"
+        ) from error
+    except ValueError as error:
+        raise ModelError(f"{path}: not JSON ({error}); download or train it again") from error
+    try:
+        if known["format"] != FORMAT:
+            raise ModelError(f"{path}: format {known['format']}; this trm reads format {FORMAT}")
+        model = known["model"]
+        unknown = set(model) - {f.name for f in fields(ModelConfig)}
+        if unknown:
+            raise ModelError(f"{path}: unknown model.{min(unknown)}; update trm")
+        return Checkpoint(str(known["name"]), str(known["task"]), ModelConfig(**model),
+                          known.get("training", {}), known.get("measured", {}))  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: incomplete ({error}); download or train it again") from error
+    except ModelError:
+        raise
+    except TRMError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> LoadedModel:
+    """Rebuild the network of a folder in float32; a missing or unexpected tensor is an error."""
+    checkpoint = read_config(folder)
+    path = folder / WEIGHTS_FILE
+    try:
+        tensors = load_file(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error}); download it again") from error
+    except SafetensorError as error:
+        raise ModelError(f"{path}: damaged ({error}); download it again") from error
+    with torch.device("meta"):
+        network = TinyRecursiveModel(checkpoint.model)
+    expected = network.state_dict()
+    _compare(tensors, expected, path)
+    network = TinyRecursiveModel(checkpoint.model)
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    network = network.to(device).eval().requires_grad_(False)
+    return LoadedModel(checkpoint, network, source, digest)
+
+
+def _compare(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor],
+             path: Path) -> None:  # fmt: skip
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        what = "lacks" if name in expected else "has an unexpected"
+        raise ModelError(f"{path}: {what} tensor {name}; it does not fit its config.json")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelError(
+                f"{path}: {name} is {list(tensor.shape)}, its config.json says "
+                f"{list(expected[name].shape)}"
+            )
+        if not torch.isfinite(tensor.float()).all():
+            raise ModelError(f"{path}: {name} holds values that are no numbers")
