@@ -1,6 +1,12 @@
 """`python -m trm_cli` is `trm`."""
 
-from trm_cli.cli.app import app
+
+def main() -> None:
+    """Run the command line."""
+    from trm_cli.cli.app import app
+
+    app(prog_name="trm")
+
 
 if __name__ == "__main__":
-    app(prog_name="trm")
+    main()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,3 +91,9 @@ def parse_duration(text: str | None) -> float | None:
         raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def as_typed() -> str:
+    """The command line, with the allocator's variables that change a run's speed."""
+    variables = [f"{name}={value}" for name, value in os.environ.items() if "MALLOC" in name]
+    return " ".join([*sorted(variables), shlex.join(["trm", *sys.argv[1:]])])

@@ -1,16 +1,13 @@
 """`trm train`: train a network, with a bar or plain lines, into a run folder."""
 
 import json
-import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from trm_cli.cli.common import (
-    DeviceName, Quiet, Seed, TaskName, Threads, choose_device, parse_duration,
+    DeviceName, Quiet, Seed, TaskName, Threads, as_typed, choose_device, parse_duration,
     user_errors,
 )  # fmt: skip
 
@@ -61,13 +58,7 @@ def train(
     with TrainingDisplay(resolved, limits, quiet=quiet) as display:
         dataset, names = gather(resolved, data or [], seed, display.generating)
         request = RunRequest(resolved, dataset, names, folder, chosen, seed, limits,
-                             _as_typed(), start=None)  # fmt: skip
+                             as_typed(), start=None)  # fmt: skip
         for event in start_run(request):
             display.show(event)
     display.finished(folder)
-
-
-def _as_typed() -> str:
-    """The command line, with the allocator's variables that change a run's speed."""
-    variables = [f"{name}={value}" for name, value in os.environ.items() if "MALLOC" in name]
-    return " ".join([*sorted(variables), shlex.join(["trm", *sys.argv[1:]])])

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks.base import Task, Tokens
 
@@ -82,6 +83,13 @@ def run(network: TinyRecursiveModel, task: Task, puzzles: Tokens,
         if halted.any():
             staying = torch.from_numpy(np.flatnonzero(~halted)).to(device)
             x, y, z, rows = x[staying], y[staying], z[staying], rows[~halted]
+
+
+def check_halt(name: str) -> str:
+    """The name itself; raises UsageError where it is no way to halt."""
+    if name not in HALTS:
+        raise UsageError(f"--halt {name}: choose {', '.join(HALTS)}")
+    return name
 
 
 def _halts(halt: str, fires: NDArray[np.bool_], holds: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import numpy as np
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, SolveSettings, solve
 from trm_cli.tasks.base import Task
-from trm_cli.tasks.datasets import Dataset
+from trm_cli.tasks.base import Dataset
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,16 @@ class Scores:
     def as_dict(self) -> dict[str, object]:
         """The same, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A finished evaluation: what was solved, how, and the scores of every group."""
+
+    name: str  # of the data set's file
+    data: Dataset
+    settings: SolveSettings
+    groups: list[Scores]  # the whole set first
 
 
 def answers_in_batches(network: TinyRecursiveModel, task: Task, data: Dataset,

@@ -4,8 +4,9 @@ Tokens: 0 padding, 1 blank, 2 and up the symbols. L cells, N puzzles, V tokens.
 This floor is numpy only; it knows nothing of networks.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ Tokens = NDArray[np.uint8]
 PADDING = 0
 BLANK = 1
 FIRST_SYMBOL = 2
+UNRATED = -1
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,35 @@ class Symmetries:
         )
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """N questions with their answers."""
+
+    puzzles: Tokens  # [N, L]
+    answers: Tokens  # [N, L]
+    sources: list[str]  # where each comes from; empty where the file does not say
+    ratings: NDArray[np.int64]  # [N]; UNRATED where the file does not say
+    sha256: str  # of the puzzles and answers, whatever the file's spelling or compression
+
+    def __len__(self) -> int:
+        return len(self.puzzles)
+
+    def head(self, count: int | None) -> "Dataset":
+        """The first rows, or all of them."""
+        return self if count is None or count >= len(self) else self.rows(np.arange(count))
+
+    def rows(self, chosen: NDArray[np.int64]) -> "Dataset":
+        """The chosen rows, as a data set of their own."""
+        puzzles, answers = self.puzzles[chosen], self.answers[chosen]
+        sources = [self.sources[row] for row in chosen]
+        return Dataset(puzzles, answers, sources, self.ratings[chosen], digest(puzzles, answers))
+
+
+def digest(puzzles: Tokens, answers: Tokens) -> str:
+    """SHA-256 of tokens [N, L] and their answers, in hexadecimal."""
+    return hashlib.sha256(puzzles.tobytes() + answers.tobytes()).hexdigest()
+
+
 class Task(ABC):
     """A kind of puzzle: how it is written, what its rules are, how it may be redrawn."""
 
@@ -90,6 +121,23 @@ class Task(ABC):
     @abstractmethod
     def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
         """`count` random ways to redraw puzzles of `num_cells` cells."""
+
+    @abstractmethod
+    def generate(
+        self,
+        count: int,
+        *,
+        side: int,
+        givens: tuple[int, int] | None,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Dataset:
+        """Different puzzles with one solution each; the same arguments give the same puzzles.
+
+        givens    fewest and most givens, a number drawn evenly for each; None for minimal puzzles.
+        progress  called with the number of puzzles done and wanted, after each.
+        Raises UsageError for numbers that do not exist or can hardly be found.
+        """
 
     @abstractmethod
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:

@@ -6,47 +6,20 @@
 
 import csv
 import gzip
-import hashlib
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import Task, Tokens
+from trm_cli.errors import PuzzleError, UsageError
+from trm_cli.tasks.base import UNRATED, Dataset, Task, Tokens, digest
 
 GZIP_MAGIC = b"\x1f\x8b"
 ANSWER_COLUMNS = ("answer", "solution", "solutions")
 QUESTION_COLUMNS = ("question", "puzzle", "quizzes")
-UNRATED = -1
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """N questions with their answers."""
-
-    puzzles: Tokens  # [N, L]
-    answers: Tokens  # [N, L]
-    sources: list[str]  # where each comes from; empty where the file does not say
-    ratings: np.ndarray  # [N] int64; UNRATED where the file does not say
-    sha256: str  # of the puzzles and answers, whatever the file's spelling or compression
-
-    def __len__(self) -> int:
-        return len(self.puzzles)
-
-    def rows(self, chosen: np.ndarray) -> "Dataset":
-        """The chosen rows, as a data set of their own."""
-        puzzles, answers = self.puzzles[chosen], self.answers[chosen]
-        sources = [self.sources[row] for row in chosen]
-        return Dataset(puzzles, answers, sources, self.ratings[chosen], digest(puzzles, answers))
-
-
-def digest(puzzles: Tokens, answers: Tokens) -> str:
-    """SHA-256 of tokens [N, L] and their answers, in hexadecimal."""
-    return hashlib.sha256(puzzles.tobytes() + answers.tobytes()).hexdigest()
 
 
 @contextmanager
@@ -95,6 +68,27 @@ def read_dataset(path: Path, task: Task) -> Dataset:
             f"{broken.column}: {broken.rule}; correct or remove the line"
         )
     return Dataset(puzzles, solutions, sources, np.array(ratings), digest(puzzles, solutions))
+
+
+def write_dataset(data: Dataset, task: Task, path: Path | None) -> None:
+    """Write a CSV that `read_dataset` takes, to a file or to stdout; gzipped if so named.
+
+    The same data set gives the same bytes. Raises UsageError where the file cannot be written.
+    """
+    rows = ["source,question,answer,rating\n"]
+    for source, puzzle, answer, rating in zip(
+        data.sources, data.puzzles, data.answers, data.ratings, strict=True
+    ):
+        rated = "" if rating == UNRATED else str(rating)
+        rows.append(f"{source},{task.write(puzzle)},{task.write(answer)},{rated}\n")
+    content = "".join(rows).encode()
+    if path is None:
+        sys.stdout.write(content.decode())
+        return
+    try:
+        path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another") from error
 
 
 def join(datasets: list[Dataset]) -> Dataset:

@@ -6,34 +6,19 @@
 Token 1 is a blank and token d + 1 the digit d, as in the official code.
 """
 
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Puzzle, Symmetries, Task, Tokens, Violation
+from trm_cli.tasks.base import (
+    BLANK, FIRST_SYMBOL, Dataset, Puzzle, Symmetries, Task, Tokens, Violation,
+)  # fmt: skip
+from trm_cli.tasks.sudoku_generator import generate_dataset
+from trm_cli.tasks.sudoku_grid import BOXES, unit_name, units
 from trm_cli.tasks.sudoku_text import read_grids
-
-BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # side: height and width of a box
-
-
-@cache
-def units(side: int) -> NDArray[np.int64]:
-    """Cells of each row, then each column, then each box: [3 * side, side]."""
-    cells = np.arange(side * side).reshape(side, side)
-    height, width = BOXES[side]
-    boxes = cells.reshape(side // height, height, side // width, width).transpose(0, 2, 1, 3)
-    return np.concatenate([cells, cells.T, boxes.reshape(side, side)])
-
-
-def unit_name(index: int, side: int) -> str:
-    """What a reader calls a row of `units`: row 1, column 4, box 9."""
-    kind = ("row", "column", "box")[index // side]
-    return f"{kind} {index % side + 1}"
-
 
 class Sudoku(Task):
     """The rules, spellings and symmetries of Sudoku."""
@@ -82,6 +67,10 @@ class Sudoku(Task):
             cells[row] = (moved.T if transposes else moved).reshape(-1)
             symbols[row, FIRST_SYMBOL:] = FIRST_SYMBOL + rng.permutation(side)
         return Symmetries(cells, symbols)
+
+    def generate(self, count: int, *, side: int, givens: tuple[int, int] | None, seed: int,
+                 progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
+        return generate_dataset(count, side=side, givens=givens, seed=seed, progress=progress)
 
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
         side = round(num_cells**0.5)

@@ -11,9 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK
-from trm_cli.tasks.datasets import Dataset, digest
-from trm_cli.tasks.sudoku import BOXES, units
+from trm_cli.tasks.base import BLANK, UNRATED, Dataset, digest
+from trm_cli.tasks.sudoku_grid import BOXES, units
 
 SOURCE = "trm_generated"
 
@@ -163,15 +162,9 @@ def dig(board: Board, least: int, rng: np.random.Generator) -> int:
     return left
 
 
-def generate_dataset(count: int, *, side: int = 9, givens: tuple[int, int] | None = (24, 34),
-                     seed: int = 0,
+def generate_dataset(count: int, *, side: int, givens: tuple[int, int] | None, seed: int,
                      progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
-    """Random puzzles with exactly one solution each, none twice.
-
-    givens    fewest and most givens, a number drawn evenly for each puzzle; None for minimal ones.
-    progress  called with the number of puzzles done and wanted, after each.
-    Raises UsageError for numbers of givens that do not exist or can hardly be found.
-    """
+    """Random puzzles with exactly one solution each, none twice; see `Task.generate`."""
     _refuse_impossible(side, givens, count)
     rng = np.random.default_rng(seed)
     puzzles = np.empty((count, side * side), dtype=np.uint8)
@@ -198,7 +191,7 @@ def generate_dataset(count: int, *, side: int = 9, givens: tuple[int, int] | Non
             progress(len(seen), count)
     puzzles += BLANK
     answers += BLANK
-    unrated = np.full(count, -1, dtype=np.int64)
+    unrated = np.full(count, UNRATED, dtype=np.int64)
     return Dataset(puzzles, answers, [SOURCE] * count, unrated, digest(puzzles, answers))
 
 

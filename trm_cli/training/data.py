@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trm_cli.tasks import get_task
-from trm_cli.tasks.datasets import Dataset, join, read_dataset
-from trm_cli.tasks.sudoku_generator import generate_dataset
+from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.datasets import join, read_dataset
 from trm_cli.training.recipes import Recipe
 
 
@@ -21,6 +21,6 @@ def gather(recipe: Recipe, files: list[Path], seed: int,
         return join(datasets), [f"{file.name} ({len(d)} puzzles)" for file, d in zip(files, datasets)]
     wanted = recipe.data
     givens = (wanted.least_givens, wanted.most_givens)
-    dataset = generate_dataset(wanted.puzzles, side=recipe.model.height, givens=givens, seed=seed,
-                               progress=progress)  # fmt: skip
+    dataset = task.generate(wanted.puzzles, side=recipe.model.height, givens=givens, seed=seed,
+                            progress=progress)  # fmt: skip
     return dataset, [f"{len(dataset)} generated puzzles of {givens[0]} to {givens[1]} givens"]

@@ -18,7 +18,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import SolveSettings
 from trm_cli.solving.evaluate import Scores, answers_in_batches, score
 from trm_cli.tasks.base import Task
-from trm_cli.tasks.datasets import Dataset
+from trm_cli.tasks.base import Dataset
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
 from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate

@@ -21,7 +21,7 @@ from trm_cli import __version__
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
-from trm_cli.tasks.datasets import Dataset
+from trm_cli.tasks.base import Dataset
 from trm_cli.training.batches import Examples
 from trm_cli.training.loop import Evaluation, Limits, Report, Trainer, train
 from trm_cli.training.recipes import Recipe
@@ -140,8 +140,10 @@ def _processor() -> str:
 
 
 def _save(request: RunRequest, trainer: Trainer, facts: dict[str, Any], event: Evaluation) -> None:
-    training = {**facts, "steps": event.step, "seconds": round(event.seconds, 1)}
-    measured = {"held_out": event.scores.as_dict()}
+    parameters = sum(p.numel() for p in trainer.network.parameters())
+    training = {**facts, "parameters": parameters, "steps": event.step, "seconds": round(event.seconds, 1)}
+    held_out = {"command": facts["command"], "groups": [event.scores.as_dict()]}
+    measured = {"held out from the training data": held_out}
     recipe = request.recipe
     checkpoint = Checkpoint(request.folder.name, recipe.task, recipe.model, training, measured)
     folder = request.folder / "checkpoint"

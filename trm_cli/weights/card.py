@@ -1,9 +1,20 @@
 """The model card of a checkpoint: README.md, written from what its config.json holds."""
 
-import json
 from pathlib import Path
+from typing import Any
 
+from trm_cli.config import ModelConfig
 from trm_cli.weights.store import CARD_FILE, Checkpoint
+
+COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
+MIXER_WORDS = {
+    "mlp": "a SwiGLU across positions (the paper's choice for Sudoku)",
+    "attention": "self-attention across positions",
+    "equivariant": "one field per symbol with shared weights; a SwiGLU across cells, learned",
+    "units": "one field per symbol with shared weights; every cell hears the means of its row, "
+    "column, box and of the other symbols at the cell. Which cells share a unit is wired in, "
+    "what sharing one means is learned",
+}
 
 
 def write_card(folder: Path, checkpoint: Checkpoint) -> None:
@@ -13,4 +24,65 @@ def write_card(folder: Path, checkpoint: Checkpoint) -> None:
 
 def card(checkpoint: Checkpoint) -> str:
     """The card's text, in the Markdown that the Hugging Face Hub reads."""
-    return json.dumps(checkpoint.training)
+    training, model = checkpoint.training, checkpoint.model
+    parts = [
+        _front_matter(checkpoint),
+        f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
+        f"Grids of {model.height}x{model.width}. "
+        f"`trm solve {checkpoint.task} PUZZLES --model {checkpoint.name}`",
+        "## Network",
+        _network(model, training),
+        "## Training",
+        _training(training),
+        "## Accuracy",
+        "Averaged weights, one start, no retries. Exact: every cell equals the label. Verified: "
+        "givens kept and rules hold. Right when halted: of the puzzles whose halt head fired, the "
+        "share that was right at that moment.",
+        *(_measured(name, entry) for name, entry in checkpoint.measured.items()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(checkpoint: Checkpoint) -> str:
+    return "\n".join(
+        ["---", "library_name: trm-cli", "license: apache-2.0", "tags:",
+         "- tiny-recursive-model", "- recursive-reasoning", f"- {checkpoint.task}", "---"]
+    )  # fmt: skip
+
+
+def _network(model: ModelConfig, training: dict[str, Any]) -> str:
+    size = f"{training['parameters']:,} parameters, " if "parameters" in training else ""
+    return (
+        f"{size}D = {model.hidden_size}, {model.num_layers} layers, mixer `{model.mixer}`: "
+        f"{MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
+        f"{model.start} start of z, {model.num_prefix} prefix positions."
+    )
+
+
+def _training(training: dict[str, Any]) -> str:
+    if not training:
+        return "Not recorded."
+    lines = [
+        f"- command: `{training['command']}`",
+        f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
+        f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
+        f"{training['held_out']:,} held out (`{training['held_out_sha256'][:16]}`)",
+        f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, "
+        f"supervision step) pairs in {training['seconds'] / 60:.0f} minutes on "
+        f"{training['hardware']}",
+        f"- seed {training['seed']}, trm {training['versions']['trm']}, "
+        f"torch {training['versions']['torch']}, {training['started']}",
+    ]
+    return "\n".join(lines)
+
+
+def _measured(name: str, entry: dict[str, Any]) -> str:
+    rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for group in entry["groups"]:
+        precision = group["precision"]
+        rows.append(
+            f"| {group['group']} | {group['puzzles']:,} | {group['cell']:.2%} | "
+            f"{group['exact']:.2%} | {group['verified']:.2%} | {group['mean_steps']:.1f} | "
+            f"{group['fired']:.2%} | {'–' if precision is None else f'{precision:.2%}'} |"
+        )
+    return f"### {name}\n\nMeasured by `{entry['command']}`\n\n" + "\n".join(rows)

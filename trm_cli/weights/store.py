@@ -42,7 +42,8 @@ class LoadedModel:
 
     checkpoint: Checkpoint
     network: TinyRecursiveModel
-    source: str  # bundled, or the folder
+    folder: Path
+    source: str  # bundled, or the folder as the user wrote it
     sha256: str  # of the weights file
 
 
@@ -115,7 +116,7 @@ def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> Loade
     network = TinyRecursiveModel(checkpoint.model)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network = network.to(device).eval().requires_grad_(False)
-    return LoadedModel(checkpoint, network, source, digest)
+    return LoadedModel(checkpoint, network, folder, source, digest)
 
 
 def _compare(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor],

@@ -1,0 +1,64 @@
+"""`trm eval`: how accurate a checkpoint is on puzzles with known answers."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from trm_cli.cli.common import (
+    DeviceName, DtypeName, Json, ModelName, Quiet, Seed, TaskName, Threads, as_typed, choose_device,
+    choose_dtype, user_errors,
+)  # fmt: skip
+
+
+@user_errors()
+def evaluate(
+    task: TaskName,
+    data: Annotated[Path, typer.Option(
+        "--data", help="CSV or CSV.gz with question and answer columns.", show_default=False)],
+    model: ModelName = None,
+    limit: Annotated[Optional[int], typer.Option(
+        "--limit", min=1, show_default="all", help="Evaluate the first rows only.")] = None,
+    halt: Annotated[str, typer.Option(
+        "--halt", help="When to stop: verified, q or never (see `trm solve -h`).")] = "verified",
+    max_steps: Annotated[int, typer.Option(
+        "--max-steps", min=1, help="Supervision steps at most.")] = 16,
+    batch_size: Annotated[int, typer.Option(
+        "--batch-size", min=1, help="Puzzles solved together.")] = 32,
+    record: Annotated[bool, typer.Option(
+        "--record", help="Write the figures into the checkpoint's config.json and card.")] = False,
+    json: Json = False,
+    device: DeviceName = "auto",
+    dtype: DtypeName = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Measure a checkpoint: cells, exact, verified, steps, precision of the halt head.
+
+    Example: trm eval sudoku --data puzzles.csv.gz
+    """
+    from trm_cli.display.scores import show_scores
+    from trm_cli.display.solving import SolvingDisplay
+    from trm_cli.solving.engine import SolveSettings, check_halt
+    from trm_cli.solving.evaluate import Evaluated, answers_in_batches, score_groups
+    from trm_cli.solving.record import record_scores
+    from trm_cli.tasks import get_task
+    from trm_cli.tasks.datasets import read_dataset
+    from trm_cli.weights.library import open_model
+
+    puzzle_task = get_task(task)
+    settings = SolveSettings(check_halt(halt), max_steps, seed)
+    dataset = read_dataset(data, puzzle_task).head(limit)
+    chosen = choose_device(device, threads)
+    loaded = open_model(model, task=task, num_cells=dataset.puzzles.shape[1], device=chosen,
+                        dtype=choose_dtype(dtype, chosen))  # fmt: skip
+    with SolvingDisplay(len(dataset), quiet=quiet) as display:
+        solutions = []
+        for batch in answers_in_batches(loaded.network, puzzle_task, dataset, settings, batch_size):
+            solutions += batch
+            display.show(*batch)
+    evaluated = Evaluated(data.name, dataset, settings, score_groups(dataset, solutions))
+    show_scores(evaluated, as_json=json)
+    if record:
+        record_scores(loaded, evaluated, as_typed())

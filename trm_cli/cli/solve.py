@@ -1,0 +1,79 @@
+"""`trm solve`: puzzles in, answers out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Optional
+
+import typer
+
+from trm_cli.cli.common import (
+    DeviceName, DtypeName, Force, Json, ModelName, Output, Quiet, Seed, TaskName, Threads,
+    choose_device, choose_dtype, user_errors,
+)  # fmt: skip
+from trm_cli.cli.inputs import PuzzleFile, refuse_existing, read_puzzles
+from trm_cli.errors import UsageError
+
+SOLVED, NOT_ALL_SOLVED = 0, 1
+
+
+@user_errors()
+def solve(
+    task: TaskName,
+    file: PuzzleFile = None,
+    model: ModelName = None,
+    halt: Annotated[str, typer.Option("--halt", help=(
+        "When to stop: verified (the halt head fires and the rules hold), q (the head fires), "
+        "never (always --max-steps)."))] = "verified",
+    max_steps: Annotated[int, typer.Option(
+        "--max-steps", min=1, help="Supervision steps at most.")] = 16,
+    batch_size: Annotated[int, typer.Option(
+        "--batch-size", min=1, help="Puzzles solved together.")] = 32,
+    output: Output = None,
+    json: Json = False,
+    force: Force = False,
+    device: DeviceName = "auto",
+    dtype: DtypeName = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Solve every puzzle of a file or of stdin; answers go to stdout.
+
+    Exit code: 0 all solved, 1 some not solved, 2 bad input, 3 model unavailable.
+
+    Example: trm solve sudoku examples/easy.txt
+    """
+    refuse_existing(output, force)
+    puzzle_task, puzzles = read_puzzles(task, file)
+
+    from trm_cli.display.answers import AnswerWriter
+    from trm_cli.display.solving import SolvingDisplay
+    from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
+    from trm_cli.weights.library import open_model
+
+    chosen = choose_device(device, threads)
+    loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=chosen,
+                        dtype=choose_dtype(dtype, chosen))  # fmt: skip
+    solutions = solve_stream(
+        loaded.network, puzzle_task, (puzzle.tokens for puzzle in puzzles),
+        batch_size=batch_size, settings=SolveSettings(check_halt(halt), max_steps, seed),
+    )  # fmt: skip
+    with _opened(output) as sink, SolvingDisplay(len(puzzles), quiet=quiet) as display:
+        writer = AnswerWriter(puzzle_task, loaded, as_json=json, file=sink)
+        for index, (puzzle, solution) in enumerate(zip(puzzles, solutions)):
+            writer.write(index, puzzle, solution)
+            display.show(solution)
+    raise typer.Exit(SOLVED if display.solved == len(puzzles) else NOT_ALL_SOLVED)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[IO[str] | None]:
+    if output is None:
+        yield None
+        return
+    try:
+        with output.open("w", encoding="utf-8") as sink:
+            yield sink
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written ({error.strerror}); choose another") from error

@@ -1,0 +1,94 @@
+"""Answers on stdout: drawn on a terminal, one line each on a pipe, JSON lines if asked for."""
+
+import json
+from typing import IO, Any
+
+from rich.text import Text
+
+from trm_cli.display.console import answers_console
+from trm_cli.display.grids import grid_text
+from trm_cli.solving.engine import Solution
+from trm_cli.tasks.base import Puzzle, Task
+from trm_cli.weights.store import LoadedModel
+
+SCHEMA = 1
+SHOWN_VIOLATIONS = 3  # listed under a drawn grid; the rest is counted
+
+
+class AnswerWriter:
+    """Writes each answer as it comes."""
+
+    def __init__(self, task: Task, model: LoadedModel, *, as_json: bool, file: IO[str] | None) -> None:
+        self.task = task
+        self.model = model
+        self.as_json = as_json
+        self.file = file
+        self.console = answers_console()
+        self.draws = file is None and not as_json and self.console.is_terminal
+
+    def write(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
+        """Write one answer."""
+        if self.draws:
+            self._draw(index, puzzle, solution)
+            return
+        line = self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)
+        self.console.file.write(line + "\n") if self.file is None else self.file.write(line + "\n")
+        (self.file or self.console.file).flush()
+
+    def _line(self, puzzle: Puzzle, solution: Solution) -> str:
+        """The answer, as `read` takes it; an unsolved one is marked in a comment."""
+        line = self.task.write(solution.answer)
+        if solution.solved:
+            return line
+        broken = len(self.task.violations(puzzle.tokens, solution.answer))
+        return f"{line} # not solved: {broken} cells break a rule"
+
+    def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
+        violations = self.task.violations(puzzle.tokens, solution.answer)
+        result: dict[str, Any] = {
+            "schema": SCHEMA,
+            "task": self.task.name,
+            "index": index,
+            "puzzle": self.task.write(puzzle.tokens),
+            "answer": self.task.write(solution.answer),
+            "solved": solution.solved,
+            "violations": [
+                {"row": v.row, "column": v.column, "rule": v.rule} for v in violations
+            ],
+            "steps": solution.steps,
+            "halted": solution.halted,
+            "halt_probability": round(solution.halt_probability, 6),
+            "attempt": 0,
+            "seconds": round(solution.seconds, 4),
+            "model": {
+                "name": self.model.checkpoint.name,
+                "source": self.model.source,
+                "sha256": self.model.sha256,
+            },
+        }
+        return json.dumps(result)
+
+    def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
+        violations = self.task.violations(puzzle.tokens, solution.answer)
+        cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
+        boxes = self.task.boxes(len(puzzle.tokens))
+        self.console.print(f"[dim]puzzle {index + 1}  {puzzle.place}[/dim]", markup=True)
+        self.console.print(grid_text(puzzle.tokens, solution.answer, boxes, cells))
+        self.console.print(_verdict(solution))
+        for violation in violations[:SHOWN_VIOLATIONS]:
+            self.console.print(
+                f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red"
+            )
+        if len(violations) > SHOWN_VIOLATIONS:
+            self.console.print(f"  and {len(violations) - SHOWN_VIOLATIONS} more cells", style="red")
+        self.console.print()
+
+
+def _verdict(solution: Solution) -> Text:
+    verdict = ("solved", "bold green") if solution.solved else ("not solved", "bold red")
+    steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
+    return Text.assemble(
+        verdict,
+        (f"  {steps}  halt probability {solution.halt_probability:.1%}  "
+         f"{solution.seconds:.2f} s", "dim"),
+    )  # fmt: skip

@@ -1,0 +1,27 @@
+"""Keeping what an evaluation measured beside the weights it was measured on."""
+
+from dataclasses import replace
+
+from trm_cli.solving.evaluate import Evaluated
+from trm_cli.weights.card import write_card
+from trm_cli.weights.store import LoadedModel, write_config
+
+
+def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> None:
+    """Write scores into the checkpoint's config.json and card; an older entry is replaced.
+
+    command  what measured them, so that a reader can repeat it.
+    Raises OSError where the checkpoint's folder cannot be written.
+    """
+    entry = {
+        "command": command,
+        "data_sha256": evaluated.data.sha256,
+        "groups": [scores.as_dict() for scores in evaluated.groups],
+    }
+    steps = evaluated.settings.max_steps
+    key = f"{evaluated.name}, {len(evaluated.data):,} puzzles, at most {steps} steps"
+    checkpoint = loaded.checkpoint
+    measured = {**checkpoint.measured, key: entry}
+    updated = replace(checkpoint, measured=measured)
+    write_config(loaded.folder, updated)
+    write_card(loaded.folder, updated)

@@ -1,0 +1,86 @@
+"""From what a user calls a model to a folder that holds it.
+
+Bundled checkpoints travel inside the wheel, in `trm_cli/checkpoints/`; in a checkout they lie in
+the top-level `checkpoints/`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trm_cli.errors import ModelError
+from trm_cli.weights.store import (
+    CONFIG_FILE, WEIGHTS_FILE, Checkpoint, LoadedModel, load_checkpoint, read_config,
+)  # fmt: skip
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint's folder, what its config says, and where it comes from."""
+
+    folder: Path
+    checkpoint: Checkpoint
+    source: str  # "bundled", or the folder as the user wrote it
+
+
+def bundled_checkpoints() -> dict[str, Path]:
+    """Name and folder of every checkpoint that travels with the package."""
+    inside, beside = PACKAGE / "checkpoints", PACKAGE.parent / "checkpoints"
+    root = inside if inside.is_dir() else beside
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
+
+
+def find_model(name: str | None, *, task: str, num_cells: int) -> Found:
+    """The checkpoint of that name or folder; without a name, the bundled one for the size.
+
+    Raises ModelError where there is none, or where it is for another task or size.
+    """
+    found = _by_name(name) if name else _default(task, num_cells)
+    theirs = found.checkpoint
+    if theirs.task != task:
+        raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
+    if theirs.model.num_cells != num_cells:
+        raise ModelError(
+            f"model {theirs.name!r} is for grids of {theirs.model.height}x{theirs.model.width} "
+            f"cells, the puzzles have {num_cells} cells; choose another with --model"
+        )
+    return found
+
+
+def _by_name(name: str) -> Found:
+    bundled = bundled_checkpoints()
+    if name in bundled:
+        return Found(bundled[name], read_config(bundled[name]), "bundled")
+    path = Path(name)
+    if path.name == WEIGHTS_FILE:
+        path = path.parent
+    if not path.is_dir():
+        raise ModelError(
+            f"no model {name!r}: neither a folder nor one of the bundled {', '.join(bundled)}"
+        )
+    return Found(path, read_config(path), str(path))
+
+
+def _default(task: str, num_cells: int) -> Found:
+    """The bundled checkpoint of the task and size; the one named after the task comes first."""
+    bundled = bundled_checkpoints()
+    for name in sorted(bundled, key=lambda name: (name != task, name)):
+        checkpoint = read_config(bundled[name])
+        if checkpoint.task == task and checkpoint.model.num_cells == num_cells:
+            return Found(bundled[name], checkpoint, "bundled")
+    raise ModelError(
+        f"no bundled {task} model for puzzles of {num_cells} cells; train one with "
+        f"`trm train {task}` and give its folder with --model"
+    )
+
+
+def open_model(name: str | None, *, task: str, num_cells: int, device: torch.device,
+               dtype: torch.dtype) -> LoadedModel:  # fmt: skip
+    """Find a checkpoint and load it, ready to run; raises ModelError where it cannot."""
+    found = find_model(name, task=task, num_cells=num_cells)
+    loaded = load_checkpoint(found.folder, source=found.source, device=device)
+    loaded.network.to(dtype)
+    return loaded
