@@ -5,16 +5,12 @@
 
 from dataclasses import dataclass, fields
 
-from trm_cli.errors import TRMError
+from trm_cli.errors import ConfigError
 
 MIXERS = ("mlp", "attention", "equivariant", "units")
 GLUS = ("plain", "normalised")
 STARTS = ("fixed", "random")
 ROTARIES = ("none", "1d", "2d")
-
-
-class ConfigError(TRMError):
-    """A configuration that contradicts itself or has an unknown name in it."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +38,10 @@ class ModelConfig:
     start: str = "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
 
     def __post_init__(self) -> None:
-        _one_of("mixer", self.mixer, MIXERS)
-        _one_of("glu", self.glu, GLUS)
-        _one_of("start", self.start, STARTS)
-        _one_of("rotary", self.rotary, ROTARIES)
+        _one_of("model.mixer", self.mixer, MIXERS)
+        _one_of("model.glu", self.glu, GLUS)
+        _one_of("model.start", self.start, STARTS)
+        _one_of("model.rotary", self.rotary, ROTARIES)
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name == "num_prefix" else 1
@@ -81,7 +77,7 @@ class ModelConfig:
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigError(f"model.{name}: expected one of {', '.join(choices)}, got {value!r}")
+        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -114,13 +110,10 @@ class TrainConfig:
     compile: bool = False  # torch.compile the net
 
     def __post_init__(self) -> None:
-        for name, choices in (("decay_by", ("steps", "time")), ("schedule", ("cosine", "constant")),
-                              ("optimizer", ("muon", "adamw")), ("loss", ("softmax", "stablemax"))):  # fmt: skip
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"train.{name}: expected one of {', '.join(choices)}, "
-                    f"got {getattr(self, name)!r}"
-                )
+        _one_of("train.decay_by", self.decay_by, ("steps", "time"))
+        _one_of("train.schedule", self.schedule, ("cosine", "constant"))
+        _one_of("train.optimizer", self.optimizer, ("muon", "adamw"))
+        _one_of("train.loss", self.loss, ("softmax", "stablemax"))
         for name in ("batch_size", "steps", "report_every", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train.{name}: expected 1 or more, got {getattr(self, name)}")

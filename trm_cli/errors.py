@@ -3,6 +3,7 @@
 TRMError
 ├── PuzzleError   the input is not a puzzle that can be right        exit 2
 ├── UsageError    the request does not fit together                  exit 2
+│   └── ConfigError   a number of a recipe or config is impossible   exit 2
 ├── ModelError    a checkpoint is missing, broken or of another kind exit 3
 └── TrainingError a run had to stop (NaN, disk)                      exit 3
 """
@@ -20,6 +21,10 @@ class PuzzleError(TRMError):
 
 class UsageError(TRMError):
     """Options that do not fit together, or a file that must not be overwritten."""
+
+
+class ConfigError(UsageError):
+    """A configuration that contradicts itself, or a value that cannot be."""
 
 
 class ModelError(TRMError):

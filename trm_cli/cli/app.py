@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Solve puzzles with Tiny Recursive Models, watch them think, and train them.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
+    rich_markup_mode=None,  # drawing help with Rich would double the time it takes to appear
     pretty_exceptions_enable=False,
 )
 app.command()(solve)

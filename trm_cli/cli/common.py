@@ -21,6 +21,9 @@ DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku.",
                                          show_default=False)]  # fmt: skip
+PuzzleFile = Annotated[Optional[Path], typer.Argument(
+    metavar="[FILE|-]", help="Puzzles as text or CSV; - or nothing reads stdin.",
+    show_default=False)]  # fmt: skip
 ModelName = Annotated[Optional[str], typer.Option(
     "--model", "-m", envvar="TRM_MODEL", show_default="the task's own",
     help="A bundled name (see checkpoints/), or a checkpoint's folder.")]  # fmt: skip
@@ -51,6 +54,12 @@ def user_errors() -> Iterator[None]:
         # The reader went away: leave quietly, and keep Python from flushing into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
+
+
+def refuse_existing(output: Path | None, force: bool) -> None:
+    """Raise UsageError if the output file exists and may not be overwritten."""
+    if output is not None and output.exists() and not force:
+        raise UsageError(f"{output}: exists already; choose another name or add --force")
 
 
 def choose_device(name: str, threads: int | None) -> "torch.device":

@@ -1,12 +1,10 @@
 """`trm data`: make data sets."""
 
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from trm_cli.cli.common import Force, Output, Quiet, Seed, TaskName, user_errors
-from trm_cli.cli.inputs import refuse_existing
+from trm_cli.cli.common import Force, Output, Quiet, Seed, TaskName, refuse_existing, user_errors
 from trm_cli.errors import UsageError
 
 

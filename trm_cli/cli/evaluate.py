@@ -6,9 +6,19 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli.cli.common import (
-    DeviceName, DtypeName, Json, ModelName, Quiet, Seed, TaskName, Threads, as_typed, choose_device,
-    choose_dtype, user_errors,
-)  # fmt: skip
+    DeviceName,
+    DtypeName,
+    Json,
+    ModelName,
+    Quiet,
+    Seed,
+    TaskName,
+    Threads,
+    as_typed,
+    choose_device,
+    choose_dtype,
+    user_errors,
+)
 
 
 @user_errors()

@@ -1,22 +1,16 @@
-"""Reading what a user gives: a file of puzzles or stdin, all of it checked before any model loads."""
+"""Puzzles from a file or from stdin, all of them checked before any model loads."""
 
 import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
 
 import numpy as np
-import typer
 
 from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
 from trm_cli.tasks.datasets import open_text
-
-PuzzleFile = Annotated[Optional[Path], typer.Argument(
-    metavar="[FILE|-]", help="Puzzles as text or CSV; - or nothing reads stdin.",
-    show_default=False)]  # fmt: skip
 
 
 class PuzzleList:
@@ -43,7 +37,7 @@ class PuzzleList:
 
     def __iter__(self) -> Iterator[Puzzle]:
         tokens = np.frombuffer(bytes(self._tokens), np.uint8).reshape(-1, self.num_cells)
-        for row, place in zip(tokens, self._places):
+        for row, place in zip(tokens, self._places, strict=True):
             yield Puzzle(row, self.height, self.width, place)
 
 
@@ -74,9 +68,3 @@ def _stdin(unasked: bool) -> io.TextIOBase:
     if unasked and sys.stdin.isatty():
         raise UsageError("no puzzles: give a file, or - to type them in (end with Ctrl-D)")
     return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig")
-
-
-def refuse_existing(output: Path | None, force: bool) -> None:
-    """Raise UsageError if the output file exists and may not be overwritten."""
-    if output is not None and output.exists() and not force:
-        raise UsageError(f"{output}: exists already; choose another name or add --force")

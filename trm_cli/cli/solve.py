@@ -3,15 +3,27 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Optional
+from typing import IO, Annotated
 
 import typer
 
 from trm_cli.cli.common import (
-    DeviceName, DtypeName, Force, Json, ModelName, Output, Quiet, Seed, TaskName, Threads,
-    choose_device, choose_dtype, user_errors,
-)  # fmt: skip
-from trm_cli.cli.inputs import PuzzleFile, refuse_existing, read_puzzles
+    DeviceName,
+    DtypeName,
+    Force,
+    Json,
+    ModelName,
+    Output,
+    PuzzleFile,
+    Quiet,
+    Seed,
+    TaskName,
+    Threads,
+    choose_device,
+    choose_dtype,
+    refuse_existing,
+    user_errors,
+)
 from trm_cli.errors import UsageError
 
 SOLVED, NOT_ALL_SOLVED = 0, 1
@@ -44,6 +56,8 @@ def solve(
 
     Example: trm solve sudoku examples/easy.txt
     """
+    from trm_cli.cli.inputs import read_puzzles
+
     refuse_existing(output, force)
     puzzle_task, puzzles = read_puzzles(task, file)
 
@@ -61,7 +75,7 @@ def solve(
     )  # fmt: skip
     with _opened(output) as sink, SolvingDisplay(len(puzzles), quiet=quiet) as display:
         writer = AnswerWriter(puzzle_task, loaded, as_json=json, file=sink)
-        for index, (puzzle, solution) in enumerate(zip(puzzles, solutions)):
+        for index, (puzzle, solution) in enumerate(zip(puzzles, solutions, strict=True)):
             writer.write(index, puzzle, solution)
             display.show(solution)
     raise typer.Exit(SOLVED if display.solved == len(puzzles) else NOT_ALL_SOLVED)
@@ -76,4 +90,6 @@ def _opened(output: Path | None) -> Iterator[IO[str] | None]:
         with output.open("w", encoding="utf-8") as sink:
             yield sink
     except OSError as error:
-        raise UsageError(f"{output}: cannot be written ({error.strerror}); choose another") from error
+        raise UsageError(
+            f"{output}: cannot be written ({error.strerror}); choose another"
+        ) from error

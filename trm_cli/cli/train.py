@@ -7,9 +7,16 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli.cli.common import (
-    DeviceName, Quiet, Seed, TaskName, Threads, as_typed, choose_device, parse_duration,
+    DeviceName,
+    Quiet,
+    Seed,
+    TaskName,
+    Threads,
+    as_typed,
+    choose_device,
+    parse_duration,
     user_errors,
-)  # fmt: skip
+)
 
 
 @user_errors()
@@ -24,7 +31,7 @@ def train(
     print_config: Annotated[bool, typer.Option(
         "--print-config", help="Print the resolved recipe as JSON and exit.")] = False,
     run: Annotated[Optional[Path], typer.Option(
-        "--run", show_default="runs/TASK/RECIPE-N", help="Folder of this run; must be new.")] = None,
+        "--run", show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one.")] = None,
     max_steps: Annotated[Optional[int], typer.Option(
         "--max-steps", min=1, help="Stop after this many optimizer steps.")] = None,
     max_time: Annotated[Optional[str], typer.Option(
@@ -46,7 +53,8 @@ def train(
     from trm_cli.training.data import gather
     from trm_cli.training.loop import Limits
     from trm_cli.training.recipes import get_recipe, override
-    from trm_cli.training.run import RunRequest, new_run_folder, run as start_run
+    from trm_cli.training.run import RunRequest, new_run_folder
+    from trm_cli.training.run import run as start_run
 
     resolved = override(get_recipe(task, recipe), settings or [])
     if print_config:

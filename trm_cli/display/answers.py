@@ -18,7 +18,9 @@ SHOWN_VIOLATIONS = 3  # listed under a drawn grid; the rest is counted
 class AnswerWriter:
     """Writes each answer as it comes."""
 
-    def __init__(self, task: Task, model: LoadedModel, *, as_json: bool, file: IO[str] | None) -> None:
+    def __init__(
+        self, task: Task, model: LoadedModel, *, as_json: bool, file: IO[str] | None
+    ) -> None:
         self.task = task
         self.model = model
         self.as_json = as_json
@@ -52,9 +54,7 @@ class AnswerWriter:
             "puzzle": self.task.write(puzzle.tokens),
             "answer": self.task.write(solution.answer),
             "solved": solution.solved,
-            "violations": [
-                {"row": v.row, "column": v.column, "rule": v.rule} for v in violations
-            ],
+            "violations": [{"row": v.row, "column": v.column, "rule": v.rule} for v in violations],
             "steps": solution.steps,
             "halted": solution.halted,
             "halt_probability": round(solution.halt_probability, 6),
@@ -80,7 +80,9 @@ class AnswerWriter:
                 f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red"
             )
         if len(violations) > SHOWN_VIOLATIONS:
-            self.console.print(f"  and {len(violations) - SHOWN_VIOLATIONS} more cells", style="red")
+            self.console.print(
+                f"  and {len(violations) - SHOWN_VIOLATIONS} more cells", style="red"
+            )
         self.console.print()
 
 

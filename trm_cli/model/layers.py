@@ -4,8 +4,9 @@ Shapes: B batch, S symbols, P prefix positions, L cells, D channels.
 `MLPBlock` and `AttentionBlock` see a state of [B, P+L, D]; `EquivariantBlock` and `UnitsBlock`
 see one field per symbol, [B, S, L, D], and use the same weights for every field.
 All are post-norm, without biases and without learned gains.
-Sources: arXiv:2510.04871 (blocks), arXiv:2601.19085 (normalised SwiGLU, two-dimensional rotary
-embedding), the digit-equivariant cell of github.com/Aakash-Marthandan/Fixed-Point-Reasoner-Structures.
+Sources: arXiv:2510.04871 (blocks); arXiv:2601.19085 (normalised SwiGLU, two-dimensional rotary
+embedding); github.com/Aakash-Marthandan/Fixed-Point-Reasoner-Structures (digit-equivariant cell);
+arXiv:1711.08028 (hearing one's row, column and box).
 """
 
 import math
@@ -52,9 +53,9 @@ class SwiGLU(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         gate, up = self.gate_up(h).chunk(2, dim=-1)
-        if self.normalised:
-            return self.down(torch.sigmoid(gate) * rms_norm(gate * up))
-        return self.down(F.silu(gate) * up)
+        act = torch.sigmoid(gate) * rms_norm(gate * up) if self.normalised else F.silu(gate) * up
+        down: Tensor = self.down(act)
+        return down
 
 
 class MLPBlock(nn.Module):
@@ -102,7 +103,8 @@ class AttentionBlock(nn.Module):
         if self.rotates:
             q, k = self.rotate(q), self.rotate(k)
         mixed = F.scaled_dot_product_attention(q, k, v)
-        return self.out(mixed.transpose(1, 2).reshape(batch, positions, channels))
+        joined: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, positions, channels))
+        return joined
 
     def rotate(self, heads: Tensor) -> Tensor:
         """Turn each pair of channels by its position's angle, in float32."""
@@ -180,8 +182,9 @@ class UnitsBlock(nn.Module):
         The map is applied to each mean before it is spread over its members: the result is the
         same and a ninth of the work on the usual board.
         """
-        grid = h.unflatten(2, self.grid)  # [B, S, height, width, D]
-        boxes = h.unflatten(2, self.boxes)  # [B, S, down, box height, across, box width, D]
+        batch, symbols, _, channels = h.shape
+        grid = h.view(batch, symbols, *self.grid, channels)
+        boxes = h.view(batch, symbols, *self.boxes, channels)  # down, height, across, width
         row, column, box, cell = self.means.weight.chunk(4, dim=1)
         heard = F.linear(grid.mean(3, keepdim=True), row)
         heard = heard + F.linear(grid.mean(2, keepdim=True), column)

@@ -47,7 +47,8 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         prefix = self.prefix.expand(len(tokens), -1, -1)
-        return self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
+        x: Tensor = self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
+        return x
 
 
 class RoleEmbedding(nn.Module):
@@ -68,7 +69,8 @@ class RoleEmbedding(nn.Module):
         is_this = tokens[:, None] == self.symbols  # [B, S, L]
         role = torch.where(is_this, self.THIS, self.OTHER)
         role = torch.where(tokens[:, None] < FIRST_SYMBOL, self.EMPTY, role)
-        return self.scale * F.embedding(role, self.roles)
+        x: Tensor = self.scale * F.embedding(role, self.roles)
+        return x
 
 
 class TinyRecursiveModel(nn.Module):

@@ -12,8 +12,7 @@ import numpy as np
 
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, SolveSettings, solve
-from trm_cli.tasks.base import Task
-from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.base import Dataset, Task
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,9 @@ class Evaluated:
     groups: list[Scores]  # the whole set first
 
 
-def answers_in_batches(network: TinyRecursiveModel, task: Task, data: Dataset,
-                       settings: SolveSettings, batch_size: int) -> Iterator[list[Solution]]:  # fmt: skip
+def answers_in_batches(
+    network: TinyRecursiveModel, task: Task, data: Dataset, settings: SolveSettings, batch_size: int
+) -> Iterator[list[Solution]]:
     """Solve a data set in order, yielding the solutions of one batch after another."""
     for first in range(0, len(data), batch_size):
         yield solve(network, task, data.puzzles[first : first + batch_size], settings)

@@ -1,7 +1,7 @@
 """Data sets: CSV files of questions with their answers, plain or gzipped.
 
-    source,question,answer,rating
-    puzzles2_17_clue,...8.1..........435............7.8...,237841569186795243594326718...,0
+source,question,answer,rating
+puzzles2_17_clue,...8.1..........435............7.8...,237841569186795243594326718...,0
 """
 
 import csv
@@ -28,8 +28,10 @@ def open_text(path: Path) -> Iterator[io.TextIOBase]:
     try:
         with path.open("rb") as raw:
             gzipped = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        stream = gzip.open(path, "rb") if gzipped else path.open("rb")
-        with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:  # type: ignore[type-var]
+        with (
+            gzip.open(path, "rb") if gzipped else path.open("rb") as stream,
+            io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text,
+        ):
             yield text
     except UnicodeDecodeError as error:
         raise PuzzleError(f"{path}: not a text file; save it as UTF-8 text") from error
@@ -43,31 +45,64 @@ def read_dataset(path: Path, task: Task) -> Dataset:
 
     Raises PuzzleError naming the file, the line and what is wrong with it.
     """
+    questions, answers, sources, ratings = _Column(), _Column(), [], []
     with open_text(path) as text:
         rows = csv.DictReader(text)
         names = [name.strip().lower() for name in rows.fieldnames or []]
         rows.fieldnames = names
-        question = _column(names, QUESTION_COLUMNS, path)
-        answer = _column(names, ANSWER_COLUMNS, path)
-        questions, answers, sources, ratings = [], [], [], []
+        question = _choose(names, QUESTION_COLUMNS, path)
+        answer = _choose(names, ANSWER_COLUMNS, path)
         for row in rows:
-            questions.append(row[question])
-            answers.append(row[answer])
+            place = f"{path}:{rows.line_num}"
+            questions.add(rows.line_num, row[question], f"{place}: no {question}")
+            answers.add(rows.line_num, row[answer], f"{place}: no {answer}")
             sources.append(row.get("source") or "")
-            ratings.append(int(row.get("rating") or UNRATED))
-    if not questions:
+            ratings.append(_rating(row.get("rating"), place))
+    if not sources:
         raise PuzzleError(f"{path}: no rows below the header; add puzzles")
-    puzzles, solutions = _tokens(questions, path, task), _tokens(answers, path, task)
-    if puzzles.shape != solutions.shape:
-        raise PuzzleError(f"{path}: questions and answers differ in size")
-    wrong = np.flatnonzero(~task.rules_hold(puzzles, solutions))
-    if len(wrong):
-        broken = task.violations(puzzles[wrong[0]], solutions[wrong[0]])[0]
-        raise PuzzleError(
-            f"{path}:{wrong[0] + 2}: the answer is wrong at row {broken.row}, column "
-            f"{broken.column}: {broken.rule}; correct or remove the line"
-        )
+    puzzles, solutions = questions.tokens(path, task), answers.tokens(path, task)
+    _refuse_wrong_answers(puzzles, solutions, task, [f"{path}:{n}" for n in questions.numbers])
     return Dataset(puzzles, solutions, sources, np.array(ratings), digest(puzzles, solutions))
+
+
+class _Column:
+    """The cells of one column, each on the line where the file has it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.numbers: list[int] = []
+
+    def add(self, number: int, cell: str | None, complaint: str) -> None:
+        if not cell:
+            raise PuzzleError(f"{complaint} in this row; add it or remove the line")
+        self.lines += [""] * (number - 1 - len(self.lines)) + [cell]
+        self.numbers.append(number)
+
+    def tokens(self, path: Path, task: Task) -> Tokens:
+        rows = [puzzle.tokens for puzzle in task.read(self.lines, str(path))]
+        if len(rows) != len(self.numbers) or len({len(row) for row in rows}) > 1:
+            raise PuzzleError(f"{path}: every row must hold one puzzle of the same size")
+        return np.stack(rows)
+
+
+def _refuse_wrong_answers(puzzles: Tokens, answers: Tokens, task: Task, places: list[str]) -> None:
+    if puzzles.shape != answers.shape:
+        raise PuzzleError(f"{places[0]}: question and answer differ in size; correct the line")
+    for row in np.flatnonzero(~task.rules_hold(puzzles, answers)):
+        broken = task.violations(puzzles[row], answers[row])[0]
+        raise PuzzleError(
+            f"{places[row]}: the answer is wrong at row {broken.row}, column {broken.column}: "
+            f"{broken.rule}; correct or remove the line"
+        )
+
+
+def _rating(text: str | None, place: str) -> int:
+    if not text:
+        return UNRATED
+    try:
+        return int(text)
+    except ValueError as error:
+        raise PuzzleError(f"{place}: the rating {text!r} is no whole number") from error
 
 
 def write_dataset(data: Dataset, task: Task, path: Path | None) -> None:
@@ -102,15 +137,8 @@ def join(datasets: list[Dataset]) -> Dataset:
     return Dataset(puzzles, answers, sources, ratings, digest(puzzles, answers))
 
 
-def _column(names: list[str], choices: tuple[str, ...], path: Path) -> str:
+def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:
     for choice in choices:
         if choice in names:
             return choice
     raise PuzzleError(f"{path}:1: no column named {' or '.join(choices)}; name one in the header")
-
-
-def _tokens(texts: list[str], path: Path, task: Task) -> Tokens:
-    rows = [puzzle.tokens for puzzle in task.read(texts, str(path))]
-    if len(rows) != len(texts) or len({len(row) for row in rows}) > 1:
-        raise PuzzleError(f"{path}: every row must hold one puzzle of the same size")
-    return np.stack(rows)

@@ -14,11 +14,19 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import (
-    BLANK, FIRST_SYMBOL, Dataset, Puzzle, Symmetries, Task, Tokens, Violation,
-)  # fmt: skip
+    BLANK,
+    FIRST_SYMBOL,
+    Dataset,
+    Puzzle,
+    Symmetries,
+    Task,
+    Tokens,
+    Violation,
+)
 from trm_cli.tasks.sudoku_generator import generate_dataset
 from trm_cli.tasks.sudoku_grid import BOXES, unit_name, units
 from trm_cli.tasks.sudoku_text import read_grids
+
 
 class Sudoku(Task):
     """The rules, spellings and symmetries of Sudoku."""
@@ -52,9 +60,7 @@ class Sudoku(Task):
         for first, second, unit in repeats(answer, side):
             rules.setdefault(first, f"{answer[first] - BLANK} twice in {unit}")
             rules.setdefault(second, f"{answer[second] - BLANK} twice in {unit}")
-        return [
-            Violation(cell // side + 1, cell % side + 1, rules[cell]) for cell in sorted(rules)
-        ]
+        return [Violation(cell // side + 1, cell % side + 1, rules[cell]) for cell in sorted(rules)]
 
     def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
         side, _, height, width = self.boxes(num_cells)

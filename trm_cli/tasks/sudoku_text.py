@@ -143,7 +143,9 @@ def _read_csv(
 def _csv_cell(line: str, number: int, column: int, source: str) -> Grid:
     row = next(csv.reader([line]))
     if len(row) <= column:
-        raise PuzzleError(f"{source}:{number}: expected {column + 1} fields or more, got {len(row)}")
+        raise PuzzleError(
+            f"{source}:{number}: expected {column + 1} fields or more, got {len(row)}"
+        )
     digits, _ = _read_cells(row[column], number, source)
     offset = line.find(row[column]) + 1
     if len(digits) not in CELL_COUNTS:

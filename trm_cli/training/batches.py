@@ -100,11 +100,12 @@ class RollingBatch:
         return puzzles.long(), answers.long()
 
     def draw_hints(self, shape: torch.Size) -> Tensor:
-        """Cells to fill in beforehand, [B, L] bool: none in most puzzles, a random share in some."""
+        """Cells to fill in beforehand, [B, L] bool: a random share of some puzzles' cells."""
         device = self.examples.puzzles.device
         gets_hints, share = torch.rand(2, shape[0], 1, generator=self.generator, device=device)
         share = share * self.config.max_hints * (gets_hints < self.config.hint_share)
-        return torch.rand(shape, generator=self.generator, device=device) < share
+        hinted: Tensor = torch.rand(shape, generator=self.generator, device=device) < share
+        return hinted
 
     def draw_least_steps(self) -> Tensor:
         """Steps that a puzzle must be given at least, [B]: exploration, as in the official code."""

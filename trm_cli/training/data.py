@@ -18,7 +18,9 @@ def gather(recipe: Recipe, files: list[Path], seed: int,
     task = get_task(recipe.task)
     if files:
         datasets = [read_dataset(file, task) for file in files]
-        return join(datasets), [f"{file.name} ({len(d)} puzzles)" for file, d in zip(files, datasets)]
+        return join(datasets), [
+            f"{file.name} ({len(d)} puzzles)" for file, d in zip(files, datasets, strict=True)
+        ]
     wanted = recipe.data
     givens = (wanted.least_givens, wanted.most_givens)
     dataset = task.generate(wanted.puzzles, side=recipe.model.height, givens=givens, seed=seed,

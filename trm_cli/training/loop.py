@@ -17,11 +17,12 @@ from trm_cli.errors import TrainingError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import SolveSettings
 from trm_cli.solving.evaluate import Scores, answers_in_batches, score
-from trm_cli.tasks.base import Task
-from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.base import Dataset, Task
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
 from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate
+
+NUM_SUMS = 8  # figures that a step adds up for the next report
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Report:
     answer_loss: float
     halting_loss: float
     cell_accuracy: float  # share of cells right, over the rolling batch
-    solved: float  # share of the batch's puzzles wholly right
+    solved: float  # share of the puzzles that halted which were right; NaN if none halted
     halting_step: float  # supervision steps of the puzzles that halted
     gradient_norm: float  # before clipping
     puzzles_per_second: float  # puzzles that halted
@@ -79,7 +80,7 @@ class Trainer:
     def supervise(self, progress: float) -> Tensor:
         """One supervision step and one optimizer step; nothing in it waits for the device.
 
-        Returns the sums that reports are made of, on the device: [len(METRICS)].
+        Returns the sums that reports are made of, on the device, [NUM_SUMS].
         """
         set_rate(self.optimizers, rate_factor(self.config, self.step, progress))
         batch = self.batch
@@ -92,13 +93,14 @@ class Trainer:
         answer_loss = self.answer_loss(logits, batch.answers)
         stop_loss = halting_loss(halt, solved)
         loss = answer_loss + self.config.halt_weight * stop_loss
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
         norm = self.update()
         batch.advance(y, z, halt)
         self.step += 1
         halted_steps = (batch.steps * batch.halted).sum()
+        halted_right = (batch.halted & solved).sum()
         return torch.stack([loss.detach(), answer_loss.detach(), stop_loss.detach(),
-                            right.float().mean(), solved.float().mean(), norm,
+                            right.float().mean(), norm, halted_right.float(),
                             batch.halted.sum().float(), halted_steps.float()])  # fmt: skip
 
     def answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
@@ -128,7 +130,7 @@ def train(trainer: Trainer, task: Task, held_out: Dataset,
     last_step = min(config.steps, limits.max_steps or config.steps)
     max_seconds = limits.max_seconds or float("inf")
     started = reported = time.perf_counter()
-    sums, since = torch.zeros(8, device=trainer.device), 0
+    sums, since = torch.zeros(NUM_SUMS, device=trainer.device), 0
     evaluated_at = -1
     while trainer.step < last_step and time.perf_counter() - started < max_seconds:
         elapsed = time.perf_counter() - started
@@ -160,7 +162,7 @@ def evaluate(trainer: Trainer, task: Task, held_out: Dataset, seconds: float) ->
 
 def _report(trainer: Trainer, sums: Tensor, since: int, lapse: float, seconds: float,
             progress: float) -> Report:  # fmt: skip
-    loss, answer, stop, cells, solved, norm, halts, halted_steps = sums.tolist()
+    loss, answer, stop, cells, norm, halted_right, halts, halted_steps = sums.tolist()
     if not loss < float("inf"):
         raise TrainingError(
             f"the loss is no number at step {trainer.step}; lower the learning rate "
@@ -173,7 +175,7 @@ def _report(trainer: Trainer, sums: Tensor, since: int, lapse: float, seconds: f
         answer_loss=answer / since,
         halting_loss=stop / since,
         cell_accuracy=cells / since,
-        solved=solved / since,
+        solved=halted_right / halts if halts else float("nan"),
         halting_step=halted_steps / halts if halts else float("nan"),
         gradient_norm=norm / since,
         puzzles_per_second=halts / lapse,

@@ -8,7 +8,7 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from trm_cli.config import TrainConfig
@@ -66,8 +66,8 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's weights; early steps move faster, so that the start is forgotten."""
+        """Move towards the model's weights; faster at first, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages = list(self.model.parameters())
+        averages: list[Tensor] = list(self.model.parameters())
         current = [p.detach().float() for p in model.parameters()]
         torch._foreach_lerp_(averages, current, 1 - decay)

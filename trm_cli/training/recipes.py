@@ -9,8 +9,8 @@ import difflib
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from trm_cli.config import ConfigError, ModelConfig, TrainConfig
-from trm_cli.errors import UsageError
+from trm_cli.config import ModelConfig, TrainConfig
+from trm_cli.errors import ConfigError, UsageError
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,17 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         path, equals, text = setting.partition("=")
         section, _, name = path.strip().partition(".")
         if not equals or section not in sections:
-            raise UsageError(f"--set {setting}: write model.NAME=VALUE, train.NAME=VALUE or data.NAME=VALUE")
-        known = {f.name: type(getattr(sections[section], f.name)) for f in fields(sections[section])}
+            raise UsageError(
+                f"--set {setting}: write model.NAME=VALUE, train.NAME=VALUE or data.NAME=VALUE"
+            )
+        known = {
+            f.name: type(getattr(sections[section], f.name)) for f in fields(sections[section])
+        }
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UsageError(f"--set {setting}: no {section}.{name}; did you mean {section}.{near}?")
+            raise UsageError(
+                f"--set {setting}: no {section}.{name}; did you mean {section}.{near}?"
+            )
         changes[section][name] = _parse(text.strip(), known[name], setting)
     try:
         return replace(recipe, **{s: replace(sections[s], **changes[s]) for s in sections})

@@ -7,7 +7,6 @@ checkpoint/  what `trm solve --model` reads; rewritten at each evaluation.
 
 import json
 import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -133,15 +132,16 @@ def _facts(request: RunRequest, used: Dataset, held_out: Dataset) -> dict[str, A
 def _processor() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
+        names = [
+            line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line
+        ]
         return names[0]
     except (OSError, IndexError):
         return platform.processor() or platform.machine()
 
 
 def _save(request: RunRequest, trainer: Trainer, facts: dict[str, Any], event: Evaluation) -> None:
-    parameters = sum(p.numel() for p in trainer.network.parameters())
-    training = {**facts, "parameters": parameters, "steps": event.step, "seconds": round(event.seconds, 1)}
+    training = {**facts, "steps": event.step, "seconds": round(event.seconds, 1)}
     held_out = {"command": facts["command"], "groups": [event.scores.as_dict()]}
     measured = {"held out from the training data": held_out}
     recipe = request.recipe

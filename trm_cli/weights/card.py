@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trm_cli.config import ModelConfig
+from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.store import CARD_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
@@ -31,7 +34,7 @@ def card(checkpoint: Checkpoint) -> str:
         f"Grids of {model.height}x{model.width}. "
         f"`trm solve {checkpoint.task} PUZZLES --model {checkpoint.name}`",
         "## Network",
-        _network(model, training),
+        _network(model),
         "## Training",
         _training(training),
         "## Accuracy",
@@ -50,10 +53,12 @@ def _front_matter(checkpoint: Checkpoint) -> str:
     )  # fmt: skip
 
 
-def _network(model: ModelConfig, training: dict[str, Any]) -> str:
-    size = f"{training['parameters']:,} parameters, " if "parameters" in training else ""
+def _network(model: ModelConfig) -> str:
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in TinyRecursiveModel(model).parameters())
     return (
-        f"{size}D = {model.hidden_size}, {model.num_layers} layers, mixer `{model.mixer}`: "
+        f"{parameters:,} parameters, D = {model.hidden_size}, {model.num_layers} layers, "
+        f"mixer `{model.mixer}`: "
         f"{MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
         f"{model.start} start of z, {model.num_prefix} prefix positions."
     )

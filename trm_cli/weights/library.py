@@ -11,8 +11,13 @@ import torch
 
 from trm_cli.errors import ModelError
 from trm_cli.weights.store import (
-    CONFIG_FILE, WEIGHTS_FILE, Checkpoint, LoadedModel, load_checkpoint, read_config,
-)  # fmt: skip
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    LoadedModel,
+    load_checkpoint,
+    read_config,
+)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

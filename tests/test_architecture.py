@@ -1,0 +1,54 @@
+"""The floors of the package: a module imports only from floors below its own."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "trm_cli"
+FLOORS = {
+    "errors": 0, "config": 0.5, "tasks": 1, "model": 2, "weights": 3, "solving": 4, "training": 5,
+    "display": 6, "cli": 7, "__main__": 8, "__init__": -1,
+}  # fmt: skip
+
+
+def floor(module: str) -> float:
+    """The floor of `trm_cli.X...`; the bare package is below everything."""
+    parts = module.split(".")
+    return FLOORS[parts[1]] if len(parts) > 1 else FLOORS["__init__"]
+
+
+def imports(path: Path) -> list[str]:
+    """Modules of our own that a file imports, wherever in the file."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return [name for name in names if name.split(".")[0] == "trm_cli"]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
+def test_a_module_imports_only_from_floors_below(path: Path) -> None:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    own = ".".join(part for part in parts if part != "__init__")
+    for name in imports(path):
+        same_folder = name.split(".")[:2] == own.split(".")[:2]
+        assert same_folder or floor(name) < floor(own), f"{own} imports {name}, which is above it"
+
+
+def test_the_two_lowest_floors_and_the_help_need_no_torch() -> None:
+    code = (
+        "import sys, trm_cli.tasks, trm_cli.tasks.datasets, trm_cli.config, trm_cli.cli.app;"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_no_file_has_become_too_long_to_read() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert [path for path, length in lengths.items() if length > 250] == []

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import small_config
+from trm_cli.errors import UsageError
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import SolveSettings, check_halt, run, solve, solve_stream
+from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.sudoku import Sudoku
+
+
+class RowOfEach(torch.nn.Module):
+    """Embeds a puzzle as its row in a data set, in every place of the state."""
+
+    def __init__(self, data: Dataset, state_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.known = torch.from_numpy(data.puzzles).long()
+        self.state_shape = state_shape
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        rows = (tokens[:, None] == self.known[None]).all(2).float().argmax(1)
+        return rows.view(-1, 1, 1, 1).expand(-1, *self.state_shape).float()
+
+
+class ScriptedNetwork(TinyRecursiveModel):
+    """A network that fires and answers right from the steps that it is told, per row."""
+
+    def __init__(self, data: Dataset, fires_at: list[int], right_at: list[int]) -> None:
+        super().__init__(small_config())
+        self.data = data
+        self.fires_at, self.right_at = torch.tensor(fires_at), torch.tensor(right_at)
+        self.embed = RowOfEach(data, self.state_shape)  # type: ignore[assignment] # scripted
+
+    def forward(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        rows = x[:, 0, 0, 0].long()
+        step = 1 + (y[:, 0, 0, 0] - self.y_init[0]).round().long()
+        answers = torch.from_numpy(self.data.answers).long()[rows]
+        answers = torch.where((step >= self.right_at[rows])[:, None], answers, 2)
+        logits = torch.nn.functional.one_hot(answers, 6).float()
+        halt = torch.where(step >= self.fires_at[rows], 3.0, -3.0)
+        return y + 1, z, logits, halt
+
+
+@pytest.fixture
+def four(small_data: Dataset) -> Dataset:
+    return small_data.head(4)
+
+
+def steps_taken(data: Dataset, halt: str, fires_at: list[int], right_at: list[int]) -> list[int]:
+    network = ScriptedNetwork(data, fires_at, right_at)
+    solutions = solve(network, Sudoku(), data.puzzles, SolveSettings(halt, max_steps=6))
+    return [solution.steps for solution in solutions]
+
+
+def test_each_puzzle_halts_by_itself_when_the_head_fires_and_the_rules_hold(four: Dataset) -> None:
+    assert steps_taken(four, "verified", [1, 3, 9, 2], [2, 1, 1, 9]) == [2, 3, 6, 6]
+
+
+def test_with_q_the_head_alone_decides_and_with_never_nobody(four: Dataset) -> None:
+    assert steps_taken(four, "q", [1, 3, 9, 2], [2, 1, 1, 9]) == [1, 3, 6, 2]
+    assert steps_taken(four, "never", [1, 3, 9, 2], [2, 1, 1, 9]) == [6, 6, 6, 6]
+
+
+def test_solved_is_the_word_of_the_rules_and_never_the_head_s(four: Dataset) -> None:
+    network = ScriptedNetwork(four, [1, 1, 9, 9], [9, 1, 1, 9])
+    solutions = solve(network, Sudoku(), four.puzzles, SolveSettings("q", max_steps=3))
+    assert [solution.solved for solution in solutions] == [False, True, True, False]
+    assert [solution.halted for solution in solutions] == [True, True, False, False]
+
+
+def test_the_first_firing_is_remembered_with_whether_it_was_right(four: Dataset) -> None:
+    network = ScriptedNetwork(four, [1, 3, 9, 2], [2, 1, 1, 9])
+    solutions = solve(network, Sudoku(), four.puzzles, SolveSettings(max_steps=4))
+    assert [s.first_fired for s in solutions] == [1, 3, 0, 2]
+    assert [s.right_when_fired for s in solutions] == [False, True, False, False]
+
+
+def test_halted_puzzles_leave_the_batch(four: Dataset) -> None:
+    network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
+    rows = [step.rows.tolist() for step in run(network, Sudoku(), four.puzzles, SolveSettings())]
+    assert rows == [[0, 1, 2, 3], [1, 2, 3], [1]]
+
+
+@pytest.mark.parametrize("mixer", ["mlp", "attention", "equivariant", "units"])
+def test_a_batch_gives_the_answers_of_one_by_one(mixer: str, small_data: Dataset) -> None:
+    torch.manual_seed(0)
+    network = TinyRecursiveModel(small_config(mixer)).eval()
+    settings = SolveSettings("never", max_steps=2)
+    together = solve(network, Sudoku(), small_data.puzzles, settings)
+    for size in (1, 7):
+        alone = solve_stream(
+            network, Sudoku(), iter(small_data.puzzles), batch_size=size, settings=settings
+        )
+        for first, second in zip(together, alone, strict=True):
+            assert np.array_equal(first.answer, second.answer)
+            assert first.halt_probability == pytest.approx(second.halt_probability, abs=1e-5)
+
+
+def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
+    torch.manual_seed(0)
+    network = TinyRecursiveModel(small_config()).eval()
+    answers = [
+        [s.answer.tobytes() for s in solve(network, Sudoku(), small_data.puzzles,
+                                           SolveSettings("never", 1, seed))]
+        for seed in (0, 0, 1)
+    ]  # fmt: skip
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_an_unknown_way_to_halt_is_refused() -> None:
+    with pytest.raises(UsageError, match="choose verified, q, never"):
+        check_halt("soon")

@@ -1,0 +1,108 @@
+"""Every spelling of a Sudoku gives the same puzzle; every mistake gives one line that helps."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import ANSWER, PUZZLE, tokens
+from trm_cli.errors import PuzzleError
+from trm_cli.tasks.sudoku import Sudoku
+
+ROWS = [PUZZLE[i : i + 9] for i in range(0, 81, 9)]
+BORDERED = "\n".join(
+    ("------+-------+------\n" if i in (3, 6) else "")
+    + " | ".join(" ".join(row[j : j + 3]) for j in (0, 3, 6))
+    for i, row in enumerate(ROWS)
+)
+SPELLINGS = {
+    "line": PUZZLE,
+    "zeros": PUZZLE.replace(".", "0"),
+    "underscores": PUZZLE.replace(".", "_"),
+    "stars": PUZZLE.replace(".", "*"),
+    "rows": "\n".join(ROWS),
+    "spaced rows": "\n".join(" ".join(row) for row in ROWS),
+    "borders": BORDERED,
+    "box of ascii": "+-------+\n" + "\n".join(f"| {row} |" for row in ROWS) + "\n+-------+",
+    "ss": "\n".join(
+        ("-----------\n" if i in (3, 6) else "") + f"{row[:3]}|{row[3:6]}|{row[6:]}"
+        for i, row in enumerate(ROWS)
+    ),
+    "sdk": "#A someone\n[Puzzle]\n" + "\n".join(ROWS) + "\n[State]\n",
+    "comments": f"# a puzzle\n\n{PUZZLE}  # and a remark\n",
+    "crlf": "\r\n".join(ROWS) + "\r\n",
+    "csv": f"source,question,answer,rating\nbook,{PUZZLE},{ANSWER},0\n",
+    "quoted csv": f'"puzzle","solution"\n"{PUZZLE}","{ANSWER}"\n',
+    "csv without header": f"{PUZZLE},{ANSWER}\n",
+    "kaggle": f"quizzes,solutions\n{PUZZLE.replace('.', '0')},{ANSWER}",
+}
+
+
+def read(text: str) -> list[str]:
+    return [Sudoku().write(p.tokens) for p in Sudoku().read(text.splitlines(True), "f.txt")]
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_every_spelling_is_the_same_puzzle(text: str) -> None:
+    assert read(text) == [PUZZLE]
+
+
+def test_several_puzzles_in_mixed_spellings_keep_their_order() -> None:
+    assert read(f"{PUZZLE}\n\n{BORDERED}\n{ANSWER}\n" + "\n".join(ROWS)) == [
+        PUZZLE, PUZZLE, ANSWER, PUZZLE,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["1..4\n....\n....\n4..1", "1..4........4..1"])
+def test_small_grids_are_read_too(text: str) -> None:
+    assert read(text) == ["1..4........4..1"]
+
+
+def test_a_6x6_grid_has_boxes_of_two_rows_and_three_columns() -> None:
+    with pytest.raises(PuzzleError, match="box 1 has the given 5 twice"):
+        read("5.....\n..5...\n......\n......\n......\n......")
+
+
+MISTAKES = {
+    "": "f.txt:1: no puzzle in it; write 81 digits a line, 0 or . for blanks",
+    "# nothing": "f.txt:1: no puzzle in it; write 81 digits a line, 0 or . for blanks",
+    PUZZLE[:80]: "f.txt:1:80: expected 81 cells on a line (or 9 for a row), got 80; "
+    "write 0 or . for a blank",
+    "\n" + PUZZLE[:40] + "x" + PUZZLE[41:]: "f.txt:2:41: 'x' is no digit; write 1 to 9, "
+    "and 0 or . for a blank",
+    "\0": "f.txt:1:1: character U+0000 is no digit; write 1 to 9, and 0 or . for a blank",
+    "55" + PUZZLE[2:]: "f.txt:1:2: row 1 has the given 5 twice, first at 1:1; correct one of them",
+    "\n".join(["5........"] * 9): "f.txt:2:1: column 1 has the given 5 twice, first at 1:1; "
+    "correct one of them",
+    "\n".join(ROWS[:7]): "f.txt:7: the grid that starts at line 1 has 7 rows of 9; "
+    "add the missing ones",
+    "\n".join([*ROWS[:4], ROWS[4][:8], *ROWS[5:]]): "f.txt:5:8: expected 9 cells, got 8; "
+    "row 5 of the grid that starts at line 1 must be as long as the first",
+    "17..............": "f.txt:1:2: 7 in a 4x4 grid; write 1 to 4, and 0 or . for a blank",
+    "name,grid\na,b": "f.txt:1: the CSV header has no column named question, puzzle or quizzes; "
+    "name one",
+    "question,answer\n": "f.txt:1: a CSV header and no puzzle; add rows below it",
+    "question,answer\n123,4": "f.txt:2:1: expected 81 cells, got 3; write 0 or . for a blank",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=range(len(MISTAKES)))
+def test_a_mistake_gives_one_line_with_place_and_remedy(text: str, message: str) -> None:
+    with pytest.raises(PuzzleError) as caught:
+        read(text)
+    assert str(caught.value) == message
+
+
+def test_a_changed_given_and_a_repeated_digit_are_named() -> None:
+    puzzle, answer = tokens(PUZZLE), tokens(ANSWER)
+    answer[0] = 4 + 1  # the given 5 becomes the 4 of row 1, column 3
+    found = Sudoku().violations(puzzle, answer)
+    assert [(v.row, v.column, v.rule) for v in found] == [
+        (1, 1, "the given 5 was changed"),
+        (1, 3, "4 twice in row 1"),
+        (5, 1, "4 twice in column 1"),
+    ]
+
+
+def test_a_transposition_is_among_the_symmetries() -> None:
+    pool = Sudoku().symmetries(81, count=64, rng=np.random.default_rng(0))
+    row_becomes_column = [np.ptp(cells[:9] % 9) == 0 for cells in pool.cells]
+    assert 16 < sum(row_becomes_column) < 48

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from tests.conftest import ANSWER, PUZZLE, tokens
+from trm_cli.errors import UsageError
+from trm_cli.tasks.base import BLANK
+from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.sudoku_generator import count_solutions
+
+
+def digits(row: np.ndarray) -> list[int]:
+    return [int(token) - BLANK for token in row]
+
+
+def count_by_brute_force(puzzle: list[int]) -> int:
+    """Every filling of a 4x4 grid's blanks, tried without any cleverness."""
+    if 0 not in puzzle:
+        grid = np.array(puzzle, dtype=np.uint8) + np.uint8(BLANK)
+        return int(Sudoku().rules_hold(grid[None], grid[None])[0])
+    cell = puzzle.index(0)
+    return sum(
+        count_by_brute_force([*puzzle[:cell], digit, *puzzle[cell + 1 :]]) for digit in (1, 2, 3, 4)
+    )
+
+
+def test_solutions_are_counted_as_brute_force_counts_them() -> None:
+    rng = np.random.default_rng(0)
+    data = Sudoku().generate(6, side=4, givens=(9, 12), seed=2)
+    for row in data.puzzles:
+        puzzle = digits(row)
+        given = [cell for cell, digit in enumerate(puzzle) if digit]
+        puzzle[rng.choice(given)] = 0
+        assert count_solutions(puzzle, 4, most=1000) == count_by_brute_force(puzzle)
+
+
+def test_a_known_puzzle_has_one_solution_and_an_empty_grid_many() -> None:
+    assert count_solutions(digits(tokens(PUZZLE)), 9) == 1
+    assert count_solutions([0] * 81, 9) == 2
+    assert count_solutions(digits(tokens(ANSWER)), 9) == 1
+
+
+@pytest.mark.parametrize(("side", "givens"), [(4, (4, 8)), (6, (9, 14)), (9, (24, 34))])
+def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(
+    side: int, givens: tuple[int, int]
+) -> None:
+    data = Sudoku().generate(25, side=side, givens=givens, seed=0)
+    counts = [sum(1 for digit in digits(row) if digit) for row in data.puzzles]
+    assert givens[0] <= min(counts) < max(counts) <= givens[1]
+    assert all(count_solutions(digits(row), side) == 1 for row in data.puzzles)
+    assert len({row.tobytes() for row in data.puzzles}) == 25
+
+
+def test_a_minimal_puzzle_loses_its_uniqueness_with_any_given() -> None:
+    for row in Sudoku().generate(3, side=9, givens=None, seed=0).puzzles:
+        puzzle = digits(row)
+        for cell in [cell for cell, digit in enumerate(puzzle) if digit]:
+            assert count_solutions([*puzzle[:cell], 0, *puzzle[cell + 1 :]], 9) == 2
+
+
+@pytest.mark.parametrize(
+    ("side", "givens", "message"),
+    [
+        (9, (5, 30), "a 9x9 puzzle has 17 to 81"),
+        (9, (30, 24), "fewest first"),
+        (8, (30, 34), "no Sudoku of 8x8"),
+    ],
+)
+def test_an_impossible_wish_is_refused(side: int, givens: tuple[int, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Sudoku().generate(1, side=side, givens=givens, seed=0)
+
+
+def test_asking_for_more_puzzles_than_exist_ends_with_advice() -> None:
+    with pytest.raises(UsageError, match="found only 288 of 400 different 4x4 puzzles"):
+        Sudoku().generate(400, side=4, givens=(16, 16), seed=0)
