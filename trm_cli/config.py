@@ -11,6 +11,7 @@ MIXERS = ("mlp", "attention", "equivariant", "units")
 GLUS = ("plain", "normalised")
 STARTS = ("fixed", "random")
 ROTARIES = ("none", "1d", "2d")
+LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class ModelConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name == "num_prefix" else 1
-            if field.type is int and (not isinstance(value, int) or value < least):
-                raise ConfigError(f"model.{field.name}: expected {least} or more, got {value!r}")
+            if field.type is int and not (isinstance(value, int) and least <= value <= LARGEST):
+                raise ConfigError(
+                    f"model.{field.name}: expected {least} to {LARGEST:,}, got {value!r}"
+                )
         if self.num_symbols < 1:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
         if self.height % self.box_height or self.width % self.box_width:

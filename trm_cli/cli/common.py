@@ -3,10 +3,12 @@
 import os
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -54,6 +56,26 @@ def user_errors() -> Iterator[None]:
         # The reader went away: leave quietly, and keep Python from flushing into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into a wish to stop; the second SIGINT ends at once.
+
+    Gives the function that says whether the wish was made.
+    """
+    wishes: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        wishes.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(wishes)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def refuse_existing(output: Path | None, force: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli.cli.common import (
+    INTERRUPTED,
     DeviceName,
     Quiet,
     Seed,
@@ -15,6 +16,7 @@ from trm_cli.cli.common import (
     as_typed,
     choose_device,
     parse_duration,
+    stop_on_signals,
     user_errors,
 )
 
@@ -49,12 +51,15 @@ def train(
     """
     from dataclasses import asdict
 
+    import torch
+
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import gather
     from trm_cli.training.loop import Limits
     from trm_cli.training.recipes import get_recipe, override
     from trm_cli.training.run import RunRequest, new_run_folder
     from trm_cli.training.run import run as start_run
+    from trm_cli.weights.library import open_model
 
     resolved = override(get_recipe(task, recipe), settings or [])
     if print_config:
@@ -63,10 +68,14 @@ def train(
     chosen = choose_device(device, threads)
     folder = new_run_folder(task, recipe, run)
     limits = Limits(max_steps, parse_duration(max_time))
-    with TrainingDisplay(resolved, limits, quiet=quiet) as display:
+    start = open_model(init, task=task, num_cells=resolved.model.num_cells, device=chosen,
+                       dtype=torch.float32) if init else None  # fmt: skip
+    with TrainingDisplay(resolved, limits, quiet=quiet) as display, stop_on_signals() as stopped:
         dataset, names = gather(resolved, data or [], seed, display.generating)
-        request = RunRequest(resolved, dataset, names, folder, chosen, seed, limits,
-                             as_typed(), start=None)  # fmt: skip
+        request = RunRequest(resolved, dataset, names, folder, chosen, seed, limits, as_typed(),
+                             start, stopped)  # fmt: skip
         for event in start_run(request):
             display.show(event)
     display.finished(folder)
+    if stopped():
+        raise typer.Exit(INTERRUPTED)

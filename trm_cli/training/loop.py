@@ -6,7 +6,7 @@ Source: arXiv:2510.04871, figure 3 and section 4.6.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,11 @@ class Limits:
 
     max_steps: int | None = None
     max_seconds: float | None = None
+
+
+def never() -> bool:
+    """The wish to stop of somebody who has none."""
+    return False
 
 
 class Trainer:
@@ -120,11 +125,12 @@ class Trainer:
         return norm
 
 
-def train(trainer: Trainer, task: Task, held_out: Dataset,
-          limits: Limits) -> Iterator[Report | Evaluation]:  # fmt: skip
+def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
+          stopped: Callable[[], bool] = never) -> Iterator[Report | Evaluation]:  # fmt: skip
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
-    The last thing yielded is an evaluation. Raises TrainingError if the loss is no number.
+    The last thing yielded is an evaluation, unless `stopped` said so: then the loop ends after the
+    step under way. Raises TrainingError if the loss is no number.
     """
     config = trainer.config
     last_step = min(config.steps, limits.max_steps or config.steps)
@@ -144,6 +150,8 @@ def train(trainer: Trainer, task: Task, held_out: Dataset,
         if trainer.step % config.evaluate_every == 0:
             yield evaluate(trainer, task, held_out, time.perf_counter() - started)
             evaluated_at, reported = trainer.step, time.perf_counter()
+        if stopped():
+            return
     if evaluated_at != trainer.step:
         yield evaluate(trainer, task, held_out, time.perf_counter() - started)
 

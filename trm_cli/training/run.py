@@ -8,7 +8,7 @@ checkpoint/  what `trm solve --model` reads; rewritten at each evaluation.
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset
 from trm_cli.training.batches import Examples
-from trm_cli.training.loop import Evaluation, Limits, Report, Trainer, train
+from trm_cli.training.loop import Evaluation, Limits, Report, Trainer, never, train
 from trm_cli.training.recipes import Recipe
 from trm_cli.weights.card import write_card
 from trm_cli.weights.store import Checkpoint, LoadedModel, save_checkpoint
@@ -43,6 +43,7 @@ class RunRequest:
     limits: Limits
     command: str  # as typed, for the card
     start: LoadedModel | None = None  # weights to start from
+    stopped: Callable[[], bool] = never  # says when the user wants the run to end
 
 
 def new_run_folder(task: str, name: str, wanted: Path | None) -> Path:
@@ -76,19 +77,56 @@ def run(request: RunRequest) -> Iterator[Report | Evaluation]:
         network.load_state_dict(request.start.network.state_dict())
     trainer = Trainer(network.to(request.device), examples, recipe.train, request.seed)
     facts = _facts(request, used, held_out)
+    folder = _RunFolder(request, facts, trainer)
     try:
-        request.folder.mkdir(parents=True)
-        _write_json(request.folder / "config.json", {"recipe": asdict(recipe), "training": facts})
-        with (request.folder / "log.jsonl").open("w", encoding="utf-8") as log:
-            for event in train(trainer, task, held_out, request.limits):
-                kind = "evaluation" if isinstance(event, Evaluation) else "report"
-                log.write(json.dumps({"kind": kind, **asdict(event)}) + "\n")
-                log.flush()
-                if isinstance(event, Evaluation):
-                    _save(request, trainer, facts, event)
-                yield event
+        folder.begin()
+        for event in train(trainer, task, held_out, request.limits, request.stopped):
+            folder.note(event)
+            yield event
+        if request.stopped():
+            folder.save()
     except OSError as error:
         raise TrainingError(f"{request.folder}: cannot be written ({error.strerror})") from error
+
+
+class _RunFolder:
+    """Writes the folder of one run as its events come."""
+
+    def __init__(self, request: RunRequest, facts: dict[str, Any], trainer: Trainer) -> None:
+        self.request = request
+        self.facts = facts
+        self.trainer = trainer
+        self.seconds = 0.0
+        self.measured: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """Make the folder and write what is to be trained."""
+        self.request.folder.mkdir(parents=True)
+        resolved = {"recipe": asdict(self.request.recipe), "training": self.facts}
+        text = json.dumps(resolved, indent=2) + "\n"
+        (self.request.folder / "config.json").write_text(text, encoding="utf-8")
+
+    def note(self, event: Report | Evaluation) -> None:
+        """Add an event to the log; keep the weights of an evaluation."""
+        self.seconds = event.seconds
+        kind = "evaluation" if isinstance(event, Evaluation) else "report"
+        with (self.request.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"kind": kind, **asdict(event)}) + "\n")
+        if isinstance(event, Evaluation):
+            entry = {"command": self.facts["command"], "groups": [event.scores.as_dict()]}
+            self.measured = {f"held out from the training data, step {event.step:,}": entry}
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint with its card."""
+        training = {**self.facts, "steps": self.trainer.step, "seconds": round(self.seconds, 1)}
+        recipe = self.request.recipe
+        checkpoint = Checkpoint(
+            self.request.folder.name, recipe.task, recipe.model, training, self.measured
+        )
+        folder = self.request.folder / "checkpoint"
+        save_checkpoint(folder, checkpoint, self.trainer.averaged.model)
+        write_card(folder, checkpoint)
 
 
 def _refuse_misfits(request: RunRequest) -> None:
@@ -138,18 +176,3 @@ def _processor() -> str:
         return names[0]
     except (OSError, IndexError):
         return platform.processor() or platform.machine()
-
-
-def _save(request: RunRequest, trainer: Trainer, facts: dict[str, Any], event: Evaluation) -> None:
-    training = {**facts, "steps": event.step, "seconds": round(event.seconds, 1)}
-    held_out = {"command": facts["command"], "groups": [event.scores.as_dict()]}
-    measured = {"held out from the training data": held_out}
-    recipe = request.recipe
-    checkpoint = Checkpoint(request.folder.name, recipe.task, recipe.model, training, measured)
-    folder = request.folder / "checkpoint"
-    save_checkpoint(folder, checkpoint, trainer.averaged.model)
-    write_card(folder, checkpoint)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
