@@ -47,7 +47,7 @@ def edit_config(**changes: object) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         known = json.loads((folder / "config.json").read_text())
         known.update({k: v for k, v in changes.items() if k != "model"})
-        known["model"].update(changes.get("model", {}))  # type: ignore[arg-type] # a dict here
+        known["model"].update(changes.get("model", {}))
         (folder / "config.json").write_text(json.dumps(known))
 
     return edit

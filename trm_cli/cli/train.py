@@ -51,20 +51,22 @@ def train(
     """
     from dataclasses import asdict
 
-    import torch
-
-    from trm_cli.display.training import TrainingDisplay
-    from trm_cli.training.data import gather
-    from trm_cli.training.loop import Limits
     from trm_cli.training.recipes import get_recipe, override
-    from trm_cli.training.run import RunRequest, new_run_folder
-    from trm_cli.training.run import run as start_run
-    from trm_cli.weights.library import open_model
 
     resolved = override(get_recipe(task, recipe), settings or [])
     if print_config:
         typer.echo(json.dumps(asdict(resolved), indent=2))
         return
+
+    import torch
+
+    from trm_cli.display.training import TrainingDisplay
+    from trm_cli.training.data import gather
+    from trm_cli.training.loop import Limits
+    from trm_cli.training.run import RunRequest, new_run_folder
+    from trm_cli.training.run import run as start_run
+    from trm_cli.weights.library import open_model
+
     chosen = choose_device(device, threads)
     folder = new_run_folder(task, recipe, run)
     limits = Limits(max_steps, parse_duration(max_time))
