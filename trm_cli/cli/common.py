@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 INTERRUPTED = 130
+CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku.",
@@ -33,6 +34,15 @@ DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mp
 DtypeName = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
 Threads = Annotated[Optional[int], typer.Option(
     "--threads", min=1, show_default="all cores", help="CPU threads.")]  # fmt: skip
+BatchSize = Annotated[Optional[int], typer.Option(
+    "--batch-size", min=1, show_default="8 on a CPU, 512 elsewhere",
+    help="Puzzles solved together.")]  # fmt: skip
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="Compile the net first: a minute that pays off on thousands of puzzles."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
 Output = Annotated[Optional[Path], typer.Option(
     "--output", "-o", show_default="stdout", help="Write answers to this file.")]  # fmt: skip
@@ -99,6 +109,11 @@ def choose_device(name: str, threads: int | None) -> "torch.device":
     if not there[name]:
         raise UsageError(f"--device {name}: torch finds no such device here; use --device auto")
     return torch.device(name)
+
+
+def choose_batch_size(wanted: int | None, device: "torch.device") -> int:
+    """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
+    return wanted or (CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
 
 
 def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":

@@ -6,6 +6,8 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli.cli.common import (
+    BatchSize,
+    Compile,
     DeviceName,
     DtypeName,
     Json,
@@ -15,6 +17,7 @@ from trm_cli.cli.common import (
     TaskName,
     Threads,
     as_typed,
+    choose_batch_size,
     choose_device,
     choose_dtype,
     user_errors,
@@ -33,8 +36,8 @@ def evaluate(
         "--halt", help="When to stop: verified, q or never (see `trm solve -h`).")] = "verified",
     max_steps: Annotated[int, typer.Option(
         "--max-steps", min=1, help="Supervision steps at most.")] = 16,
-    batch_size: Annotated[int, typer.Option(
-        "--batch-size", min=1, help="Puzzles solved together.")] = 32,
+    batch_size: BatchSize = None,
+    compile_net: Compile = False,
     record: Annotated[bool, typer.Option(
         "--record", help="Write the figures into the checkpoint's config.json and card.")] = False,
     json: Json = False,
@@ -62,10 +65,11 @@ def evaluate(
     dataset = read_dataset(data, puzzle_task).head(limit)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=dataset.puzzles.shape[1], device=chosen,
-                        dtype=choose_dtype(dtype, chosen))  # fmt: skip
+                        dtype=choose_dtype(dtype, chosen), compiles=compile_net)  # fmt: skip
     with SolvingDisplay(len(dataset), quiet=quiet) as display:
         solutions = []
-        for batch in answers_in_batches(loaded.network, puzzle_task, dataset, settings, batch_size):
+        size = choose_batch_size(batch_size, chosen)
+        for batch in answers_in_batches(loaded.network, puzzle_task, dataset, settings, size):
             solutions += batch
             display.show(*batch)
     evaluated = Evaluated(data.name, dataset, settings, score_groups(dataset, solutions))

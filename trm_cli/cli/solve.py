@@ -8,6 +8,8 @@ from typing import IO, Annotated
 import typer
 
 from trm_cli.cli.common import (
+    BatchSize,
+    Compile,
     DeviceName,
     DtypeName,
     Force,
@@ -19,6 +21,7 @@ from trm_cli.cli.common import (
     Seed,
     TaskName,
     Threads,
+    choose_batch_size,
     choose_device,
     choose_dtype,
     refuse_existing,
@@ -39,8 +42,8 @@ def solve(
         "never (always --max-steps)."))] = "verified",
     max_steps: Annotated[int, typer.Option(
         "--max-steps", min=1, help="Supervision steps at most.")] = 16,
-    batch_size: Annotated[int, typer.Option(
-        "--batch-size", min=1, help="Puzzles solved together.")] = 32,
+    batch_size: BatchSize = None,
+    compile_net: Compile = False,
     output: Output = None,
     json: Json = False,
     force: Force = False,
@@ -66,12 +69,13 @@ def solve(
     from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
     from trm_cli.weights.library import open_model
 
+    settings = SolveSettings(check_halt(halt), max_steps, seed)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=chosen,
-                        dtype=choose_dtype(dtype, chosen))  # fmt: skip
+                        dtype=choose_dtype(dtype, chosen), compiles=compile_net)  # fmt: skip
     solutions = solve_stream(
         loaded.network, puzzle_task, (puzzle.tokens for puzzle in puzzles),
-        batch_size=batch_size, settings=SolveSettings(check_halt(halt), max_steps, seed),
+        batch_size=choose_batch_size(batch_size, chosen), settings=settings,
     )  # fmt: skip
     with _opened(output) as sink, SolvingDisplay(len(puzzles), quiet=quiet) as display:
         writer = AnswerWriter(puzzle_task, loaded, as_json=json, file=sink)

@@ -74,7 +74,7 @@ class AnswerWriter:
         boxes = self.task.boxes(len(puzzle.tokens))
         self.console.print(f"[dim]puzzle {index + 1}  {puzzle.place}[/dim]", markup=True)
         self.console.print(grid_text(puzzle.tokens, solution.answer, boxes, cells))
-        self.console.print(_verdict(solution))
+        self.console.print(_verdict(solution, len(violations)))
         for violation in violations[:SHOWN_VIOLATIONS]:
             self.console.print(
                 f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red"
@@ -86,8 +86,12 @@ class AnswerWriter:
         self.console.print()
 
 
-def _verdict(solution: Solution) -> Text:
-    verdict = ("solved", "bold green") if solution.solved else ("not solved", "bold red")
+def _verdict(solution: Solution, broken: int) -> Text:
+    verdict = (
+        ("solved", "bold green")
+        if solution.solved
+        else (f"not solved: {broken} cells break a rule", "bold red")
+    )
     steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
     return Text.assemble(
         verdict,

@@ -6,10 +6,15 @@ it does neither.
 
 from rich.console import Console
 
+PIPE_WIDTH = 120  # columns of a table that is not drawn on a terminal
+
 
 def answers_console() -> Console:
     """Where answers are drawn."""
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
 
 
 def remarks_console(quiet: bool = False) -> Console:

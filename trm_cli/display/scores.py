@@ -8,7 +8,7 @@ from rich.table import Table
 from trm_cli.display.console import answers_console
 from trm_cli.solving.evaluate import Evaluated, Scores
 
-COLUMNS = ("puzzles", "cells", "exact", "verified", "steps", "halted", "right when halted")
+COLUMNS = ("puzzles", "cells", "exact", "verified", "steps", "halts", "rightly")
 
 
 def show_scores(evaluated: Evaluated, *, as_json: bool) -> None:
@@ -18,14 +18,22 @@ def show_scores(evaluated: Evaluated, *, as_json: bool) -> None:
         for scores in evaluated.groups:
             console.file.write(json.dumps({"data": evaluated.name, **scores.as_dict()}) + "\n")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{evaluated.name}, at most "
-                  f"{evaluated.settings.max_steps} steps", title_justify="left")  # fmt: skip
-    table.add_column("group")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"{evaluated.name}, {evaluated.settings.max_steps} steps")
     for column in COLUMNS:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
+    kind = evaluated.groups[0].kind
     for scores in evaluated.groups:
+        if scores.kind != kind:
+            table.add_section()
+            table.add_row(f"[dim]by {scores.kind}[/dim]")
+            kind = scores.kind
         table.add_row(scores.group, *score_cells(scores))
     console.print(table)
+    console.print(
+        "halts: the halt head fired; rightly: of those, the answer was right when it first did",
+        style="dim",
+    )
 
 
 def score_cells(scores: Scores) -> list[str]:

@@ -12,13 +12,14 @@ import numpy as np
 
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, SolveSettings, solve
-from trm_cli.tasks.base import Dataset, Task
+from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task
 
 
 @dataclass(frozen=True)
 class Scores:
     """Accuracies of one group of puzzles; shares are 0 to 1."""
 
+    kind: str  # what the group is formed by: all, source, rating or givens
     group: str
     puzzles: int
     cell: float
@@ -51,13 +52,16 @@ def answers_in_batches(
         yield solve(network, task, data.puzzles[first : first + batch_size], settings)
 
 
-def score(data: Dataset, solutions: list[Solution], group: str = "all") -> Scores:
+def score(
+    data: Dataset, solutions: list[Solution], kind: str = "all", group: str = "all"
+) -> Scores:
     """Compare solutions with the answers of a data set, row by row."""
     given = np.stack([solution.answer for solution in solutions])
     right = given == data.answers
     fired = [solution for solution in solutions if solution.first_fired]
     right_when_fired = sum(solution.right_when_fired for solution in fired)
     return Scores(
+        kind=kind,
         group=group,
         puzzles=len(solutions),
         cell=float(right.mean()),
@@ -72,43 +76,48 @@ def score(data: Dataset, solutions: list[Solution], group: str = "all") -> Score
 def score_groups(data: Dataset, solutions: list[Solution]) -> list[Scores]:
     """Scores of the whole set, then by source, by rating and by number of givens."""
     groups = [score(data, solutions)]
-    for name_of in (_source, _rating, _givens):
-        groups += _by(name_of, data, solutions)
+    for kind, name_of in GROUPINGS.items():
+        groups += _by(kind, name_of, data, solutions)
     return groups
 
 
-GroupName = Callable[[Dataset, int], tuple[float, str] | None]
+GroupName = Callable[[Dataset, int], tuple[float, str] | None]  # its order and its name
 
 
-def _by(name_of: GroupName, data: Dataset, solutions: list[Solution]) -> list[Scores]:
+def _by(kind: str, name_of: GroupName, data: Dataset, solutions: list[Solution]) -> list[Scores]:
     members: dict[tuple[float, str], list[int]] = {}
     for row in range(len(data)):
         key = name_of(data, row)
         if key is not None:
             members.setdefault(key, []).append(row)
     return [
-        score(data.rows(np.array(rows)), [solutions[row] for row in rows], key[1])
+        score(data.rows(np.array(rows)), [solutions[row] for row in rows], kind, key[1])
         for key, rows in sorted(members.items())
     ]
 
 
 def _source(data: Dataset, row: int) -> tuple[float, str] | None:
-    return (0, f"source {data.sources[row]}") if data.sources[row] else None
+    return (0, data.sources[row]) if data.sources[row] else None
 
 
 def _rating(data: Dataset, row: int) -> tuple[float, str] | None:
     rating = int(data.ratings[row])
-    if rating < 0:
-        return None
-    for least, most in ((0, 0), (1, 9), (10, 49), (50, 99), (100, 299)):
-        if least <= rating <= most:
-            return (least, f"rating {least}" if least == most else f"rating {least} to {most}")
-    return (300, "rating 300 and more")
+    return None if rating == UNRATED else _range(rating, (0, 1, 10, 50, 100, 300))
 
 
-def _givens(data: Dataset, row: int) -> tuple[float, str]:
-    givens = int((data.puzzles[row] > 1).sum())
-    for least, most in ((0, 16), (17, 17), (18, 21), (22, 24), (25, 28), (29, 37)):
-        if least <= givens <= most:
-            return (least, f"givens {least}" if least == most else f"givens {least} to {most}")
-    return (38, "givens 38 and more")
+def _givens(data: Dataset, row: int) -> tuple[float, str] | None:
+    givens = int((data.puzzles[row] >= FIRST_SYMBOL).sum())
+    return _range(givens, (0, 17, 18, 22, 25, 29, 38))
+
+
+def _range(value: int, starts: tuple[int, ...]) -> tuple[float, str]:
+    """The range that a value falls into, each reaching to the start of the next."""
+    least = max(start for start in starts if start <= value)
+    following = [start for start in starts if start > least]
+    if not following:
+        return least, f"{least} and more"
+    most = following[0] - 1
+    return least, str(least) if most == least else f"{least} to {most}"
+
+
+GROUPINGS: dict[str, GroupName] = {"source": _source, "rating": _rating, "givens": _givens}

@@ -165,7 +165,7 @@ def evaluate(trainer: Trainer, task: Task, held_out: Dataset, seconds: float) ->
         for batch in answers_in_batches(network, task, held_out, settings, batch_size=32)
         for solution in batch
     ]
-    return Evaluation(trainer.step, seconds, score(held_out, solutions, "held out"))
+    return Evaluation(trainer.step, seconds, score(held_out, solutions))
 
 
 def _report(trainer: Trainer, sums: Tensor, since: int, lapse: float, seconds: float,

@@ -81,12 +81,16 @@ def _training(training: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _label(group: dict[str, Any]) -> str:
+    return "all" if group["kind"] == "all" else f"{group['kind']} {group['group']}"
+
+
 def _measured(name: str, entry: dict[str, Any]) -> str:
     rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for group in entry["groups"]:
         precision = group["precision"]
         rows.append(
-            f"| {group['group']} | {group['puzzles']:,} | {group['cell']:.2%} | "
+            f"| {_label(group)} | {group['puzzles']:,} | {group['cell']:.2%} | "
             f"{group['exact']:.2%} | {group['verified']:.2%} | {group['mean_steps']:.1f} | "
             f"{group['fired']:.2%} | {'–' if precision is None else f'{precision:.2%}'} |"
         )

@@ -83,9 +83,14 @@ def _default(task: str, num_cells: int) -> Found:
 
 
 def open_model(name: str | None, *, task: str, num_cells: int, device: torch.device,
-               dtype: torch.dtype) -> LoadedModel:  # fmt: skip
-    """Find a checkpoint and load it, ready to run; raises ModelError where it cannot."""
+               dtype: torch.dtype, compiles: bool = False) -> LoadedModel:  # fmt: skip
+    """Find a checkpoint and load it, ready to run; raises ModelError where it cannot.
+
+    compiles  torch.compile the net: the first step takes a minute, every other one less.
+    """
     found = find_model(name, task=task, num_cells=num_cells)
     loaded = load_checkpoint(found.folder, source=found.source, device=device)
     loaded.network.to(dtype)
+    if compiles:
+        loaded.network.net.compile(dynamic=True)  # batches shrink as puzzles halt
     return loaded
