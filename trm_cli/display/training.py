@@ -1,9 +1,17 @@
 """A training run on stderr: a bar with the figures on a terminal, plain lines elsewhere."""
 
+import time
 from pathlib import Path
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from trm_cli.display.console import remarks_console
 from trm_cli.training.loop import Evaluation, Limits, Report
@@ -23,11 +31,11 @@ class TrainingDisplay:
         self.live = self.console.is_terminal and not quiet
         self.progress = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(bar_width=20),
-            TextColumn("{task.fields[figures]}"), TimeElapsedColumn(),
+            TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn(),
             console=self.console, disable=not self.live,
         )  # fmt: skip
         self.bar: TaskID | None = None
-        self.last_line = -SECONDS_BETWEEN_LINES
+        self.last_line = float("-inf")  # when the last plain line was printed
 
     def __enter__(self) -> "TrainingDisplay":
         self.progress.start()
@@ -39,21 +47,18 @@ class TrainingDisplay:
 
     def generating(self, done: int, wanted: int) -> None:
         """Show that puzzles are being generated."""
-        self._move(done / wanted, f"generating puzzles {done}/{wanted}")
+        figures = f"generating puzzles {done:,} of {wanted:,}"
+        self._move(done / wanted, figures)
+        self._print_now_and_then(figures)
 
     def show(self, event: Report | Evaluation) -> None:
         """Show one event of the run."""
         if isinstance(event, Evaluation):
             self.console.print(self._evaluation_line(event))
             return
-        figures = (
-            f"loss {event.loss:.3f}  cells {event.cell_accuracy:.1%}  solved {event.solved:.1%}  "
-            f"halts at {event.halting_step:.1f}  {event.puzzles_per_second:.0f} puzzles/s"
-        )
+        figures = _figures(event)
         self._move(self._share(event), figures)
-        if not self.live and event.seconds - self.last_line >= SECONDS_BETWEEN_LINES:
-            self.last_line = event.seconds
-            self.console.print(f"step {event.step}  {event.seconds:.0f} s  {figures}")
+        self._print_now_and_then(f"step {event.step}  {event.seconds:.0f} s  {figures}")
 
     def finished(self, folder: Path) -> None:
         """Say where everything lies and how to use it."""
@@ -79,3 +84,21 @@ class TrainingDisplay:
         if self.bar is None:
             self.bar = self.progress.add_task(self.title, total=1.0, figures=figures)
         self.progress.update(self.bar, completed=share, figures=figures)
+
+    def _print_now_and_then(self, line: str) -> None:
+        """Print a line where there is no bar, at most one in a while."""
+        now = time.monotonic()
+        if not self.live and now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self.console.print(line)
+
+
+def _figures(report: Report) -> str:
+    """A report in one line."""
+    halts = "none halts yet"
+    if report.halting_step is not None and report.solved is not None:
+        halts = f"halts at {report.halting_step:.1f}, {report.solved:.1%} of them right"
+    return (
+        f"loss {report.loss:.3f}  cells {report.cell_accuracy:.1%}  {halts}  "
+        f"{report.puzzles_per_second:.0f} puzzles/s"
+    )

@@ -35,8 +35,8 @@ class Report:
     answer_loss: float
     halting_loss: float
     cell_accuracy: float  # share of cells right, over the rolling batch
-    solved: float  # share of the puzzles that halted which were right; NaN if none halted
-    halting_step: float  # supervision steps of the puzzles that halted
+    solved: float | None  # share of the puzzles that halted which were right; None if none did
+    halting_step: float | None  # supervision steps of the puzzles that halted; None if none did
     gradient_norm: float  # before clipping
     puzzles_per_second: float  # puzzles that halted
     pairs_per_second: float  # (puzzle, supervision step) pairs
@@ -183,8 +183,8 @@ def _report(trainer: Trainer, sums: Tensor, since: int, lapse: float, seconds: f
         answer_loss=answer / since,
         halting_loss=stop / since,
         cell_accuracy=cells / since,
-        solved=halted_right / halts if halts else float("nan"),
-        halting_step=halted_steps / halts if halts else float("nan"),
+        solved=halted_right / halts if halts else None,
+        halting_step=halted_steps / halts if halts else None,
         gradient_norm=norm / since,
         puzzles_per_second=halts / lapse,
         pairs_per_second=since * trainer.config.batch_size / lapse,

@@ -8,6 +8,7 @@ checkpoint/  what `trm solve --model` reads; rewritten at each evaluation.
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -158,6 +159,7 @@ def _facts(request: RunRequest, used: Dataset, held_out: Dataset) -> dict[str, A
         "train": asdict(request.recipe.train),
         "data": request.data_names,
         "puzzles": len(used),
+        "sources": dict(Counter(used.sources)),
         "puzzles_sha256": used.sha256,
         "held_out": len(held_out),
         "held_out_sha256": held_out.sha256,

@@ -72,6 +72,7 @@ def _training(training: dict[str, Any]) -> str:
         f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
         f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
         f"{training['held_out']:,} held out (`{training['held_out_sha256'][:16]}`)",
+        f"- where these puzzles come from: {_sources(training['sources'])}",
         f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, "
         f"supervision step) pairs in {training['seconds'] / 60:.0f} minutes on "
         f"{training['hardware']}",
@@ -79,6 +80,11 @@ def _training(training: dict[str, Any]) -> str:
         f"torch {training['versions']['torch']}, {training['started']}",
     ]
     return "\n".join(lines)
+
+
+def _sources(counts: dict[str, int]) -> str:
+    known = [f"{name} {count:,}" for name, count in counts.items() if name]
+    return ", ".join(known) or "the data set does not say"
 
 
 def _label(group: dict[str, Any]) -> str:
