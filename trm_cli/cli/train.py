@@ -72,12 +72,13 @@ def train(
     limits = Limits(max_steps, parse_duration(max_time))
     start = open_model(init, task=task, num_cells=resolved.model.num_cells, device=chosen,
                        dtype=torch.float32) if init else None  # fmt: skip
-    with TrainingDisplay(resolved, limits, quiet=quiet) as display, stop_on_signals() as stopped:
+    with TrainingDisplay(resolved, limits, quiet=quiet) as display:
         dataset, names = gather(resolved, data or [], seed, display.generating)
-        request = RunRequest(resolved, dataset, names, folder, chosen, seed, limits, as_typed(),
-                             start, stopped)  # fmt: skip
-        for event in start_run(request):
-            display.show(event)
+        with stop_on_signals() as stopped:
+            request = RunRequest(resolved, dataset, names, folder, chosen, seed, limits,
+                                 as_typed(), start, stopped)  # fmt: skip
+            for event in start_run(request):
+                display.show(event)
     display.finished(folder)
     if stopped():
         raise typer.Exit(INTERRUPTED)

@@ -10,6 +10,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.store import CARD_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
+SIZE_THAT_COUNTS = 50  # puzzles in a group before its weakness is named
 MIXER_WORDS = {
     "mlp": "a SwiGLU across positions (the paper's choice for Sudoku)",
     "attention": "self-attention across positions",
@@ -100,4 +101,13 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
             f"{group['exact']:.2%} | {group['verified']:.2%} | {group['mean_steps']:.1f} | "
             f"{group['fired']:.2%} | {'–' if precision is None else f'{precision:.2%}'} |"
         )
-    return f"### {name}\n\nMeasured by `{entry['command']}`\n\n" + "\n".join(rows)
+    head = f"### {name}\n\nMeasured by `{entry['command']}`\n\n"
+    return head + "\n".join(rows) + _weakest(entry["groups"])
+
+
+def _weakest(groups: list[dict[str, Any]]) -> str:
+    """A sentence naming the groups of some size that the network does worst on."""
+    large = [g for g in groups if g["kind"] != "all" and g["puzzles"] >= SIZE_THAT_COUNTS]
+    worst = sorted(large, key=lambda group: float(group["verified"]))[:3]
+    named = ", ".join(f"{_label(group)} ({group['verified']:.1%} verified)" for group in worst)
+    return f"\n\nWeakest: {named}." if named else ""
