@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "trm_cli"
 FLOORS = {
     "errors": 0, "config": 0.5, "tasks": 1, "model": 2, "weights": 3, "solving": 4, "training": 5,
-    "display": 6, "cli": 7, "__main__": 8, "__init__": -1,
+    "display": 6, "cli": 7, "__version__": -1, "__main__": 8, "__init__": -1,
 }  # fmt: skip
 
 
@@ -27,7 +27,8 @@ def imports(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
+            inside = node.module == "trm_cli"
+            names += [f"trm_cli.{a.name}" for a in node.names] if inside else [node.module or ""]
     return [name for name in names if name.split(".")[0] == "trm_cli"]
 
 

@@ -1,28 +1,31 @@
 import gzip
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import ANSWER, PUZZLE
-from trm_cli.errors import PuzzleError, UsageError
+from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import UNRATED, Dataset
-from trm_cli.tasks.datasets import join, read_dataset, write_dataset
+from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
 from trm_cli.tasks.sudoku import Sudoku
 
 SWAP = str.maketrans("78", "87")
 HEADER = "source,question,answer,rating\n"
 
 
-@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz"])
-def test_a_written_data_set_is_read_back(tmp_path: Path, small_data: Dataset, name: str) -> None:
-    write_dataset(small_data, Sudoku(), tmp_path / name)
-    again = read_dataset(tmp_path / name, Sudoku())
-    assert again.sha256 == small_data.sha256
-    assert again.sources == small_data.sources
-    first = (tmp_path / name).read_bytes()
-    write_dataset(again, Sudoku(), tmp_path / name)
-    assert (tmp_path / name).read_bytes() == first
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_written_data_set_is_read_back(
+    tmp_path: Path, small_data: Dataset, gzipped: bool
+) -> None:
+    odd = replace(small_data, sources=['a "book", page 3'] * len(small_data))
+    content = dataset_bytes(odd, Sudoku(), gzipped=gzipped)
+    (tmp_path / "d").write_bytes(content)
+    again = read_dataset(tmp_path / "d", Sudoku())
+    assert (again.sha256, again.sources) == (odd.sha256, odd.sources)
+    assert dataset_bytes(again, Sudoku(), gzipped=gzipped) == content
 
 
 def test_sources_and_ratings_are_kept(tmp_path: Path) -> None:
@@ -43,11 +46,15 @@ MISTAKES = {
     f"{HEADER}a,{PUZZLE},{ANSWER[:-2]}97,0\n": "d.csv:2:80: column 8 has the given 9 twice",
     f"{HEADER}a,{PUZZLE},{ANSWER.translate(SWAP)},0\n": "d.csv:2: the answer is wrong at row 1, "
     "column 5: the given 7 was changed; correct or remove the line",
-    f"{HEADER}a,{PUZZLE},{ANSWER},0\nb,{PUZZLE},{ANSWER[1:]},0\n": "d.csv:3:80: expected 81 cells",
+    f"{HEADER}a,{PUZZLE},{ANSWER},0\nb,{PUZZLE},{ANSWER[1:]},0\n": "d.csv:3:1: expected 81 "
+    "cells, got 80",
     f"question,rating\n{PUZZLE},1\n": "d.csv:1: no column named answer or solution",
     HEADER: "d.csv: no rows below the header",
     f"{HEADER}a,{PUZZLE}\n": "d.csv:2: no answer",
     f"{HEADER}a,{PUZZLE},{ANSWER},hard\n": "d.csv:2: the rating 'hard' is no whole number",
+    f"{HEADER}a,{PUZZLE},{ANSWER},-5\n": "d.csv:2: the rating '-5' is no whole number",
+    f"{HEADER}# a remark\na,{PUZZLE},{ANSWER[:80]}\n": "d.csv:3:1: expected 81 cells, got 80",
+    f"{HEADER}{'a' * 200_000},{PUZZLE},{ANSWER},0\n": "d.csv: not CSV",
     "": "d.csv:1: no column named",
 }  # fmt: skip
 
@@ -60,9 +67,12 @@ def test_a_wrong_row_is_named(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_a_damaged_gzip_file_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_gzip_file_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "d.csv.gz"
-    path.write_bytes(gzip.compress(HEADER.encode() * 1000)[:40])
+    content = gzip.compress(random.Random(0).randbytes(999).hex().encode())
+    flipped = content[:20] + bytes(255 - byte for byte in content[20:40]) + content[40:]
+    path.write_bytes(content[:40] if damage == "truncated" else flipped)
     with pytest.raises(PuzzleError, match="cannot be read"):
         read_dataset(path, Sudoku())
 
@@ -77,8 +87,3 @@ def test_sets_of_different_sizes_do_not_join(small_data: Dataset) -> None:
 def test_the_hash_depends_on_the_rows_alone(small_data: Dataset) -> None:
     assert small_data.rows(np.arange(60)).sha256 == small_data.sha256
     assert small_data.head(59).sha256 != small_data.sha256
-
-
-def test_writing_where_one_may_not_is_a_clear_line(tmp_path: Path, small_data: Dataset) -> None:
-    with pytest.raises(UsageError, match="cannot be written"):
-        write_dataset(small_data, Sudoku(), tmp_path / "no" / "d.csv")

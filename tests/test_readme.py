@@ -37,7 +37,8 @@ def test_every_command_of_the_readme_parses(command: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "examples").iterdir()))
-def test_every_example_ends_as_its_name_says(name: str) -> None:
+def test_every_example_ends_as_its_name_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRM_MODEL", raising=False)
     done = CliRunner().invoke(app, ["solve", "sudoku", str(TOP / "examples" / name)])
     assert done.exit_code == ENDINGS[name]
     answers = [line for line in done.stdout.splitlines() if "#" not in line]

@@ -27,10 +27,24 @@ SPELLINGS = {
         for i, row in enumerate(ROWS)
     ),
     "sdk": "#A someone\n[Puzzle]\n" + "\n".join(ROWS) + "\n[State]\n",
+    "simple sudoku": "*-----------*\n"
+    + "\n".join(
+        ("|---+---+---|\n" if i in (3, 6) else "") + f"|{row[:3]}|{row[3:6]}|{row[6:]}|"
+        for i, row in enumerate(ROWS)
+    )
+    + "\n*-----------*\n",
+    "hodoku": ".---.---.---.\n" + "\n".join(f"|{row}|" for row in ROWS) + "\n'---'---'---'",
+    "box lines": "┌───────┬───────┬───────┐\n" + BORDERED.replace("|", "│"),
+    "played sdk": "[Puzzle]\n" + "\n".join(ROWS) + f"\n[State]\n{ANSWER}\n",
+    "bands apart": "\n\n".join("\n".join(ROWS[i : i + 3]) for i in (0, 3, 6)),
     "comments": f"# a puzzle\n\n{PUZZLE}  # and a remark\n",
     "crlf": "\r\n".join(ROWS) + "\r\n",
     "csv": f"source,question,answer,rating\nbook,{PUZZLE},{ANSWER},0\n",
     "quoted csv": f'"puzzle","solution"\n"{PUZZLE}","{ANSWER}"\n',
+    "commented csv": f"# mine\nquestion,answer\n# easy\n{PUZZLE},{ANSWER}\n",
+    "one column": f"question\n{PUZZLE}\n",
+    "quoted column": f'"puzzle"\n"{PUZZLE}"\n',
+    "rows in a csv cell": 'note,puzzle\n"two\nlines","' + "\n".join(ROWS) + '"\n',
     "csv without header": f"{PUZZLE},{ANSWER}\n",
     "kaggle": f"quizzes,solutions\n{PUZZLE.replace('.', '0')},{ANSWER}",
 }
@@ -79,6 +93,12 @@ MISTAKES = {
     "17..............": "f.txt:1:2: 7 in a 4x4 grid; write 1 to 4, and 0 or . for a blank",
     "name,grid\na,b": "f.txt:1: the CSV header has no column named question, puzzle or quizzes; "
     "name one",
+    "\n".join([*ROWS[:8], "", *ROWS]): "f.txt:8: the grid that starts at line 1 has 8 rows of 9; "
+    "add the missing ones",
+    f"source,question\nbook,{PUZZLE[:5]}x{PUZZLE[6:]}": "f.txt:2:11: 'x' is no digit; write 1 to "
+    "9, and 0 or . for a blank",
+    "question\n" + "1" * 200_000: "f.txt:2: not CSV (field larger than field limit (131072)); "
+    "correct it",
     "question,answer\n": "f.txt:1: a CSV header and no puzzle; add rows below it",
     "question,answer\n123,4": "f.txt:2:1: expected 81 cells, got 3; write 0 or . for a blank",
 }  # fmt: skip

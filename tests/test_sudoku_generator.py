@@ -5,11 +5,35 @@ from tests.conftest import ANSWER, PUZZLE, tokens
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import BLANK
 from trm_cli.tasks.sudoku import Sudoku
-from trm_cli.tasks.sudoku_generator import count_solutions
+from trm_cli.tasks.sudoku_generator import Board, bits
 
 
 def digits(row: np.ndarray) -> list[int]:
     return [int(token) - BLANK for token in row]
+
+
+def count_solutions(digits: list[int], side: int, most: int = 2) -> int:
+    """Solutions of a puzzle (0 blank), counted up to `most`."""
+    board = Board(side)
+    for cell, digit in enumerate(digits):
+        if digit:
+            board.put(cell, 1 << (digit - 1))
+    return _count(board, most)
+
+
+def _count(board: Board, most: int) -> int:
+    empty = [cell for cell, digit in enumerate(board.cells) if not digit]
+    if not empty:
+        return 1
+    cell = min(empty, key=lambda c: board.candidates(c).bit_count())
+    found = 0
+    for digit in bits(board.candidates(cell)):
+        board.put(cell, digit)
+        found += _count(board, most - found)
+        board.clear(cell)
+        if found >= most:
+            break
+    return found
 
 
 def count_by_brute_force(puzzle: list[int]) -> int:

@@ -1,4 +1,4 @@
-"""Losses, batches, optimizers and the loop."""
+"""Losses, batches, optimizers, the loop, runs and recipes."""
 
 import json
 import math
@@ -159,10 +159,11 @@ def test_a_run_reports_evaluates_and_leaves_a_checkpoint(
     events = list(run(small_request(small_data, tmp_path / "run")))
     kinds = [(type(event), event.step) for event in events]
     assert kinds == [
-        (Report, 1), (Report, 5), (Evaluation, 8), (Report, 10), (Report, 12), (Evaluation, 12),
+        (Report, 1), (Report, 5), (Report, 8), (Evaluation, 8), (Report, 10), (Report, 12),
+        (Evaluation, 12),
     ]  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in log] == [1, 5, 8, 10, 12, 12]
+    assert [entry["step"] for entry in log] == [1, 5, 8, 8, 10, 12, 12]
     loaded = load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
     assert loaded.checkpoint.training["steps"] == 12
     assert loaded.checkpoint.training["held_out"] == 10
@@ -190,9 +191,21 @@ def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path:
     assert reports[-1].rate < 0.5
 
 
-def test_a_loss_that_is_no_number_stops_the_run(small_data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="the loss is no number at step"):
-        list(run(small_request(small_data, tmp_path / "run", adamw_lr=float("inf"))))
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    wild = {"adamw_lr": 1e30, "report_every": 10**6, "evaluate_every": 4}
+    with pytest.raises(TrainingError, match="the loss is no number at step 4"):
+        list(run(small_request(small_data, tmp_path / "run", **wild)))
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_a_stopped_run_ends_after_the_step_and_keeps_its_weights(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = replace(small_request(small_data, tmp_path / "run"), stopped=lambda: True)
+    assert [event.step for event in run(request)] == [1]
+    assert load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
 
 
 def test_a_run_learns(small_data: Dataset, tmp_path: Path) -> None:
@@ -218,7 +231,14 @@ def test_misfits_are_refused_before_anything_is_written(
     other = replace(request, recipe=get_recipe("sudoku", "fast"))
     few = replace(request, data=small_data.head(10))
     timeless = small_request(small_data, tmp_path / "run", decay_by="time")
-    misfits = {"puzzles of 16 cells": other, "held out": few, "max-time": timeless}
+    boxes = replace(request.recipe, model=small_config(box_height=1, box_width=4))
+    boxed = replace(request, recipe=boxes)
+    misfits = {
+        "puzzles of 16 cells": other,
+        "held out": few,
+        "max-time": timeless,
+        "model.box_height is 1": boxed,
+    }
     for message, wrong in misfits.items():
         with pytest.raises(UsageError, match=message):
             list(run(wrong))
@@ -257,7 +277,14 @@ def test_a_recipe_is_overridden_by_name_and_type() -> None:
         ("train.batch_size", "write model.NAME=VALUE"),
         ("train.batch_size=many", "expected int, got 'many'"),
         ("train.compile=maybe", "expected true or false"),
-        ("train.batch_size=0", "expected 1 or more"),
+        ("train.batch_size=0", "train.batch_size: expected 1 to"),
+        ("train.validation=0", "train.validation: expected 1 to"),
+        ("train.warmup_steps=-5", "train.warmup_steps: expected 0 to"),
+        ("train.muon_lr=nan", "train.muon_lr: expected 0 or more, got nan"),
+        ("train.adamw_lr=inf", "train.adamw_lr: expected 0 or more, got inf"),
+        ("train.clip=-1", "train.clip: expected 0 or more"),
+        ("train.ema_decay=2", "train.ema_decay: expected 0 to 1"),
+        ("data.puzzles=0", "data.puzzles: expected 1 to"),
         ("model.mixer=magic", "expected one of mlp, attention"),
     ],
 )

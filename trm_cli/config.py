@@ -3,6 +3,7 @@
 `ModelConfig` travels inside each checkpoint; `TrainConfig` is what a recipe resolves to.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 from trm_cli.errors import ConfigError
@@ -11,6 +12,8 @@ MIXERS = ("mlp", "attention", "equivariant", "units")
 GLUS = ("plain", "normalised")
 STARTS = ("fixed", "random")
 ROTARIES = ("none", "1d", "2d")
+MOST_STEPS = 10**12  # of a run; far beyond any that ends
+SHARES = ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing", "muon_momentum")
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 
 
@@ -50,6 +53,8 @@ class ModelConfig:
                 raise ConfigError(
                     f"model.{field.name}: expected {least} to {LARGEST:,}, got {value!r}"
                 )
+        if not (math.isfinite(self.rotary_base) and self.rotary_base > 0):
+            raise ConfigError(f"model.rotary_base: expected more than 0, got {self.rotary_base}")
         if self.num_symbols < 1:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
         if self.height % self.box_height or self.width % self.box_width:
@@ -117,9 +122,17 @@ class TrainConfig:
         _one_of("train.schedule", self.schedule, ("cosine", "constant"))
         _one_of("train.optimizer", self.optimizer, ("muon", "adamw"))
         _one_of("train.loss", self.loss, ("softmax", "stablemax"))
-        for name in ("batch_size", "steps", "report_every", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name}: expected 1 or more, got {getattr(self, name)}")
-        for name in ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"train.{name}: expected 0 to 1, got {getattr(self, name)}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int:
+                least = 0 if field.name == "warmup_steps" else 1
+                most = LARGEST if field.name == "batch_size" else MOST_STEPS
+                if not least <= value <= most:
+                    raise ConfigError(
+                        f"train.{field.name}: expected {least} to {most:,}, got {value}"
+                    )
+            elif field.type is float:
+                is_share = field.name in SHARES
+                if not (0 <= value <= (1 if is_share else math.inf) and math.isfinite(value)):
+                    expected = "0 to 1" if is_share else "0 or more"
+                    raise ConfigError(f"train.{field.name}: expected {expected}, got {value}")

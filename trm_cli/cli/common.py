@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import torch
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
-DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku.",
                                          show_default=False)]  # fmt: skip
@@ -43,9 +44,9 @@ Compile = Annotated[
         "--compile", help="Compile the net first: a minute that pays off on thousands of puzzles."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Same seed, same result.")]
 Output = Annotated[Optional[Path], typer.Option(
-    "--output", "-o", show_default="stdout", help="Write answers to this file.")]  # fmt: skip
+    "--output", "-o", show_default="stdout", help="Write to this file.")]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
@@ -56,6 +57,7 @@ def user_errors() -> Iterator[None]:
     """End a command on a user's error: one line on stderr, the error's exit code, no traceback."""
     try:
         yield
+        sys.stdout.flush()
     except TRMError as error:
         typer.echo(f"trm: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -65,7 +67,11 @@ def user_errors() -> Iterator[None]:
     except BrokenPipeError:
         # The reader went away: leave quietly, and keep Python from flushing into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+        raise typer.Exit(BROKEN_PIPE) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        typer.echo(f"trm: {error.filename or 'stdout'}: {error.strerror}", err=True)
+        raise typer.Exit(UsageError.exit_code) from None
 
 
 @contextmanager
@@ -89,9 +95,37 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
 
 
 def refuse_existing(output: Path | None, force: bool) -> None:
-    """Raise UsageError if the output file exists and may not be overwritten."""
-    if output is not None and output.exists() and not force:
+    """Raise UsageError if the output file may not be overwritten, or has no folder to lie in."""
+    if output is None or is_stdout(output):
+        return
+    if os.path.exists(output) and not force:
         raise UsageError(f"{output}: exists already; choose another name or add --force")
+    if not os.path.isdir(output.parent):
+        raise UsageError(f"{output}: there is no folder {output.parent}; make it first")
+
+
+def refuse_read_only(folder: Path) -> None:
+    """Raise UsageError where a folder that is to be written to cannot be."""
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder}: cannot be written; copy the checkpoint and give --model COPY")
+
+
+def is_stdout(output: Path | None) -> bool:
+    """Whether answers go to stdout: no file was named, or a dash."""
+    return output is None or str(output) == "-"
+
+
+@contextmanager
+def opened(output: Path | None, mode: str) -> Iterator[IO[Any]]:
+    """Open an output file for writing; raises UsageError where that cannot be."""
+    text = {} if "b" in mode else {"encoding": "utf-8"}
+    try:
+        with open(str(output), mode, **text) as sink:  # type: ignore[call-overload] # mode varies
+            yield sink
+    except OSError as error:
+        raise UsageError(
+            f"{output}: cannot be written ({error.strerror}); choose another"
+        ) from error
 
 
 def choose_device(name: str, threads: int | None) -> "torch.device":
@@ -132,8 +166,9 @@ def parse_duration(text: str | None) -> float | None:
     """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds)."""
     if text is None:
         return None
-    match = DURATION.fullmatch(text.strip())
-    if not match or not any(match.groups()):
+    text = text.strip()
+    match = DURATION.fullmatch(text if text.endswith(("h", "m", "s")) else text + "s")
+    if not match or not any(float(part or 0) for part in match.groups()):
         raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds

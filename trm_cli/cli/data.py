@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.cli.common import Force, Output, Quiet, Seed, TaskName, refuse_existing, user_errors
+from trm_cli.cli.common import (
+    Force,
+    Output,
+    Quiet,
+    Seed,
+    TaskName,
+    is_stdout,
+    opened,
+    refuse_existing,
+    user_errors,
+)
 from trm_cli.errors import UsageError
 
 
@@ -12,7 +22,8 @@ from trm_cli.errors import UsageError
 def data(
     task: TaskName,
     generate: Annotated[int, typer.Option(
-        "--generate", min=1, metavar="N", help="How many puzzles to make.", show_default=False)],
+        "--generate", min=1, max=10**8, metavar="N", help="How many puzzles to make.",
+        show_default=False)],
     givens: Annotated[str, typer.Option(
         "--givens", metavar="N-M", help="Fewest and most givens; a number in between is drawn.",
         show_default="24-34 on 9x9")] = "",
@@ -30,7 +41,7 @@ def data(
     """
     from trm_cli.display.generating import generating
     from trm_cli.tasks import get_task
-    from trm_cli.tasks.datasets import write_dataset
+    from trm_cli.tasks.datasets import dataset_bytes
 
     refuse_existing(output, force)
     if minimal and givens:
@@ -41,7 +52,13 @@ def data(
             generate, side=side, givens=None if minimal else parse_givens(givens, side),
             seed=seed, progress=progress,
         )  # fmt: skip
-    write_dataset(dataset, puzzle_task, output)
+    gzipped = output is not None and output.suffix == ".gz"
+    content = dataset_bytes(dataset, puzzle_task, gzipped=gzipped)
+    if is_stdout(output):
+        typer.echo(content, nl=False)
+    else:
+        with opened(output, "wb") as sink:
+            sink.write(content)
 
 
 def parse_givens(text: str, side: int) -> tuple[int, int]:

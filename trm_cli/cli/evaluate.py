@@ -20,6 +20,7 @@ from trm_cli.cli.common import (
     choose_batch_size,
     choose_device,
     choose_dtype,
+    refuse_read_only,
     user_errors,
 )
 
@@ -66,6 +67,8 @@ def evaluate(
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=dataset.puzzles.shape[1], device=chosen,
                         dtype=choose_dtype(dtype, chosen), compiles=compile_net)  # fmt: skip
+    if record:
+        refuse_read_only(loaded.folder)
     with SolvingDisplay(len(dataset), quiet=quiet) as display:
         solutions = []
         size = choose_batch_size(batch_size, chosen)

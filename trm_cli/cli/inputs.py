@@ -1,8 +1,8 @@
 """Puzzles from a file or from stdin, all of them checked before any model loads."""
 
-import io
 import sys
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +10,18 @@ import numpy as np
 from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
-from trm_cli.tasks.datasets import open_text
+from trm_cli.tasks.datasets import as_text, open_text, translated
 
 
 class PuzzleList:
-    """Puzzles of one size, kept as bytes: about a hundred of them a puzzle."""
+    """Puzzles of one size from one source: a byte a cell and a number a puzzle."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        self.num_cells = height * width
+    def __init__(self, first: Puzzle) -> None:
+        self.height, self.width = first.height, first.width
+        self.num_cells = self.height * self.width
+        self.source = first.source
         self._tokens = bytearray()
-        self._places: list[str] = []
+        self._lines = array("Q")
 
     def append(self, puzzle: Puzzle) -> None:
         """Add a puzzle; raises PuzzleError if it is of another size."""
@@ -30,15 +31,15 @@ class PuzzleList:
                 f"{self.height}x{self.width} ones; give each size a file of its own"
             )
         self._tokens += puzzle.tokens.tobytes()
-        self._places.append(puzzle.place)
+        self._lines.append(puzzle.line)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._lines)
 
     def __iter__(self) -> Iterator[Puzzle]:
         tokens = np.frombuffer(bytes(self._tokens), np.uint8).reshape(-1, self.num_cells)
-        for row, place in zip(tokens, self._places, strict=True):
-            yield Puzzle(row, self.height, self.width, place)
+        for row, line in zip(tokens, self._lines, strict=True):
+            yield Puzzle(row, self.height, self.width, self.source, line)
 
 
 def read_puzzles(task_name: str, file: Path | None) -> tuple[Task, PuzzleList]:
@@ -47,24 +48,20 @@ def read_puzzles(task_name: str, file: Path | None) -> tuple[Task, PuzzleList]:
     Raises PuzzleError or UsageError with what is wrong, where, and what to do.
     """
     task = get_task(task_name)
-    if file is None or str(file) == "-":
-        return task, _collect(task, _stdin(file is None), "stdin")
-    with open_text(file) as text:
-        return task, _collect(task, text, str(file))
+    if file is not None and str(file) != "-":
+        with open_text(file) as text:
+            return task, _collect(task, text, str(file))
+    if sys.stdin is None or (file is None and sys.stdin.isatty()):
+        raise UsageError("no puzzles: give a file, or - to type them in (end with Ctrl-D)")
+    with translated("stdin"), as_text(sys.stdin.buffer) as text:  # type: ignore[arg-type] # buffered
+        return task, _collect(task, text, "stdin")
 
 
-def _collect(task: Task, lines: io.TextIOBase, source: str) -> PuzzleList:
+def _collect(task: Task, lines: Iterable[str], source: str) -> PuzzleList:
     puzzles = None
     for puzzle in task.read(lines, source):
-        if puzzles is None:
-            puzzles = PuzzleList(puzzle.height, puzzle.width)
+        puzzles = puzzles or PuzzleList(puzzle)
         puzzles.append(puzzle)
     if puzzles is None:
         raise PuzzleError(f"{source}: no puzzle in it")
     return puzzles
-
-
-def _stdin(unasked: bool) -> io.TextIOBase:
-    if unasked and sys.stdin.isatty():
-        raise UsageError("no puzzles: give a file, or - to type them in (end with Ctrl-D)")
-    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig")

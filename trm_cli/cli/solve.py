@@ -1,9 +1,7 @@
 """`trm solve`: puzzles in, answers out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Annotated
+from contextlib import nullcontext
+from typing import Annotated
 
 import typer
 
@@ -24,10 +22,11 @@ from trm_cli.cli.common import (
     choose_batch_size,
     choose_device,
     choose_dtype,
+    is_stdout,
+    opened,
     refuse_existing,
     user_errors,
 )
-from trm_cli.errors import UsageError
 
 SOLVED, NOT_ALL_SOLVED = 0, 1
 
@@ -77,23 +76,12 @@ def solve(
         loaded.network, puzzle_task, (puzzle.tokens for puzzle in puzzles),
         batch_size=choose_batch_size(batch_size, chosen), settings=settings,
     )  # fmt: skip
-    with _opened(output) as sink, SolvingDisplay(len(puzzles), quiet=quiet) as display:
+    to_file = nullcontext() if is_stdout(output) else opened(output, "w")
+    with to_file as sink:
         writer = AnswerWriter(puzzle_task, loaded, as_json=json, file=sink)
-        for index, (puzzle, solution) in enumerate(zip(puzzles, solutions, strict=True)):
-            writer.write(index, puzzle, solution)
-            display.show(solution)
+        display = SolvingDisplay(len(puzzles), quiet=quiet, answers_on_screen=writer.on_screen)
+        with display:
+            for index, (puzzle, solution) in enumerate(zip(puzzles, solutions, strict=True)):
+                writer.write(index, puzzle, solution)
+                display.show(solution)
     raise typer.Exit(SOLVED if display.solved == len(puzzles) else NOT_ALL_SOLVED)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[IO[str] | None]:
-    if output is None:
-        yield None
-        return
-    try:
-        with output.open("w", encoding="utf-8") as sink:
-            yield sink
-    except OSError as error:
-        raise UsageError(
-            f"{output}: cannot be written ({error.strerror}); choose another"
-        ) from error

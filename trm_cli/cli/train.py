@@ -63,7 +63,7 @@ def train(
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import gather
     from trm_cli.training.loop import Limits
-    from trm_cli.training.run import RunRequest, new_run_folder
+    from trm_cli.training.run import RunRequest, new_run_folder, refuse_misfits
     from trm_cli.training.run import run as start_run
     from trm_cli.weights.library import open_model
 
@@ -72,6 +72,7 @@ def train(
     limits = Limits(max_steps, parse_duration(max_time))
     start = open_model(init, task=task, num_cells=resolved.model.num_cells, device=chosen,
                        dtype=torch.float32) if init else None  # fmt: skip
+    refuse_misfits(resolved, limits, start)
     with TrainingDisplay(resolved, limits, quiet=quiet) as display:
         dataset, names = gather(resolved, data or [], seed, display.generating)
         with stop_on_signals() as stopped:

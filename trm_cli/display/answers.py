@@ -26,7 +26,8 @@ class AnswerWriter:
         self.as_json = as_json
         self.file = file
         self.console = answers_console()
-        self.draws = file is None and not as_json and self.console.is_terminal
+        self.on_screen = file is None and self.console.is_terminal
+        self.draws = self.on_screen and not as_json
 
     def write(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
         """Write one answer."""
@@ -38,7 +39,7 @@ class AnswerWriter:
         (self.file or self.console.file).flush()
 
     def _line(self, puzzle: Puzzle, solution: Solution) -> str:
-        """The answer, as `read` takes it; an unsolved one is marked in a comment."""
+        """The answer on one line; an unsolved one is marked by a comment after it."""
         line = self.task.write(solution.answer)
         if solution.solved:
             return line
@@ -72,8 +73,11 @@ class AnswerWriter:
         violations = self.task.violations(puzzle.tokens, solution.answer)
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
         boxes = self.task.boxes(len(puzzle.tokens))
-        self.console.print(f"[dim]puzzle {index + 1}  {puzzle.place}[/dim]", markup=True)
-        self.console.print(grid_text(puzzle.tokens, solution.answer, boxes, cells))
+        self.console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
+        ascii_only = not self.console.encoding.lower().startswith("utf")
+        self.console.print(
+            grid_text(puzzle.tokens, solution.answer, boxes, cells, ascii_only=ascii_only)
+        )
         self.console.print(_verdict(solution, len(violations)))
         for violation in violations[:SHOWN_VIOLATIONS]:
             self.console.print(

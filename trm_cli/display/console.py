@@ -1,8 +1,11 @@
 """The two consoles: answers go to stdout, everything else to stderr.
 
-Rich decides from the terminal, NO_COLOR and TERM whether to colour and move the cursor; on a pipe
-it does neither.
+Rich decides from the terminal, NO_COLOR and TERM whether to colour and move the cursor. On a pipe
+it does neither, whatever FORCE_COLOR says: scripts read there.
 """
+
+import sys
+from typing import TextIO
 
 from rich.console import Console
 
@@ -11,12 +14,22 @@ PIPE_WIDTH = 120  # columns of a table that is not drawn on a terminal
 
 def answers_console() -> Console:
     """Where answers are drawn."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    return _console(sys.stdout)
 
 
 def remarks_console(quiet: bool = False) -> Console:
     """Where progress and remarks go; nowhere at all if quiet."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+    return _console(sys.stderr, quiet)
+
+
+def _console(stream: TextIO, quiet: bool = False) -> Console:
+    on_screen = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=on_screen,
+        width=None if on_screen else PIPE_WIDTH,
+        highlight=False,
+        markup=False,  # a user's own brackets stay brackets
+        soft_wrap=True,
+        quiet=quiet,
+    )

@@ -6,15 +6,17 @@ from rich.text import Text
 
 from trm_cli.tasks.base import BLANK, Tokens
 
+ASCII = str.maketrans("─│┌┬┐├┼┤└┴┘·", "-|+++++++++.")
 GIVEN, FILLED, EMPTY, VIOLATED = "bold", "cyan", "dim", "reverse red"
 
 
 def grid_text(puzzle: Tokens, answer: Tokens, boxes: tuple[int, int, int, int],
-              violated: Collection[int] = ()) -> Text:  # fmt: skip
+              violated: Collection[int] = (), *, ascii_only: bool = False) -> Text:  # fmt: skip
     """An answer [L] on its board, with the puzzle's givens told apart.
 
-    boxes     height and width of the grid, then of a box.
-    violated  cells to mark.
+    boxes       height and width of the grid, then of a box.
+    violated    cells to mark.
+    ascii_only  draw lines with - | + for terminals without box characters.
     """
     height, width, box_height, box_width = boxes
     rule = "─" * (2 * box_width + 1)
@@ -30,7 +32,10 @@ def grid_text(puzzle: Tokens, answer: Tokens, boxes: tuple[int, int, int, int],
             text.append(_symbol(answer[cell]), _style(puzzle, answer, cell, violated))
             text.append(" ")
         text.append("│\n")
-    return text.append(lines[2])
+    text.append(lines[2])
+    if ascii_only:
+        text.plain = text.plain.translate(ASCII)  # one character for one: the styles stay in place
+    return text
 
 
 def _symbol(token: int) -> str:

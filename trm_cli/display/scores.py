@@ -4,6 +4,7 @@ import json
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from trm_cli.display.console import answers_console
 from trm_cli.solving.evaluate import Evaluated, Scores
@@ -26,9 +27,9 @@ def show_scores(evaluated: Evaluated, *, as_json: bool) -> None:
     for scores in evaluated.groups:
         if scores.kind != kind:
             table.add_section()
-            table.add_row(f"[dim]by {scores.kind}[/dim]")
+            table.add_row(Text(f"by {scores.kind}", style="dim"))
             kind = scores.kind
-        table.add_row(scores.group, *score_cells(scores))
+        table.add_row(Text(scores.group), *score_cells(scores))
     console.print(table)
     console.print(
         "halts: the halt head fired; rightly: of those, the answer was right when it first did",

@@ -1,6 +1,5 @@
 """What `trm solve` says on stderr: a bar while it works, a summary when there were several."""
 
-import sys
 import time
 from types import TracebackType
 
@@ -13,10 +12,10 @@ from trm_cli.solving.engine import Solution
 class SolvingDisplay:
     """Counts solutions and shows how far the work is; a context manager."""
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, *, quiet: bool, answers_on_screen: bool = False) -> None:
         self.console = remarks_console(quiet)
-        # Drawn answers and a bar on one terminal would disturb each other.
-        shows_bar = self.console.is_terminal and not quiet and not sys.stdout.isatty()
+        # Answers and a bar on one terminal would disturb each other.
+        shows_bar = self.console.is_terminal and not quiet and not answers_on_screen
         self.progress = Progress(
             TextColumn("solving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=self.console, transient=True, disable=not shows_bar or total == 1,

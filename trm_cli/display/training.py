@@ -30,9 +30,9 @@ class TrainingDisplay:
         self.title = f"{recipe.task} {recipe.name}"
         self.live = self.console.is_terminal and not quiet
         self.progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(bar_width=20),
-            TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-            console=self.console, disable=not self.live,
+            TextColumn("{task.description}", style="bold", markup=False), BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}", markup=False), TimeElapsedColumn(),
+            TimeRemainingColumn(), console=self.console, disable=not self.live,
         )  # fmt: skip
         self.bar: TaskID | None = None
         self.last_line = float("-inf")  # when the last plain line was printed

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
 from trm_cli.model.recursion import deep_recursion
+from trm_cli.tasks.base import FIRST_SYMBOL
 
-FIRST_SYMBOL = 2  # tokens below are padding and blank
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
 HALT_BIAS = -5.0  # so that a new network does not halt
 

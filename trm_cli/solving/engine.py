@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
@@ -40,7 +39,6 @@ class Step:
     halt_probability: NDArray[np.float64]  # [R]
     holds: NDArray[np.bool_]  # [R] the rules hold
     halted: NDArray[np.bool_]  # [R] leaves the batch after this step
-    logits: Tensor  # [R, L, V] float32, on the network's device
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,10 @@ def run(network: TinyRecursiveModel, task: Task, puzzles: Tokens,
     for number in range(1, settings.max_steps + 1):
         y, z, logits, halt = network(x, y, z)
         answers = logits.argmax(-1).to("cpu", torch.uint8).numpy()
-        probability = halt.double().sigmoid().cpu().numpy()
+        probability = halt.float().cpu().double().sigmoid().numpy()
         holds = task.rules_hold(puzzles[rows], answers)
         halted = _halts(settings.halt, probability > 0.5, holds)
-        yield Step(number, rows, answers, probability, holds, halted, logits)
+        yield Step(number, rows, answers, probability, holds, halted)
         if halted.all():
             return
         if halted.any():

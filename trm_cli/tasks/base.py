@@ -19,6 +19,8 @@ PADDING = 0
 BLANK = 1
 FIRST_SYMBOL = 2
 UNRATED = -1
+QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that it has
+ANSWER_COLUMNS = ("answer", "solution", "solutions")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,13 @@ class Puzzle:
     tokens: Tokens  # [L]
     height: int
     width: int
-    place: str  # "file:line", for messages
+    source: str  # the file, or stdin
+    line: int  # where it starts there, from 1
+
+    @property
+    def place(self) -> str:
+        """Where it was found, for messages."""
+        return f"{self.source}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,10 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def read_one(self, text: str, line: int, source: str) -> Puzzle:
+        """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
+
+    @abstractmethod
     def write(self, tokens: Tokens) -> str:
         """One puzzle or answer [L] on one line, as `read` takes it."""
 
@@ -138,6 +150,10 @@ class Task(ABC):
         progress  called with the number of puzzles done and wanted, after each.
         Raises UsageError for numbers that do not exist or can hardly be found.
         """
+
+    @abstractmethod
+    def num_symbols(self, num_cells: int) -> int:
+        """How many different symbols an answer of `num_cells` cells is made of."""
 
     @abstractmethod
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:

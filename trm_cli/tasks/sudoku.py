@@ -25,7 +25,7 @@ from trm_cli.tasks.base import (
 )
 from trm_cli.tasks.sudoku_generator import generate_dataset
 from trm_cli.tasks.sudoku_grid import BOXES, unit_name, units
-from trm_cli.tasks.sudoku_text import read_grids
+from trm_cli.tasks.sudoku_text import Grid, read_grids, read_one
 
 
 class Sudoku(Task):
@@ -34,10 +34,10 @@ class Sudoku(Task):
     name = "sudoku"
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
-        for grid in read_grids(lines, source):
-            tokens = np.frombuffer(grid.digits, dtype=np.uint8) + np.uint8(BLANK)
-            self._refuse_repeated_givens(tokens, grid.side, grid.places, source)
-            yield Puzzle(tokens, grid.side, grid.side, f"{source}:{grid.places[0][0]}")
+        return (_puzzle(grid, source) for grid in read_grids(lines, source))
+
+    def read_one(self, text: str, line: int, source: str) -> Puzzle:
+        return _puzzle(read_one(text, line, source), source)
 
     def write(self, tokens: Tokens) -> str:
         return "".join("." if token <= BLANK else str(token - BLANK) for token in tokens)
@@ -78,22 +78,27 @@ class Sudoku(Task):
                  progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
         return generate_dataset(count, side=side, givens=givens, seed=seed, progress=progress)
 
+    def num_symbols(self, num_cells: int) -> int:
+        return self.boxes(num_cells)[0]
+
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
         side = round(num_cells**0.5)
         if side * side != num_cells or side not in BOXES:
             raise PuzzleError(f"a Sudoku has 16, 36 or 81 cells, not {num_cells}")
         return (side, side, *BOXES[side])
 
-    def _refuse_repeated_givens(
-        self, tokens: Tokens, side: int, places: list[tuple[int, int]], source: str
-    ) -> None:
-        for first, second, unit in repeats(tokens, side):
-            line, column = places[second]
-            other_line, other_column = places[first]
-            raise PuzzleError(
-                f"{source}:{line}:{column}: {unit} has the given {tokens[second] - BLANK} twice, "
-                f"first at {other_line}:{other_column}; correct one of them"
-            )
+
+def _puzzle(grid: Grid, source: str) -> Puzzle:
+    """A grid as tokens; raises PuzzleError where a given is repeated."""
+    tokens = np.frombuffer(grid.digits, dtype=np.uint8) + np.uint8(BLANK)
+    for first, second, unit in repeats(tokens, grid.side):
+        line, column = grid.places[second]
+        other_line, other_column = grid.places[first]
+        raise PuzzleError(
+            f"{source}:{line}:{column}: {unit} has the given {tokens[second] - BLANK} twice, "
+            f"first at {other_line}:{other_column}; correct one of them"
+        )
+    return Puzzle(tokens, grid.side, grid.side, source, grid.places[0][0])
 
 
 def repeats(tokens: Tokens, side: int) -> Iterator[tuple[int, int, str]]:

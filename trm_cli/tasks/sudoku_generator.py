@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK, UNRATED, Dataset, digest
+from trm_cli.tasks.base import BLANK, UNRATED, Dataset, Tokens, digest
 from trm_cli.tasks.sudoku_grid import BOXES, units
 
 SOURCE = "trm_generated"
+MOST_MISSES = 1000  # boards in a row that gave nothing, before a wish is called impossible
 
 
 class Board:
@@ -110,30 +111,6 @@ def bits(mask: int) -> list[int]:
     return found
 
 
-def count_solutions(digits: list[int], side: int, most: int = 2) -> int:
-    """Solutions of a puzzle (0 blank), counted up to `most`; an oracle for tests and data sets."""
-    board = Board(side)
-    for cell, digit in enumerate(digits):
-        if digit:
-            board.put(cell, 1 << (digit - 1))
-    return _count(board, most)
-
-
-def _count(board: Board, most: int) -> int:
-    empty = [cell for cell, digit in enumerate(board.cells) if not digit]
-    if not empty:
-        return 1
-    cell = min(empty, key=lambda c: board.candidates(c).bit_count())
-    found = 0
-    for digit in bits(board.candidates(cell)):
-        board.put(cell, digit)
-        found += _count(board, most - found)
-        board.clear(cell)
-        if found >= most:
-            break
-    return found
-
-
 def random_grid(side: int, rng: np.random.Generator) -> Board:
     """A full board: digits are tried in random order, cells with fewest candidates first."""
     board = Board(side)
@@ -167,36 +144,39 @@ def generate_dataset(count: int, *, side: int, givens: tuple[int, int] | None, s
     """Random puzzles with exactly one solution each, none twice; see `Task.generate`."""
     _refuse_impossible(side, givens, count)
     rng = np.random.default_rng(seed)
-    puzzles = np.empty((count, side * side), dtype=np.uint8)
-    answers = np.empty_like(puzzles)
-    seen: set[bytes] = set()
+    found: dict[bytes, bytes] = {}  # puzzle: solution
     misses = 0
-    while len(seen) < count:
+    while len(found) < count:
         board = random_grid(side, rng)
         solution = _digits(board)
         wanted = 0 if givens is None else int(rng.integers(givens[0], givens[1] + 1))
         left = dig(board, wanted, rng)
         puzzle = _digits(board)
-        if (wanted and left > wanted) or puzzle.tobytes() in seen:
+        if (wanted and left > wanted) or puzzle in found:
             misses += 1
-            if misses > 1000 + 100 * count:
+            if misses > MOST_MISSES:
                 raise UsageError(
-                    f"found only {len(seen)} of {count} different {side}x{side} puzzles; "
+                    f"found only {len(found)} of {count} different {side}x{side} puzzles; "
                     "ask for fewer puzzles or more givens"
                 )
             continue
-        puzzles[len(seen)], answers[len(seen)] = puzzle, solution
-        seen.add(puzzle.tobytes())
+        found[puzzle], misses = solution, 0
         if progress:
-            progress(len(seen), count)
-    puzzles += BLANK
-    answers += BLANK
+            progress(len(found), count)
+    puzzles = _tokens(list(found), side)
+    answers = _tokens(list(found.values()), side)
     unrated = np.full(count, UNRATED, dtype=np.int64)
     return Dataset(puzzles, answers, [SOURCE] * count, unrated, digest(puzzles, answers))
 
 
-def _digits(board: Board) -> np.ndarray:
-    return np.array([digit.bit_length() for digit in board.cells], dtype=np.uint8)
+def _digits(board: Board) -> bytes:
+    return bytes(digit.bit_length() for digit in board.cells)
+
+
+def _tokens(grids: list[bytes], side: int) -> Tokens:
+    digits = np.frombuffer(b"".join(grids), np.uint8).reshape(-1, side * side)
+    tokens: Tokens = digits + np.uint8(BLANK)
+    return tokens
 
 
 FEWEST_GIVENS = {4: 4, 6: 8, 9: 17}  # proven minima; 9x9: arXiv:1201.0749

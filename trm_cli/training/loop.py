@@ -133,27 +133,26 @@ def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
     step under way. Raises TrainingError if the loss is no number.
     """
     config = trainer.config
-    last_step = min(config.steps, limits.max_steps or config.steps)
-    max_seconds = limits.max_seconds or float("inf")
+    last_step = config.steps if limits.max_steps is None else min(config.steps, limits.max_steps)
+    max_seconds = float("inf") if limits.max_seconds is None else limits.max_seconds
     started = reported = time.perf_counter()
     sums, since = torch.zeros(NUM_SUMS, device=trainer.device), 0
-    evaluated_at = -1
-    while trainer.step < last_step and time.perf_counter() - started < max_seconds:
+    is_last = trainer.step >= last_step
+    while not is_last:
         elapsed = time.perf_counter() - started
         by_time = config.decay_by == "time"
         progress = elapsed / max_seconds if by_time else trainer.step / config.steps
         sums, since = sums + trainer.supervise(progress), since + 1
-        if trainer.step % config.report_every == 0 or trainer.step in (1, last_step):
-            now = time.perf_counter()
+        now = time.perf_counter()
+        was_stopped = stopped()
+        is_last = trainer.step >= last_step or now - started >= max_seconds or was_stopped
+        evaluates = trainer.step % config.evaluate_every == 0 or is_last
+        if trainer.step % config.report_every == 0 or trainer.step == 1 or evaluates:
             yield _report(trainer, sums, since, now - reported, now - started, progress)
             sums, since, reported = torch.zeros_like(sums), 0, now
-        if trainer.step % config.evaluate_every == 0:
+        if evaluates and not was_stopped:
             yield evaluate(trainer, task, held_out, time.perf_counter() - started)
-            evaluated_at, reported = trainer.step, time.perf_counter()
-        if stopped():
-            return
-    if evaluated_at != trainer.step:
-        yield evaluate(trainer, task, held_out, time.perf_counter() - started)
+            reported = time.perf_counter()
 
 
 def evaluate(trainer: Trainer, task: Task, held_out: Dataset, seconds: float) -> Evaluation:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PADDING = 0  # token of cells that do not count
+from trm_cli.tasks.base import PADDING
 
 
 def softmax_loss(logits: Tensor, answers: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -24,12 +24,14 @@ def softmax_loss(logits: Tensor, answers: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def stablemax_loss(logits: Tensor, answers: Tensor) -> Tensor:
-    """Cross-entropy of stablemax, in float64: s(v) = v + 1 above zero, 1 / (1 - v) below.
+    """Cross-entropy of stablemax: s(v) = v + 1 above zero, 1 / (1 - v) below.
+
+    Computed in float64, as upstream, where the device has it.
 
     logits   [B, L, V].
     answers  [B, L] tokens; padding does not count.
     """
-    wide = logits.double()
+    wide = logits if logits.device.type == "mps" else logits.double()
     s = torch.where(wide < 0, 1 / (1 - wide.clamp(max=0)), wide.clamp(min=0) + 1)
     chosen = s.gather(-1, answers[..., None]).squeeze(-1)
     by_cell = s.sum(-1).log() - chosen.log()

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from trm_cli.config import ModelConfig, TrainConfig
 from trm_cli.errors import ConfigError, UsageError
 
+MOST_PUZZLES = 10**8  # to generate; more do not fit in memory
+
 
 @dataclass(frozen=True)
 class GeneratedData:
@@ -20,6 +22,10 @@ class GeneratedData:
     puzzles: int = 20_000
     least_givens: int = 24
     most_givens: int = 34
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.puzzles <= MOST_PUZZLES:
+            raise ConfigError(f"data.puzzles: expected 1 to {MOST_PUZZLES:,}, got {self.puzzles}")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from trm_cli import __version__
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.base import FIRST_SYMBOL, Dataset, Task
 from trm_cli.training.batches import Examples
 from trm_cli.training.loop import Evaluation, Limits, Report, Trainer, never, train
 from trm_cli.training.recipes import Recipe
@@ -65,7 +65,8 @@ def run(request: RunRequest) -> Iterator[Report | Evaluation]:
     Raises UsageError where the request does not fit together, TrainingError where a run must stop.
     """
     recipe, task = request.recipe, get_task(request.recipe.task)
-    _refuse_misfits(request)
+    refuse_misfits(recipe, request.limits, request.start)
+    _refuse_other_data(recipe, request.data)
     torch.manual_seed(request.seed)
     rng = np.random.default_rng(request.seed)
     order = rng.permutation(len(request.data))
@@ -130,22 +131,47 @@ class _RunFolder:
         write_card(folder, checkpoint)
 
 
-def _refuse_misfits(request: RunRequest) -> None:
-    recipe, cells = request.recipe, request.data.puzzles.shape[1]
+def refuse_misfits(recipe: Recipe, limits: Limits, start: LoadedModel | None) -> None:
+    """Raise UsageError for what cannot work whatever the data are."""
+    if recipe.train.decay_by == "time" and limits.max_seconds is None:
+        raise UsageError("train.decay_by=time needs --max-time to know when the run ends")
+    if start is not None and start.checkpoint.model != recipe.model:
+        raise UsageError("--init: that checkpoint has another architecture than the recipe")
+    model = recipe.model
+    expected = _board(get_task(recipe.task), model.num_cells)
+    for name, value in expected.items():
+        if getattr(model, name) != value:
+            wanted = " ".join(f"--set model.{n}={v}" for n, v in expected.items())
+            raise UsageError(
+                f"model.{name} is {getattr(model, name)}, but {recipe.task} of {model.num_cells} "
+                f"cells needs {value}; give {wanted}"
+            )
+
+
+def _refuse_other_data(recipe: Recipe, data: Dataset) -> None:
+    """Raise UsageError where the data do not fit the recipe."""
+    cells = data.puzzles.shape[1]
     if cells != recipe.model.num_cells:
+        wanted = " ".join(
+            f"--set model.{n}={v}" for n, v in _board(get_task(recipe.task), cells).items()
+        )
         raise UsageError(
             f"the data set holds puzzles of {cells} cells, the recipe {recipe.name!r} is for "
-            f"{recipe.model.num_cells}; give other data or --set model.height and model.width"
+            f"{recipe.model.num_cells}; give other data, or {wanted}"
         )
-    if len(request.data) <= recipe.train.validation:
+    if len(data) <= recipe.train.validation:
         raise UsageError(
-            f"{len(request.data)} puzzles, of which {recipe.train.validation} would be held out; "
+            f"{len(data)} puzzles, of which {recipe.train.validation} would be held out; "
             "give more data or lower --set train.validation"
         )
-    if recipe.train.decay_by == "time" and request.limits.max_seconds is None:
-        raise UsageError("train.decay_by=time needs --max-time to know when the run ends")
-    if request.start is not None and request.start.checkpoint.model != recipe.model:
-        raise UsageError("--init: that checkpoint has another architecture than the recipe")
+
+
+def _board(task: Task, num_cells: int) -> dict[str, int]:
+    """What an architecture for puzzles of that many cells must say."""
+    height, width, box_height, box_width = task.boxes(num_cells)
+    vocab_size = FIRST_SYMBOL + task.num_symbols(num_cells)
+    return {"height": height, "width": width, "box_height": box_height, "box_width": box_width,
+            "vocab_size": vocab_size}  # fmt: skip
 
 
 def _facts(request: RunRequest, used: Dataset, held_out: Dataset) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def card(checkpoint: Checkpoint) -> str:
         _front_matter(checkpoint),
         f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
         f"Grids of {model.height}x{model.width}. "
-        f"`trm solve {checkpoint.task} PUZZLES --model {checkpoint.name}`",
+        f"`trm solve {checkpoint.task} PUZZLES --model FOLDER`, FOLDER being where this card lies.",
         "## Network",
         _network(model),
         "## Training",
@@ -73,7 +73,7 @@ def _training(training: dict[str, Any]) -> str:
         f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
         f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
         f"{training['held_out']:,} held out (`{training['held_out_sha256'][:16]}`)",
-        f"- where these puzzles come from: {_sources(training['sources'])}",
+        f"- where these puzzles come from: {_sources(training.get('sources', {}))}",
         f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, "
         f"supervision step) pairs in {training['seconds'] / 60:.0f} minutes on "
         f"{training['hardware']}",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError, TRMError
@@ -47,14 +47,13 @@ class LoadedModel:
     sha256: str  # of the weights file
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: TinyRecursiveModel,
-                    dtype: torch.dtype = torch.float32) -> None:  # fmt: skip
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: TinyRecursiveModel) -> None:
     """Write config and weights; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous()
+    tensors = {name: tensor.detach().float().cpu().contiguous()
                for name, tensor in network.state_dict().items()}  # fmt: skip
     partial = folder / f".{WEIGHTS_FILE}.partial"
-    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.write_bytes(save(tensors, metadata={"format": "pt"}))
     partial.replace(folder / WEIGHTS_FILE)
     write_config(folder, checkpoint)
 
@@ -79,7 +78,7 @@ def read_config(folder: Path) -> Checkpoint:
             f"{folder}: no readable {CONFIG_FILE} in it ({error.strerror}); give the folder of a "
             "checkpoint"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON ({error}); download or train it again") from error
     try:
         if known["format"] != FORMAT:
