@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 COMMAND = ["trm", "solve", "sudoku", "examples/minimal.txt"]
-LINES = 36  # of the output that fit in the picture: two puzzles
+LINES = 31  # of the output that fit in the picture: two puzzles
 OUTPUT = Path("docs/solve.svg")
 
 

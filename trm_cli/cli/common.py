@@ -64,14 +64,18 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("trm: interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The reader went away: leave quietly, and keep Python from flushing into the void.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader went away: leave quietly
+        _abandon_stdout()
         raise typer.Exit(BROKEN_PIPE) from None
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         typer.echo(f"trm: {error.filename or 'stdout'}: {error.strerror}", err=True)
         raise typer.Exit(UsageError.exit_code) from None
+
+
+def _abandon_stdout() -> None:
+    """Keep Python from flushing into a pipe or disk that takes no more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
