@@ -1,5 +1,6 @@
 """What several test files need: small networks, real puzzles, a checkpoint folder."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.recipes import get_recipe
 from trm_cli.weights.store import Checkpoint, save_checkpoint
 
-torch.set_num_threads(1)  # two threads on busy cores wait for each other most of the time
+# Two threads on busy cores wait for each other most of the time, here and in child processes.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
