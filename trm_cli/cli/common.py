@@ -171,7 +171,8 @@ def parse_duration(text: str | None) -> float | None:
     if text is None:
         return None
     text = text.strip()
-    match = DURATION.fullmatch(text if text.endswith(("h", "m", "s")) else text + "s")
+    is_number = text.replace(".", "", 1).isdecimal()
+    match = DURATION.fullmatch(text + "s" if is_number else text)
     if not match or not any(float(part or 0) for part in match.groups()):
         raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())

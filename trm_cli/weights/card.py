@@ -101,7 +101,8 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
             f"{group['exact']:.2%} | {group['verified']:.2%} | {group['mean_steps']:.1f} | "
             f"{group['fired']:.2%} | {'–' if precision is None else f'{precision:.2%}'} |"
         )
-    head = f"### {name}\n\nMeasured by `{entry['command']}`\n\n"
+    data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
+    head = f"### {name}\n\nMeasured by `{entry['command']}`{data}\n\n"
     return head + "\n".join(rows) + _weakest(entry["groups"])
 
 
