@@ -13,7 +13,7 @@ from trm_cli.config import MIXERS
 from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
-from trm_cli.weights.library import bundled_checkpoints, find_model
+from trm_cli.weights.catalogue import bundled_checkpoints, find_model
 from trm_cli.weights.store import Checkpoint, load_checkpoint, read_config, save_checkpoint
 
 CPU = torch.device("cpu")

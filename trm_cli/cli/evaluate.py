@@ -59,7 +59,7 @@ def evaluate(
     from trm_cli.solving.record import record_scores
     from trm_cli.tasks import get_task
     from trm_cli.tasks.datasets import read_dataset
-    from trm_cli.weights.library import open_model
+    from trm_cli.weights.catalogue import open_model
 
     puzzle_task = get_task(task)
     settings = SolveSettings(check_halt(halt), max_steps, seed)

@@ -66,7 +66,7 @@ def solve(
     from trm_cli.display.answers import AnswerWriter
     from trm_cli.display.solving import SolvingDisplay
     from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
-    from trm_cli.weights.library import open_model
+    from trm_cli.weights.catalogue import open_model
 
     settings = SolveSettings(check_halt(halt), max_steps, seed)
     chosen = choose_device(device, threads)

@@ -65,7 +65,7 @@ def train(
     from trm_cli.training.loop import Limits
     from trm_cli.training.run import RunRequest, new_run_folder, refuse_misfits
     from trm_cli.training.run import run as start_run
-    from trm_cli.weights.library import open_model
+    from trm_cli.weights.catalogue import open_model
 
     chosen = choose_device(device, threads)
     folder = new_run_folder(task, recipe, run)
