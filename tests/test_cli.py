@@ -272,10 +272,10 @@ def test_the_resolved_recipe_is_printed_and_nothing_is_trained(tmp_path: Path) -
     assert trm("train", "sudoku", "--recipe", "huge").returncode == 2
     for duration in ("soon", "0", "1h30"):
         assert "no duration" in trm("train", "sudoku", "--max-time", duration).stderr
-    boxes = trm(
-        "train", "sudoku", "--recipe", "tiny", "--set=model.height=9", "--set=model.width=9"
-    )
-    assert "model.box_height is 2, but sudoku of 81 cells needs 3" in boxes.stderr
+    tall = ("--set=model.box_height=3", "--set=model.box_width=2")
+    boxes = trm("train", "sudoku", "--recipe", "tiny", *tall)
+    assert boxes.returncode == 2
+    assert "model.box_height is 3, but sudoku of 36 cells needs 2" in boxes.stderr
 
 
 def test_version_and_help() -> None:
