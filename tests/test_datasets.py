@@ -42,6 +42,26 @@ def test_other_names_of_the_columns_are_known(tmp_path: Path) -> None:
     assert len(read_dataset(path, Sudoku())) == 1
 
 
+def test_plain_rows_and_rows_spelled_in_other_ways_read_alike(tmp_path: Path) -> None:
+    bars = "|".join(PUZZLE[i : i + 27] for i in (0, 27, 54))
+    texts = {"plain": PUZZLE, "zeros": PUZZLE.replace(".", "0"), "bars": bars}
+    found = []
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.csv"
+        path.write_text(f"question,answer\n{PUZZLE},{ANSWER}\n{text},{ANSWER}\n")
+        found.append(read_dataset(path, Sudoku()).sha256)
+    assert len(set(found)) == 1
+
+
+def test_a_wrong_row_far_down_a_long_file_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    rows = [f"{PUZZLE},{ANSWER}\n"] * 70_000
+    rows[69_999] = f"{PUZZLE},{ANSWER.translate(SWAP)}\n"
+    path.write_text("question,answer\n" + "".join(rows))
+    with pytest.raises(PuzzleError, match=r"long\.csv:70001: the answer is wrong at row 1"):
+        read_dataset(path, Sudoku())
+
+
 MISTAKES = {
     f"{HEADER}a,{PUZZLE},{ANSWER[:-2]}97,0\n": "d.csv:2:80: column 8 has the given 9 twice",
     f"{HEADER}a,{PUZZLE},{ANSWER.translate(SWAP)},0\n": "d.csv:2: the answer is wrong at row 1, "

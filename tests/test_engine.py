@@ -79,8 +79,32 @@ def test_the_first_firing_is_remembered_with_whether_it_was_right(four: Dataset)
 
 def test_halted_puzzles_leave_the_batch(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
-    rows = [step.rows.tolist() for step in run(network, Sudoku(), four.puzzles, SolveSettings())]
-    assert rows == [[0, 1, 2, 3], [1, 2, 3], [1]]
+    steps = run(network, Sudoku(), four.puzzles, batch_size=4, settings=SolveSettings())
+    assert [step.rows.tolist() for step in steps] == [[0, 1, 2, 3], [1, 2, 3], [1]]
+
+
+def test_the_next_puzzle_takes_the_place_of_one_that_halted(four: Dataset) -> None:
+    network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
+    steps = list(run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings()))
+    assert [step.rows.tolist() for step in steps] == [[0, 1], [1, 2], [1, 2], [3], [3]]
+    assert [step.numbers.tolist() for step in steps] == [[1, 1], [2, 1], [3, 2], [1], [2]]
+
+
+def test_solutions_come_in_order_though_later_puzzles_halt_first(four: Dataset) -> None:
+    network = ScriptedNetwork(four, [6, 1, 1, 2], [1, 1, 9, 1])
+    settings = SolveSettings(max_steps=6)
+    solutions = solve_stream(network, Sudoku(), four.puzzles, batch_size=2, settings=settings)
+    assert [(s.steps, s.solved) for s in solutions] == [(6, True), (1, True), (6, False), (2, True)]
+
+
+def test_halting_early_and_refilling_costs_the_steps_taken_and_no_more(four: Dataset) -> None:
+    network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
+    done = [
+        sum(len(step.rows) for step in run(network, Sudoku(), four.puzzles, batch_size=2,
+                                           settings=SolveSettings(halt, max_steps=16)))
+        for halt in ("verified", "never")
+    ]  # fmt: skip
+    assert done == [8, 64]
 
 
 @pytest.mark.parametrize("mixer", ["mlp", "attention", "equivariant", "units"])

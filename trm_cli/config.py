@@ -36,6 +36,7 @@ class ModelConfig:
     token_width: int = 512  # inner width of the SwiGLU across positions
     channel_width: int = 1536  # inner width of the SwiGLU across channels
     num_prefix: int = 16  # P, positions before the grid; the halt head reads the first
+    num_puzzles: int = 0  # rows of the puzzle embedding, which is then the first prefix position
     n: int = 6  # latent updates in one recursion
     T: int = 3  # recursions in one supervision step
     N_sup: int = 16  # supervision steps trained for
@@ -48,7 +49,7 @@ class ModelConfig:
         _one_of("model.rotary", self.rotary, ROTARIES)
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name == "num_prefix" else 1
+            least = 0 if field.name in ("num_prefix", "num_puzzles") else 1
             if field.type is int and not (isinstance(value, int) and least <= value <= LARGEST):
                 raise ConfigError(
                     f"model.{field.name}: expected {least} to {LARGEST:,}, got {value!r}"
@@ -66,6 +67,8 @@ class ModelConfig:
             raise ConfigError("model.hidden_size: must be an even multiple of model.num_heads")
         if self.shares_symbols and self.num_prefix:
             raise ConfigError(f"model.num_prefix: must be 0 with mixer {self.mixer!r}")
+        if self.num_puzzles and not self.num_prefix:
+            raise ConfigError("model.num_puzzles: needs model.num_prefix of 1 or more")
 
     @property
     def num_cells(self) -> int:
@@ -94,15 +97,18 @@ class TrainConfig:
 
     batch_size: int = 768  # puzzles in the rolling batch
     steps: int = 65_104  # optimizer steps of the whole run
-    decay_by: str = "steps"  # what the schedule follows: steps, or time (share of --max-time)
+    decay_by: str = "steps"  # what the schedule follows: steps, or time
+    minutes: float = 0.0  # of the whole run if decay_by is time; 0 takes --max-time
     warmup_steps: int = 0  # linear warm-up of every learning rate
     schedule: str = "cosine"  # after the warm-up: cosine to zero, or constant
-    optimizer: str = "muon"  # for the matrices of the net: muon, or adamw as for the rest
+    optimizer: str = "muon"  # muon (matrices of the net; AdamW for the rest), adamw, adam_atan2
     muon_lr: float = 0.02  # learning rate of the matrices under muon
     muon_momentum: float = 0.95  # Nesterov momentum of muon
     muon_decay: float = 0.005  # decoupled weight decay of the matrices under muon
-    adamw_lr: float = 1e-4  # learning rate of everything else
-    adamw_decay: float = 1.0  # decoupled weight decay of everything else
+    adamw_lr: float = 1e-4  # learning rate of everything else, or of all without muon
+    adamw_decay: float = 1.0  # decoupled weight decay of the same
+    puzzle_lr: float = 1e-4  # learning rate of the puzzle embedding, under SignSGD
+    puzzle_decay: float = 1.0  # decoupled weight decay of the puzzle embedding
     clip: float = 1.0  # largest norm of the whole gradient; 0 never clips
     ema_decay: float = 0.999  # of the averaged weights that are kept; 0 averages nothing
     loss: str = "softmax"  # cross-entropy over softmax or over stablemax
@@ -112,15 +118,22 @@ class TrainConfig:
     symmetries: bool = True  # show every puzzle under a fresh symmetry
     hint_share: float = 0.0  # share of puzzles shown with more givens, taken from the answer
     max_hints: float = 0.5  # most of the empty cells that hints may fill
+    latent_noise: float = 0.0  # largest deviation of the noise on z before a step; z is near 1
     validation: int = 1000  # puzzles held out from the training data
     report_every: int = 50  # steps between two reports
     evaluate_every: int = 2000  # steps between two evaluations on the held-out puzzles
-    compile: bool = False  # torch.compile the net
+    save_minutes: float = 5.0  # between two saved states; 0 saves after every step
+    precision: str = "auto"  # of the recursion: float32, bfloat16, or auto (bfloat16 on CUDA)
+    compile: bool = False  # torch.compile
+    compile_unit: str = "net"  # what is compiled in one piece: the net, or the whole step
+    cuda_graphs: bool = False  # record what is compiled as CUDA graphs
 
     def __post_init__(self) -> None:
         _one_of("train.decay_by", self.decay_by, ("steps", "time"))
         _one_of("train.schedule", self.schedule, ("cosine", "constant"))
-        _one_of("train.optimizer", self.optimizer, ("muon", "adamw"))
+        _one_of("train.optimizer", self.optimizer, ("muon", "adamw", "adam_atan2"))
+        _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
+        _one_of("train.compile_unit", self.compile_unit, ("net", "step"))
         _one_of("train.loss", self.loss, ("softmax", "stablemax"))
         for field in fields(self):
             value = getattr(self, field.name)

@@ -5,10 +5,11 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli import __version__
+from trm_cli.cli.bench import bench
 from trm_cli.cli.data import data
 from trm_cli.cli.evaluate import evaluate
 from trm_cli.cli.solve import solve
-from trm_cli.cli.train import train
+from trm_cli.cli.train import TrainCommand, train
 
 app = typer.Typer(
     name="trm",
@@ -19,9 +20,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(solve)
-app.command()(train)
+app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate)
 app.command()(data)
+app.add_typer(bench, name="bench")
 
 
 def _show_version(wanted: bool) -> None:

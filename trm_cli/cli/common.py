@@ -79,16 +79,19 @@ def _abandon_stdout() -> None:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
+def stop_on_signals(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT or SIGTERM into a wish to stop; the second SIGINT ends at once.
 
+    patient  no second signal ends anything: whoever starts workers passes signals on to them that
+             the terminal has sent them already.
     Gives the function that says whether the wish was made.
     """
     wishes: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         wishes.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not patient:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

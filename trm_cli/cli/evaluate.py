@@ -54,8 +54,8 @@ def evaluate(
     """
     from trm_cli.display.scores import show_scores
     from trm_cli.display.solving import SolvingDisplay
-    from trm_cli.solving.engine import SolveSettings, check_halt
-    from trm_cli.solving.evaluate import Evaluated, answers_in_batches, score_groups
+    from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
+    from trm_cli.solving.evaluate import Evaluated, score_groups
     from trm_cli.solving.record import record_scores
     from trm_cli.tasks import get_task
     from trm_cli.tasks.datasets import read_dataset
@@ -72,9 +72,10 @@ def evaluate(
     with SolvingDisplay(len(dataset), quiet=quiet) as display:
         solutions = []
         size = choose_batch_size(batch_size, chosen)
-        for batch in answers_in_batches(loaded.network, puzzle_task, dataset, settings, size):
-            solutions += batch
-            display.show(*batch)
+        for solution in solve_stream(loaded.network, puzzle_task, dataset.puzzles,
+                                     batch_size=size, settings=settings):  # fmt: skip
+            solutions.append(solution)
+            display.show(solution)
     evaluated = Evaluated(data.name, dataset, settings, score_groups(dataset, solutions))
     show_scores(evaluated, as_json=json)
     if record:

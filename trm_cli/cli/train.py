@@ -1,16 +1,16 @@
-"""`trm train`: train a network, with a bar or plain lines, into a run folder."""
+"""`trm train`: train a network, with a dashboard or plain lines, into a run folder."""
 
-import json
+import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from trm_cli.cli.common import (
     INTERRUPTED,
     DeviceName,
     Quiet,
-    Seed,
     TaskName,
     Threads,
     as_typed,
@@ -19,67 +19,178 @@ from trm_cli.cli.common import (
     stop_on_signals,
     user_errors,
 )
+from trm_cli.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+    from trm_cli.training.loop import Limits
+    from trm_cli.training.plan import Work
+
+NEWEST = "newest"  # what `--resume` means without a path
+
+
+class TrainCommand(TyperCommand):
+    """Lets `--resume` stand alone: without a path it means the newest state."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the value that is left out, then parse as usual."""
+        whole = []
+        for place, word in enumerate(args):
+            whole.append(word)
+            following = args[place + 1 :][:1]
+            if word == "--resume" and (not following or following[0].startswith("-")):
+                whole.append(NEWEST)
+        return super().parse_args(ctx, whole)
 
 
 @user_errors()
 def train(
     task: TaskName,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="tiny, fast or mlp.")] = "fast",
-    data: Annotated[Optional[list[Path]], typer.Option(
-        "--data", show_default="generated puzzles",
-        help="CSV or CSV.gz with question and answer columns; may be repeated.")] = None,
+    recipe: Annotated[Optional[str], typer.Option(
+        "--recipe", "-r", show_default="fast",
+        help="A named set of numbers: tiny, fast, large, mlp or paper.")] = None,
+    config: Annotated[Optional[Path], typer.Option(
+        "--config", help="TOML file of numbers that differ; see --print-config.")] = None,
     settings: Annotated[Optional[list[str]], typer.Option(
-        "--set", metavar="NAME=VALUE", help="Override one number of the recipe.")] = None,
+        "--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")] = None,
     print_config: Annotated[bool, typer.Option(
-        "--print-config", help="Print the resolved recipe as JSON and exit.")] = False,
+        "--print-config", help="Print the resolved recipe as TOML and exit.")] = False,
+    data: Annotated[Optional[list[str]], typer.Option(
+        "--data", "-d", show_default="generate",
+        help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
+        "may be repeated.")] = None,
+    subsample: Annotated[Optional[int], typer.Option(
+        "--subsample", min=1, show_default="all", help="Train on so many of the puzzles.")] = None,
     run: Annotated[Optional[Path], typer.Option(
         "--run", show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one.")] = None,
-    max_steps: Annotated[Optional[int], typer.Option(
-        "--max-steps", min=1, help="Stop after this many optimizer steps.")] = None,
-    max_time: Annotated[Optional[str], typer.Option(
-        "--max-time", help="Stop after this long: 90s, 9m, 1h30m.")] = None,
+    resume: Annotated[Optional[str], typer.Option(
+        "--resume", metavar="[PATH]", help="Go on with a run where its newest state was saved: "
+        "the one of --run, or of PATH, or the newest.")] = None,
     init: Annotated[Optional[str], typer.Option(
         "--init", help="Start from this checkpoint's weights.")] = None,
+    max_steps: Annotated[Optional[int], typer.Option(
+        "--max-steps", min=1, help="Stop at this optimizer step of the run.")] = None,
+    max_time: Annotated[Optional[str], typer.Option(
+        "--max-time", help="Stop this call after so long: 90s, 9m, 1h30m.")] = None,
+    gpus: Annotated[Optional[int], typer.Option(
+        "--gpus", min=1, show_default="1 where there is one",
+        help="Workers, one for each GPU; with --device cpu, processes.")] = None,
+    log_to: Annotated[Optional[list[str]], typer.Option(
+        "--log-to", show_default="log.jsonl alone",
+        help="Also report to tensorboard or wandb, if installed.")] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    seed: Seed = 0,
+    seed: Annotated[Optional[int], typer.Option(
+        "--seed", min=0, max=2**63 - 1, show_default="0",
+        help="Same seed, same result.")] = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Train a network on puzzles.
 
     Example: trm train sudoku --recipe tiny --max-time 10m
     """
-    from dataclasses import asdict
+    from trm_cli.training.distributed import is_worker
+    from trm_cli.training.loop import Limits
+    from trm_cli.training.overrides import as_toml
+    from trm_cli.training.plan import Options, plan_work, resolve_recipe
+    from trm_cli.training.trackers import check_trackers
 
-    from trm_cli.training.recipes import get_recipe, override
-
-    resolved = override(get_recipe(task, recipe), settings or [])
+    options = Options(task, recipe, config, settings, data, subsample, seed, run, resume, init)
     if print_config:
-        typer.echo(json.dumps(asdict(resolved), indent=2))
+        typer.echo(as_toml(resolve_recipe(options)))
         return
+    check_trackers(log_to or [])
+    limits = Limits(max_steps, parse_duration(max_time))
+    work = plan_work(options, limits.max_seconds, is_worker=is_worker())
+    chosen = _device(device, threads, gpus)
+    if gpus is not None and gpus > 1 and not is_worker():
+        raise typer.Exit(_launch(gpus, work, chosen))
+    if _train(work, limits, chosen, init=init, log_to=log_to or [], quiet=quiet):
+        raise typer.Exit(INTERRUPTED)
 
+
+def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
+    """The device of this process: with several workers on GPUs, each has its own."""
+    import torch
+
+    from trm_cli.training.distributed import check_count, local_rank
+
+    chosen = choose_device(name, threads)
+    if gpus is not None:
+        check_count(gpus, chosen, wants_cpu=name == "cpu")
+    if chosen.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        chosen = torch.device("cuda", local_rank())
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def _launch(count: int, work: "Work", device: "torch.device") -> int:
+    """Start the same command in `count` workers; returns the exit code."""
+    from trm_cli.training.distributed import launch
+    from trm_cli.training.trainer import slots_per_worker
+
+    slots_per_worker(work.plan.recipe.train.batch_size, count)
+    named = any(word == "--run" or word.startswith("--run=") for word in sys.argv)
+    arguments = sys.argv[1:]
+    if not named and work.resumed is None:
+        arguments = [*arguments, "--run", str(work.folder)]
+    try:
+        return launch(count, arguments)
+    except TrainingError as error:
+        if not (work.folder / "state").is_dir():
+            raise
+        line = _how_to_resume(work.plan.recipe.task, work.folder, count, device)
+        raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
+
+
+def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str | None,
+           log_to: list[str], quiet: bool) -> bool:  # fmt: skip
+    """Do the work of one process; returns whether the user stopped it."""
     import torch
 
     from trm_cli.display.training import TrainingDisplay
-    from trm_cli.training.data import gather
-    from trm_cli.training.loop import Limits
-    from trm_cli.training.run import RunRequest, new_run_folder, refuse_misfits
+    from trm_cli.training.data import GENERATED_FILE, gather
+    from trm_cli.training.distributed import joined_workers
+    from trm_cli.training.loop import SavePoint
+    from trm_cli.training.run import RunRequest, refuse_misfits
     from trm_cli.training.run import run as start_run
+    from trm_cli.training.trackers import trackers
     from trm_cli.weights.catalogue import open_model
 
-    chosen = choose_device(device, threads)
-    folder = new_run_folder(task, recipe, run)
-    limits = Limits(max_steps, parse_duration(max_time))
-    start = open_model(init, task=task, num_cells=resolved.model.num_cells, device=chosen,
+    recipe = work.plan.recipe
+    start = open_model(init, task=recipe.task, num_cells=recipe.model.num_cells, device=device,
                        dtype=torch.float32) if init else None  # fmt: skip
-    refuse_misfits(resolved, limits, start)
-    with TrainingDisplay(resolved, limits, quiet=quiet) as display:
-        dataset, names = gather(resolved, data or [], seed, display.generating)
-        with stop_on_signals() as stopped:
-            request = RunRequest(resolved, dataset, names, folder, chosen, seed, limits,
-                                 as_typed(), start, stopped)  # fmt: skip
-            for event in start_run(request):
-                display.show(event)
-    display.finished(folder)
-    if stopped():
-        raise typer.Exit(INTERRUPTED)
+    refuse_misfits(recipe, start)
+    with joined_workers(device) as workers:
+        folder = workers.share(work.folder)
+        with TrainingDisplay(recipe, limits, quiet=quiet or not workers.is_first) as display:
+            kept = folder / GENERATED_FILE
+            gathered = gather(recipe, work.plan.sources, work.plan.seed, kept=kept,
+                              progress=display.generating)  # fmt: skip
+            if work.resumed is not None:
+                display.resumed(folder, work.resumed.step)
+            with (
+                trackers(log_to if workers.is_first else [], folder) as tracker,
+                stop_on_signals(patient=workers.count > 1) as stopped,
+            ):
+                request = RunRequest(work.plan, gathered, folder, device, limits, as_typed(),
+                                     start, work.resumed, workers, stopped)  # fmt: skip
+                for event in start_run(request):
+                    if not isinstance(event, SavePoint):
+                        display.show(event)
+                        tracker.note(event)
+        if stopped():
+            line = _how_to_resume(recipe.task, folder, workers.count, device)
+            display.interrupted(folder, line)
+        else:
+            display.finished(folder)
+    return stopped()
+
+
+def _how_to_resume(task: str, folder: Path, workers: int, device: "torch.device") -> str:
+    line = f"trm train {task} --resume {folder}"
+    if workers == 1:
+        return line
+    return f"{line} --gpus {workers}" + (" --device cpu" if device.type == "cpu" else "")

@@ -1,23 +1,20 @@
-"""A training run on stderr: a bar with the figures on a terminal, plain lines elsewhere."""
+"""A training run on stderr: a dashboard on a terminal, plain lines elsewhere."""
 
 import time
 from pathlib import Path
 from types import TracebackType
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
 
 from trm_cli.display.console import remarks_console
+from trm_cli.display.dashboard import Dashboard
+from trm_cli.display.figures import evaluation_line, report_line, short_evaluation_line
+from trm_cli.display.run_state import RunState
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
 
-SECONDS_BETWEEN_LINES = 10.0  # where there is no bar
+SECONDS_BETWEEN_LINES = 10.0  # where there is no dashboard
+REDRAWS_PER_SECOND = 2.0  # of the dashboard, whose clock goes on between events
 
 
 class TrainingDisplay:
@@ -25,80 +22,64 @@ class TrainingDisplay:
 
     def __init__(self, recipe: Recipe, limits: Limits, *, quiet: bool) -> None:
         self.console = remarks_console(quiet)
-        self.limits = limits
-        self.steps = min(recipe.train.steps, limits.max_steps or recipe.train.steps)
-        self.title = f"{recipe.task} {recipe.name}"
-        self.live = self.console.is_terminal and not quiet
-        self.progress = Progress(
-            TextColumn("{task.description}", style="bold", markup=False), BarColumn(bar_width=20),
-            TextColumn("{task.fields[figures]}", markup=False), TimeElapsedColumn(),
-            TimeRemainingColumn(), console=self.console, disable=not self.live,
+        self.task = recipe.task
+        self.on_screen = (
+            self.console.is_terminal and not self.console.is_dumb_terminal and not quiet
+        )
+        self.state = RunState(recipe, limits)
+        self.live = Live(
+            Dashboard(self.state), console=self.console, refresh_per_second=REDRAWS_PER_SECOND,
+            redirect_stdout=False, vertical_overflow="crop",
         )  # fmt: skip
-        self.bar: TaskID | None = None
         self.last_line = float("-inf")  # when the last plain line was printed
 
     def __enter__(self) -> "TrainingDisplay":
-        self.progress.start()
+        if self.on_screen:
+            self.live.start(refresh=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
-        self.progress.stop()
+        self.state.is_over = True
+        self.live.transient = not self.state.reports  # nothing worth keeping on the screen
+        self.live.stop()
 
     def generating(self, done: int, wanted: int) -> None:
         """Show that puzzles are being generated."""
-        figures = f"generating puzzles {done:,} of {wanted:,}"
-        self._move(done / wanted, figures)
-        self._print_now_and_then(figures)
+        self.state.generate(done, wanted)
+        self._print_now_and_then(f"generating puzzles {done:,} of {wanted:,}")
 
     def show(self, event: Report | Evaluation) -> None:
         """Show one event of the run."""
-        if isinstance(event, Evaluation):
-            self.console.print(self._evaluation_line(event))
-            return
-        figures = _figures(event)
-        self._move(self._share(event), figures)
-        self._print_now_and_then(f"step {event.step}  {event.seconds:.0f} s  {figures}")
+        self.state.add(event)
+        if isinstance(event, Report):
+            self._print_now_and_then(report_line(event))
+        else:
+            line = evaluation_line(event)
+            fits = not self.on_screen or len(line) <= self.console.width
+            self.console.print(line if fits else short_evaluation_line(event))
+
+    def resumed(self, folder: Path, step: int) -> None:
+        """Say which run goes on, and where."""
+        self.state.resume()
+        self.console.print(f"resumed      {folder} at step {step:,}")
 
     def finished(self, folder: Path) -> None:
         """Say where everything lies and how to use it."""
+        checkpoint = folder / "checkpoint"
         self.console.print(f"run folder   {folder}")
-        self.console.print(f"checkpoint   {folder / 'checkpoint'}")
-        task = self.title.split()[0]
-        self.console.print(f"try it       trm solve {task} PUZZLES --model {folder / 'checkpoint'}")
+        self.console.print(f"checkpoint   {checkpoint}")
+        self.console.print(f"try it       trm solve {self.task} PUZZLES --model {checkpoint}")
 
-    def _share(self, report: Report) -> float:
-        by_time = report.seconds / self.limits.max_seconds if self.limits.max_seconds else 0.0
-        return min(1.0, max(report.step / self.steps, by_time))
-
-    def _evaluation_line(self, event: Evaluation) -> str:
-        scores = event.scores
-        precision = "never halted" if scores.precision is None else f"{scores.precision:.2%}"
-        return (
-            f"step {event.step}  {event.seconds:.0f} s  held out: solved {scores.verified:.2%}  "
-            f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  "
-            f"steps {scores.mean_steps:.1f}  right when halting {precision}"
-        )
-
-    def _move(self, share: float, figures: str) -> None:
-        if self.bar is None:
-            self.bar = self.progress.add_task(self.title, total=1.0, figures=figures)
-        self.progress.update(self.bar, completed=share, figures=figures)
+    def interrupted(self, folder: Path, resume_command: str) -> None:
+        """Say that nothing is lost and how to go on."""
+        self.console.print(f"stopped at step {self.state.step:,}; the run is saved")
+        self.console.print(f"run folder   {folder}")
+        self.console.print(f"go on with   {resume_command}")
 
     def _print_now_and_then(self, line: str) -> None:
-        """Print a line where there is no bar, at most one in a while."""
+        """Print a line where there is no dashboard, at most one in a while."""
         now = time.monotonic()
-        if not self.live and now - self.last_line >= SECONDS_BETWEEN_LINES:
+        if not self.on_screen and now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
             self.console.print(line)
-
-
-def _figures(report: Report) -> str:
-    """A report in one line."""
-    halts = "none halts yet"
-    if report.halting_step is not None and report.solved is not None:
-        halts = f"halts at {report.halting_step:.1f}, {report.solved:.1%} of them right"
-    return (
-        f"loss {report.loss:.3f}  cells {report.cell_accuracy:.1%}  {halts}  "
-        f"{report.puzzles_per_second:.0f} puzzles/s"
-    )

@@ -35,18 +35,31 @@ class Net(nn.Module):
 
 
 class TokenEmbedding(nn.Module):
-    """Tokens [B, L] to [B, P+L, D]: P learned prefix positions, then one vector a token."""
+    """Tokens [B, L] to [B, P+L, D]: P prefix positions, then one vector a token.
+
+    The prefix is learned; with a puzzle embedding, its first position is the puzzle's row of that
+    embedding and the others are zero, as in the official code.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.scale = config.hidden_size**0.5
+        self.num_prefix = config.num_prefix
         self.tokens = nn.Parameter(
             truncated_normal(config.vocab_size, config.hidden_size, std=1 / self.scale)
         )
-        self.prefix = nn.Parameter(torch.zeros(config.num_prefix, config.hidden_size))
+        if config.num_puzzles:
+            self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.hidden_size))
+        else:
+            self.prefix = nn.Parameter(torch.zeros(config.num_prefix, config.hidden_size))
+        self.has_puzzles = config.num_puzzles > 0
 
     def forward(self, tokens: Tensor) -> Tensor:
-        prefix = self.prefix.expand(len(tokens), -1, -1)
+        if self.has_puzzles:  # one row for all, until a task tells its puzzles apart
+            prefix = F.pad(self.puzzles[:1], (0, 0, 0, self.num_prefix - 1))
+        else:
+            prefix = self.prefix
+        prefix = prefix.expand(len(tokens), -1, -1)
         x: Tensor = self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
         return x
 

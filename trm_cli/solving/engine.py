@@ -1,13 +1,15 @@
-"""The engine: supervision steps over a batch, each puzzle halting by itself.
+"""The engine: supervision steps over a rolling batch, each puzzle halting by itself.
 
 Deep supervision at solving time: y and z are carried from step to step; after each step the halt
-head is read and the answer is checked against the rules. A puzzle that halts leaves the batch.
-Shapes: B puzzles of the batch, R of them still running, L cells, V tokens.
+head is read and the answer is checked against the rules. A puzzle that halts leaves the batch, and
+the next one takes its place.
+Shapes: R puzzles running at a time, L cells, V tokens.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -33,12 +35,13 @@ class SolveSettings:
 class Step:
     """What one supervision step left in the puzzles that were running."""
 
-    number: int  # counts from 1
-    rows: NDArray[np.int64]  # [R] their places in the batch
+    rows: NDArray[np.int64]  # [R] their places in the stream of puzzles, rising
+    numbers: NDArray[np.int64]  # [R] supervision steps that each has had
     answers: Tokens  # [R, L]
     halt_probability: NDArray[np.float64]  # [R]
     holds: NDArray[np.bool_]  # [R] the rules hold
-    halted: NDArray[np.bool_]  # [R] leaves the batch after this step
+    halted: NDArray[np.bool_]  # [R] the halt criterion is met
+    leaves: NDArray[np.bool_]  # [R] halted, or out of steps: not there in the next step
 
 
 @dataclass(frozen=True)
@@ -52,35 +55,48 @@ class Solution:
     halt_probability: float  # at the last step
     first_fired: int  # step at which the head first fired; 0 never
     right_when_fired: bool  # the rules held at that step
-    seconds: float  # from the start of its batch to its halt
+    seconds: float  # from its entry into the batch to its halt
 
 
 @torch.inference_mode()
-def run(network: TinyRecursiveModel, task: Task, puzzles: Tokens,
+def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, batch_size: int,
         settings: SolveSettings) -> Iterator[Step]:  # fmt: skip
-    """Yield the steps of a batch of puzzles [B, L] until all have halted.
+    """Yield the steps of a rolling batch until every puzzle [L] of the stream has left it.
 
     A random start is drawn once from the seed and shared by all puzzles, so that an answer does
     not depend on which others are in the batch.
     """
     device = network.y_init.device
     generator = torch.Generator(device).manual_seed(settings.seed)
-    x = network.embed(torch.from_numpy(puzzles.astype(np.int64)).to(device))
     start_y, start_z = network.starting_state(1, generator)
-    y, z = start_y.expand_as(x), start_z.expand_as(x)
-    rows = np.arange(len(puzzles))
-    for number in range(1, settings.max_steps + 1):
+    waiting = enumerate(puzzles)
+    given = np.empty((0, network.config.num_cells), np.uint8)  # [R, L]
+    rows = numbers = np.empty(0, np.int64)
+    x = y = z = start_y[:0]
+    while True:
+        if fresh := list(islice(waiting, batch_size - len(rows))):
+            added = np.stack([tokens for _, tokens in fresh])
+            given = np.concatenate([given, added])
+            rows = np.concatenate([rows, [row for row, _ in fresh]])
+            numbers = np.concatenate([numbers, np.zeros(len(fresh), np.int64)])
+            fresh_x = network.embed(torch.from_numpy(added.astype(np.int64)).to(device))
+            x = torch.cat([x, fresh_x])
+            y = torch.cat([y, start_y.expand_as(fresh_x)])
+            z = torch.cat([z, start_z.expand_as(fresh_x)])
+        if not len(rows):
+            return
         y, z, logits, halt = network(x, y, z)
+        numbers = numbers + 1
         answers = logits.argmax(-1).to("cpu", torch.uint8).numpy()
         probability = halt.float().cpu().double().sigmoid().numpy()
-        holds = task.rules_hold(puzzles[rows], answers)
+        holds = task.rules_hold(given, answers)
         halted = _halts(settings.halt, probability > 0.5, holds)
-        yield Step(number, rows, answers, probability, holds, halted)
-        if halted.all():
-            return
-        if halted.any():
-            staying = torch.from_numpy(np.flatnonzero(~halted)).to(device)
-            x, y, z, rows = x[staying], y[staying], z[staying], rows[~halted]
+        leaves = halted | (numbers >= settings.max_steps)
+        yield Step(rows, numbers, answers, probability, holds, halted, leaves)
+        if leaves.any():
+            staying = torch.from_numpy(np.flatnonzero(~leaves)).to(device)
+            x, y, z = x[staying], y[staying], z[staying]
+            given, rows, numbers = given[~leaves], rows[~leaves], numbers[~leaves]
 
 
 def check_halt(name: str) -> str:
@@ -99,37 +115,41 @@ def _halts(halt: str, fires: NDArray[np.bool_], holds: NDArray[np.bool_]) -> NDA
 def solve(network: TinyRecursiveModel, task: Task, puzzles: Tokens,
           settings: SolveSettings) -> list[Solution]:  # fmt: skip
     """Run a batch of puzzles [B, L] to its end; solutions in the order of the puzzles."""
-    started = time.perf_counter()
-    solutions: dict[int, Solution] = {}
-    fired: dict[int, tuple[int, bool]] = {}  # row: the step at which the head first fired, right
-    for step in run(network, task, puzzles, settings):
-        seconds = time.perf_counter() - started
-        fires = step.halt_probability > 0.5
-        for index, row in enumerate(step.rows.tolist()):
-            if fires[index]:
-                fired.setdefault(row, (step.number, bool(step.holds[index])))
-            first_fired, right = fired.get(row, (0, False))
-            solutions[row] = Solution(
-                answer=step.answers[index],
-                solved=bool(step.holds[index]),
-                steps=step.number,
-                halted=bool(fires[index]),
-                halt_probability=float(step.halt_probability[index]),
-                first_fired=first_fired,
-                right_when_fired=right,
-                seconds=seconds,
-            )
-    return [solutions[row] for row in range(len(puzzles))]
+    return list(solve_stream(network, task, iter(puzzles), batch_size=len(puzzles),
+                             settings=settings))  # fmt: skip
 
 
-def solve_stream(network: TinyRecursiveModel, task: Task, puzzles: Iterator[Tokens], *,
+def solve_stream(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *,
                  batch_size: int, settings: SolveSettings) -> Iterator[Solution]:  # fmt: skip
     """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order."""
-    batch: list[Tokens] = []
-    for tokens in puzzles:
-        batch.append(tokens)
-        if len(batch) == batch_size:
-            yield from solve(network, task, np.stack(batch), settings)
-            batch = []
-    if batch:
-        yield from solve(network, task, np.stack(batch), settings)
+    entered: dict[int, float] = {}  # row: the time at which it came in
+    fired: dict[int, tuple[int, bool]] = {}  # row: the step at which the head first fired, right
+    done: dict[int, Solution] = {}  # solutions that wait for an earlier puzzle's
+    following = 0  # the next row to yield
+    before = time.perf_counter()
+    for step in run(network, task, puzzles, batch_size=batch_size, settings=settings):
+        fires = step.halt_probability > 0.5
+        for index, row in enumerate(step.rows.tolist()):
+            entered.setdefault(row, before)
+            if fires[index]:
+                fired.setdefault(row, (int(step.numbers[index]), bool(step.holds[index])))
+            if step.leaves[index]:
+                seconds = time.perf_counter() - entered.pop(row)
+                done[row] = _solution(step, index, fired.pop(row, (0, False)), seconds)
+        while following in done:
+            yield done.pop(following)
+            following += 1
+        before = time.perf_counter()
+
+
+def _solution(step: Step, index: int, fired: tuple[int, bool], seconds: float) -> Solution:
+    return Solution(
+        answer=step.answers[index],
+        solved=bool(step.holds[index]),
+        steps=int(step.numbers[index]),
+        halted=bool(step.halt_probability[index] > 0.5),
+        halt_probability=float(step.halt_probability[index]),
+        first_fired=fired[0],
+        right_when_fired=fired[1],
+        seconds=seconds,
+    )

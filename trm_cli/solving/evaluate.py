@@ -5,14 +5,13 @@ is the same thing and needs no label. Precision: of the puzzles whose halt head 
 that was right at that moment.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, solve
-from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task
+from trm_cli.solving.engine import Solution, SolveSettings
+from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,6 @@ class Evaluated:
     data: Dataset
     settings: SolveSettings
     groups: list[Scores]  # the whole set first
-
-
-def answers_in_batches(
-    network: TinyRecursiveModel, task: Task, data: Dataset, settings: SolveSettings, batch_size: int
-) -> Iterator[list[Solution]]:
-    """Solve a data set in order, yielding the solutions of one batch after another."""
-    for first in range(0, len(data), batch_size):
-        yield solve(network, task, data.puzzles[first : first + batch_size], settings)
 
 
 def score(

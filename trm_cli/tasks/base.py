@@ -118,6 +118,13 @@ class Task(ABC):
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
 
+    def read_plain(self, texts: list[str]) -> Tokens | None:
+        """Many puzzles of one size at once, [N, L], their cells not compared with one another.
+
+        Returns None where one is spelled in any but the task's plainest way; `read_one` knows all.
+        """
+        return None
+
     @abstractmethod
     def write(self, tokens: Tokens) -> str:
         """One puzzle or answer [L] on one line, as `read` takes it."""

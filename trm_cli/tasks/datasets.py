@@ -7,9 +7,11 @@ puzzles2_17_clue,...8.1..........435............7.8...,2378415691867952435943267
 import csv
 import gzip
 import io
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +30,7 @@ from trm_cli.tasks.base import (
 from trm_cli.tasks.tables import TableLines
 
 GZIP_MAGIC = b"\x1f\x8b"
+ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
 
 
 @contextmanager
@@ -60,33 +63,48 @@ def translated(source: str) -> Iterator[None]:
         raise PuzzleError(f"{source}: not CSV ({error}); correct the file") from error
 
 
+@dataclass
+class _Rows:
+    """Rows of a table as they are read, until they are turned into tokens together."""
+
+    questions: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+
 def read_dataset(path: Path, task: Task) -> Dataset:
     """Read a CSV of questions and answers, each answer checked against the rules.
 
     Raises PuzzleError naming the file, the line and what is wrong with it.
     """
-    questions, answers, sources, ratings, lines = [], [], [], [], []
+    rows, parts = _Rows(), []
+    sources: list[str] = []
+    ratings: list[int] = []
     with open_text(path) as text:
         table = TableLines(text)
-        rows = csv.DictReader(table)
-        names = [name.strip().lower() for name in rows.fieldnames or []]
-        rows.fieldnames = names
+        reader = csv.DictReader(table)
+        names = [name.strip().lower() for name in reader.fieldnames or []]
+        reader.fieldnames = names
         question = _choose(names, QUESTION_COLUMNS, path)
         answer = _choose(names, ANSWER_COLUMNS, path)
-        for row in rows:
-            line = table.number
-            questions.append(_tokens(row, question, line, path, task))
-            answers.append(_tokens(row, answer, line, path, task))
-            if len(questions[0]) != len(questions[-1]) or len(questions[-1]) != len(answers[-1]):
-                raise PuzzleError(f"{path}:{line}: differs in size from the rest; correct the line")
-            sources.append(row.get("source") or "")
-            ratings.append(_rating(row.get("rating"), f"{path}:{line}"))
-            lines.append(line)
-    if not questions:
+        for row in reader:
+            place = f"{path}:{table.number}"
+            rows.questions.append(_cell(row, question, place))
+            rows.answers.append(_cell(row, answer, place))
+            rows.lines.append(table.number)
+            sources.append(sys.intern(row.get("source") or ""))
+            ratings.append(_rating(row.get("rating"), place))
+            if len(rows.lines) == ROWS_AT_ONCE:
+                parts.append(_tokens(rows, task, path))
+                rows = _Rows()
+    if rows.lines:
+        parts.append(_tokens(rows, task, path))
+    if not parts:
         raise PuzzleError(f"{path}: no rows below the header; add puzzles")
-    puzzles, solutions = np.stack(questions), np.stack(answers)
-    _refuse_wrong_answers(puzzles, solutions, task, path, lines)
-    return Dataset(puzzles, solutions, sources, np.array(ratings), digest(puzzles, solutions))
+    if len({puzzles.shape[1] for puzzles, _ in parts}) > 1:
+        raise PuzzleError(f"{path}: puzzles of different sizes; keep one size to a file")
+    puzzles, answers = (np.concatenate([part[i] for part in parts]) for i in range(2))
+    return Dataset(puzzles, answers, sources, np.array(ratings), digest(puzzles, answers))
 
 
 def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:
@@ -96,21 +114,39 @@ def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:
     raise PuzzleError(f"{path}:1: no column named {' or '.join(choices)}; name one in the header")
 
 
-def _tokens(row: dict[str, str], column: str, line: int, path: Path, task: Task) -> Tokens:
+def _cell(row: dict[str, str], column: str, place: str) -> str:
     if not row[column]:
-        raise PuzzleError(f"{path}:{line}: no {column} in this row; add it or remove the line")
-    return task.read_one(row[column], line, str(path)).tokens
+        raise PuzzleError(f"{place}: no {column} in this row; add it or remove the line")
+    return row[column].strip()
 
 
-def _refuse_wrong_answers(
-    puzzles: Tokens, answers: Tokens, task: Task, path: Path, lines: list[int]
-) -> None:
-    for row in np.flatnonzero(~task.rules_hold(puzzles, answers)):
-        broken = task.violations(puzzles[row], answers[row])[0]
+def _tokens(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
+    """Questions and answers [N, L]; raises PuzzleError naming the line of a wrong one."""
+    puzzles, answers = task.read_plain(rows.questions), task.read_plain(rows.answers)
+    if puzzles is None or answers is None or puzzles.shape != answers.shape:
+        puzzles, answers = _one_by_one(rows, task, path)
+    for wrong in np.flatnonzero(~task.rules_hold(puzzles, answers)):
+        line = rows.lines[wrong]
+        task.read_one(rows.questions[wrong], line, str(path))  # may have more to say
+        task.read_one(rows.answers[wrong], line, str(path))
+        broken = task.violations(puzzles[wrong], answers[wrong])[0]
         raise PuzzleError(
-            f"{path}:{lines[row]}: the answer is wrong at row {broken.row}, column "
+            f"{path}:{line}: the answer is wrong at row {broken.row}, column "
             f"{broken.column}: {broken.rule}; correct or remove the line"
         )
+    return puzzles, answers
+
+
+def _one_by_one(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
+    """The same for puzzles that are spelled in any way the task knows."""
+    found: list[tuple[Tokens, Tokens]] = []
+    for question, answer, line in zip(rows.questions, rows.answers, rows.lines, strict=True):
+        pair = (task.read_one(question, line, str(path)).tokens,
+                task.read_one(answer, line, str(path)).tokens)  # fmt: skip
+        if {len(tokens) for tokens in pair} != {len(found[0][0] if found else pair[0])}:
+            raise PuzzleError(f"{path}:{line}: differs in size from the rest; correct the line")
+        found.append(pair)
+    return np.stack([puzzle for puzzle, _ in found]), np.stack([answer for _, answer in found])
 
 
 def _rating(text: str | None, place: str) -> int:

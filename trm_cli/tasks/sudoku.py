@@ -25,7 +25,10 @@ from trm_cli.tasks.base import (
 )
 from trm_cli.tasks.sudoku_generator import generate_dataset
 from trm_cli.tasks.sudoku_grid import BOXES, unit_name, units
-from trm_cli.tasks.sudoku_text import Grid, read_grids, read_one
+from trm_cli.tasks.sudoku_text import SIDE_OF, VALUES, Grid, read_grids, read_one
+
+TOKEN_OF = np.zeros(128, np.uint8)  # ASCII: token; 0 where a character is no cell
+TOKEN_OF[[ord(character) for character in VALUES]] = [v + BLANK for v in VALUES.values()]
 
 
 class Sudoku(Task):
@@ -38,6 +41,16 @@ class Sudoku(Task):
 
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         return _puzzle(read_one(text, line, source), source)
+
+    def read_plain(self, texts: list[str]) -> Tokens | None:
+        num_cells = len(texts[0])
+        side = SIDE_OF.get(num_cells)
+        whole = "".join(texts)
+        is_even = all(len(text) == num_cells for text in texts)
+        if side is None or not is_even or not whole.isascii():
+            return None
+        tokens = TOKEN_OF[np.frombuffer(whole.encode(), np.uint8)].reshape(-1, num_cells)
+        return tokens if ((tokens > 0) & (tokens <= side + BLANK)).all() else None
 
     def write(self, tokens: Tokens) -> str:
         return "".join("." if token <= BLANK else str(token - BLANK) for token in tokens)

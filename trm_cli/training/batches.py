@@ -46,20 +46,22 @@ class Examples:
 class RollingBatch:
     """B puzzles at different supervision steps; `refill` before a step, `advance` after it."""
 
-    def __init__(self, model: TinyRecursiveModel, examples: Examples, config: TrainConfig,
-                 generator: torch.Generator) -> None:  # fmt: skip
+    def __init__(self, model: TinyRecursiveModel, examples: Examples, config: TrainConfig, *,
+                 slots: int, generator: torch.Generator) -> None:  # fmt: skip
         self.examples = examples
         self.config = config
         self.generator = generator
         self.N_sup = model.config.N_sup
+        self.slots = slots
         device = examples.puzzles.device
-        slots, cells = config.batch_size, examples.puzzles.shape[1]
+        cells = examples.puzzles.shape[1]
         self.puzzles = torch.zeros(slots, cells, dtype=torch.long, device=device)
         self.answers = torch.zeros(slots, cells, dtype=torch.long, device=device)
         self.y, self.z = (s.clone() for s in model.starting_state(slots, generator))
         self.steps = torch.zeros(slots, dtype=torch.long, device=device)
         self.least_steps = torch.zeros(slots, dtype=torch.long, device=device)
         self.halted = torch.ones(slots, dtype=torch.bool, device=device)
+        self.noise = torch.zeros(slots, device=device)
 
     @torch.no_grad()
     def refill(self, model: TinyRecursiveModel) -> None:
@@ -74,6 +76,16 @@ class RollingBatch:
         self.z = torch.where(fresh_state, z, self.z)
         self.steps = torch.where(fresh, 0, self.steps)
         self.least_steps = torch.where(fresh, self.draw_least_steps(), self.least_steps)
+        if self.config.latent_noise:
+            self.shake()
+
+    def shake(self) -> None:
+        """Add normal noise to z: every puzzle has a deviation of its own, drawn when it came."""
+        fresh_noise = self.config.latent_noise * self._uniform(self.halted.shape)
+        self.noise = torch.where(self.halted, fresh_noise, self.noise)
+        deviation = self.noise.view(-1, *(1,) * (self.z.dim() - 1))
+        normal = torch.randn(self.z.shape, generator=self.generator, device=self.z.device)
+        self.z = self.z + (deviation * normal).to(self.z)
 
     @torch.no_grad()
     def advance(self, y: Tensor, z: Tensor, halt: Tensor) -> None:
@@ -110,12 +122,16 @@ class RollingBatch:
     def draw_least_steps(self) -> Tensor:
         """Steps that a puzzle must be given at least, [B]: exploration, as in the official code."""
         device = self.examples.puzzles.device
-        slots = self.config.batch_size
-        explores = torch.rand(slots, generator=self.generator, device=device)
-        steps = torch.randint(2, max(self.N_sup, 2) + 1, (slots,), generator=self.generator,
+        explores = torch.rand(self.slots, generator=self.generator, device=device)
+        steps = torch.randint(2, max(self.N_sup, 2) + 1, (self.slots,), generator=self.generator,
                               device=device)  # fmt: skip
         return torch.where(explores < self.config.exploration, steps, 0)
 
+    def _uniform(self, shape: torch.Size) -> Tensor:
+        device = self.examples.puzzles.device
+        drawn: Tensor = torch.rand(shape, generator=self.generator, device=device)
+        return drawn
+
     def _integers(self, high: int) -> Tensor:
-        return torch.randint(high, (self.config.batch_size,), generator=self.generator,
+        return torch.randint(high, (self.slots,), generator=self.generator,
                              device=self.examples.puzzles.device)  # fmt: skip

@@ -1,28 +1,104 @@
-"""Where a run's puzzles come from: files, or the task's own generator."""
+"""Where a run's puzzles come from: files, the Hub, or the task's own generator."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset
-from trm_cli.tasks.datasets import join, read_dataset
+from trm_cli.tasks.base import Dataset, Task
+from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
 from trm_cli.training.recipes import Recipe
+from trm_cli.weights.hub import HUB_PREFIX, download_dataset
+
+GENERATE = "generate"  # the source that is no file
+GENERATED_FILE = "data.csv.gz"  # in the folder of a run that made its own puzzles
 
 
-def gather(recipe: Recipe, files: list[Path], seed: int,
-           progress: Callable[[int, int], None]) -> tuple[Dataset, list[str]]:  # fmt: skip
-    """Read the files, or generate what the recipe asks for; returns the set and its names.
+@dataclass(frozen=True)
+class Gathered:
+    """All puzzles of a run, and what their sources are called in the card."""
 
+    data: Dataset
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a run trains on, and what it is judged by."""
+
+    used: Dataset
+    held_out: Dataset
+
+
+def gather(recipe: Recipe, sources: list[str], seed: int, *, kept: Path,
+           progress: Callable[[int, int], None]) -> Gathered:  # fmt: skip
+    """Read the sources, or generate what the recipe asks for.
+
+    sources   files, `hub:owner/name`, or `generate`; nothing means `generate`.
+    kept      where this run keeps the puzzles that it generates; read if it is there.
     progress  called with the number of puzzles generated and the number wanted.
     """
     task = get_task(recipe.task)
-    if files:
-        datasets = [read_dataset(file, task) for file in files]
-        return join(datasets), [
-            f"{file.name} ({len(d)} puzzles)" for file, d in zip(files, datasets, strict=True)
-        ]
+    parts = [
+        _generated(recipe, task, seed, kept, progress)
+        if source == GENERATE
+        else _read(source, task)
+        for source in sources or [GENERATE]
+    ]
+    return Gathered(join([part.data for part in parts]), [n for part in parts for n in part.names])
+
+
+def _read(source: str, task: Task) -> Gathered:
+    if source.startswith(HUB_PREFIX):
+        path, commit = download_dataset(source.removeprefix(HUB_PREFIX))
+        name = f"{source} ({path.name} of commit {commit})"
+    else:
+        path = Path(source)
+        name = path.name
+    dataset = read_dataset(path, task)
+    return Gathered(dataset, [f"{name} ({len(dataset)} puzzles)"])
+
+
+def _generated(recipe: Recipe, task: Task, seed: int, kept: Path,
+               progress: Callable[[int, int], None]) -> Gathered:  # fmt: skip
     wanted = recipe.data
     givens = (wanted.least_givens, wanted.most_givens)
+    name = f"{wanted.puzzles} generated puzzles of {givens[0]} to {givens[1]} givens"
+    if kept.is_file():
+        return Gathered(read_dataset(kept, task), [name])
     dataset = task.generate(wanted.puzzles, side=recipe.model.height, givens=givens, seed=seed,
                             progress=progress)  # fmt: skip
-    return dataset, [f"{len(dataset)} generated puzzles of {givens[0]} to {givens[1]} givens"]
+    return Gathered(dataset, [name])
+
+
+def keep_generated(path: Path, data: Dataset, task: Task) -> None:
+    """Write generated puzzles for the calls that resume the run."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(dataset_bytes(data, task, gzipped=True))
+    partial.replace(path)
+
+
+def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -> Split:
+    """Hold `validation` puzzles out, then keep `subsample` of the others, or all.
+
+    What is held out follows from the data alone, so that a run that starts from another's weights
+    is never judged by puzzles that the other was trained on. The seed decides the subsample.
+    Raises UsageError where there are too few.
+    """
+    if len(data) <= validation:
+        raise UsageError(
+            f"{len(data)} puzzles, of which {validation} would be held out; "
+            "give more data or lower --set train.validation"
+        )
+    order = np.random.default_rng(0).permutation(len(data))
+    held_out, others = order[:validation], order[validation:]
+    if subsample is not None:
+        if subsample > len(others):
+            raise UsageError(
+                f"--subsample {subsample}: only {len(others)} puzzles are left to train on"
+            )
+        others = np.random.default_rng(seed).permutation(others)[:subsample]
+    return Split(data.rows(np.sort(others)), data.rows(np.sort(held_out)))

@@ -1,28 +1,26 @@
-"""The training loop: deep supervision over a rolling batch, as a generator of reports.
+"""The training loop: deep supervision over a rolling batch, as a generator of what happens.
 
 One optimizer step per supervision step: every slot of the batch carries its own y and z, and is
 refilled when it halts. (The paper's listing nests the two loops; its code, and ours, do not.)
 Source: arXiv:2510.04871, figure 3 and section 4.6.
 """
 
+import copy
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from trm_cli.config import TrainConfig
 from trm_cli.errors import TrainingError
-from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import SolveSettings
-from trm_cli.solving.evaluate import Scores, answers_in_batches, score
+from trm_cli.solving.engine import Solution, SolveSettings, solve_stream
+from trm_cli.solving.evaluate import Scores, score
 from trm_cli.tasks.base import Dataset, Task
-from trm_cli.training.batches import Examples, RollingBatch
-from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
-from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate
+from trm_cli.training.optim import rate_factor
+from trm_cli.training.trainer import SUMS, Trainer
 
-NUM_SUMS = 8  # figures that a step adds up for the next report
+CPU_BATCH, GPU_BATCH = 32, 512  # held-out puzzles solved together
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,13 @@ class Report:
     cell_accuracy: float  # share of cells right, over the rolling batch
     solved: float | None  # share of the puzzles that halted which were right; None if none did
     halting_step: float | None  # supervision steps of the puzzles that halted; None if none did
+    halting_histogram: list[int]  # puzzles that halted at supervision step 1, 2, ... N_sup
     gradient_norm: float  # before clipping
     puzzles_per_second: float  # puzzles that halted
     pairs_per_second: float  # (puzzle, supervision step) pairs
     rate: float  # share of the full learning rates
     progress: float  # share of the run that is over
+    memory: int | None  # bytes: the most that the GPU held, else that the process did
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,32 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """When to stop before the configured number of steps."""
+class SavePoint:
+    """A moment at which the trainer's state should be saved; every worker has it."""
 
-    max_steps: int | None = None
-    max_seconds: float | None = None
+    step: int
+    seconds: float
+
+
+Event = Report | Evaluation | SavePoint
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop before the end of the run."""
+
+    max_steps: int | None = None  # of the run
+    max_seconds: float | None = None  # of this call
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """The time after a step, the same in every worker."""
+
+    seconds: float  # of training since the start of the run
+    here: float  # seconds since the start of this call
+    unsaved: float  # seconds since the last save point
+    stopped: bool  # the user wishes to stop
 
 
 def never() -> bool:
@@ -66,127 +87,117 @@ def never() -> bool:
     return False
 
 
-class Trainer:
-    """Everything that a run changes as it goes: weights, averages, optimizers, batch, step."""
-
-    def __init__(self, network: TinyRecursiveModel, examples: Examples, config: TrainConfig,
-                 seed: int) -> None:  # fmt: skip
-        self.network = network.train()
-        self.config = config
-        self.device = examples.puzzles.device
-        self.averaged = AveragedWeights(network, config.ema_decay)
-        self.optimizers = build_optimizers(network, config)
-        self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.batch = RollingBatch(network, examples, config, self.generator)
-        self.step = 0
-        if config.compile:
-            network.net.compile()
-
-    def supervise(self, progress: float) -> Tensor:
-        """One supervision step and one optimizer step; nothing in it waits for the device.
-
-        Returns the sums that reports are made of, on the device, [NUM_SUMS].
-        """
-        set_rate(self.optimizers, rate_factor(self.config, self.step, progress))
-        batch = self.batch
-        batch.refill(self.network)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            x = self.network.embed(batch.puzzles)
-            y, z, logits, halt = self.network(x, batch.y, batch.z)
-        right = right_cells(logits, batch.answers)
-        solved = right.all(1)
-        answer_loss = self.answer_loss(logits, batch.answers)
-        stop_loss = halting_loss(halt, solved)
-        loss = answer_loss + self.config.halt_weight * stop_loss
-        loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
-        norm = self.update()
-        batch.advance(y, z, halt)
-        self.step += 1
-        halted_steps = (batch.steps * batch.halted).sum()
-        halted_right = (batch.halted & solved).sum()
-        return torch.stack([loss.detach(), answer_loss.detach(), stop_loss.detach(),
-                            right.float().mean(), norm, halted_right.float(),
-                            batch.halted.sum().float(), halted_steps.float()])  # fmt: skip
-
-    def answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
-        """The configured cross-entropy, in nats."""
-        if self.config.loss == "stablemax":
-            return stablemax_loss(logits, answers)
-        return softmax_loss(logits, answers, self.config.label_smoothing)
-
-    def update(self) -> Tensor:
-        """Clip, take the optimizers' steps, average the weights; returns the gradient's norm."""
-        limit = self.config.clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.averaged.update(self.network, self.step)
-        return norm
+def last_step(trainer: Trainer, limits: Limits) -> int:
+    """The optimizer step at which the run, or this part of it, is over."""
+    steps = trainer.config.steps
+    return steps if limits.max_steps is None else min(steps, limits.max_steps)
 
 
 def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
-          stopped: Callable[[], bool] = never) -> Iterator[Report | Evaluation]:  # fmt: skip
+          stopped: Callable[[], bool] = never) -> Iterator[Event]:  # fmt: skip
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
-    The last thing yielded is an evaluation, unless `stopped` said so: then the loop ends after the
-    step under way. Raises TrainingError if the loss is no number.
+    It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
+    evaluates. Reports fall on the same steps, with the same figures, whether or not the run was
+    interrupted. Raises TrainingError if the loss is no number.
     """
-    config = trainer.config
-    last_step = config.steps if limits.max_steps is None else min(config.steps, limits.max_steps)
-    max_seconds = float("inf") if limits.max_seconds is None else limits.max_seconds
-    started = reported = time.perf_counter()
-    sums, since = torch.zeros(NUM_SUMS, device=trainer.device), 0
-    is_last = trainer.step >= last_step
+    config, workers = trainer.config, trainer.workers
+    by_time = config.decay_by == "time"
+    run_seconds = config.minutes * 60 if by_time else float("inf")
+    most_seconds = float("inf") if limits.max_seconds is None else limits.max_seconds
+    before = saved = trainer.seconds
+    began = time.perf_counter() - before  # so that the run's clock stands still between two calls
+
+    def look() -> _Moment:
+        seconds = time.perf_counter() - began
+        seconds, here, unsaved, wish = workers.latest(
+            [seconds, seconds - before, seconds - saved, float(stopped())]
+        )
+        return _Moment(seconds, here, unsaved, bool(wish))
+
+    moment = look()
+    is_last = trainer.step >= last_step(trainer, limits) or moment.seconds >= run_seconds
     while not is_last:
-        elapsed = time.perf_counter() - started
-        by_time = config.decay_by == "time"
-        progress = elapsed / max_seconds if by_time else trainer.step / config.steps
-        sums, since = sums + trainer.supervise(progress), since + 1
-        now = time.perf_counter()
-        was_stopped = stopped()
-        is_last = trainer.step >= last_step or now - started >= max_seconds or was_stopped
-        evaluates = trainer.step % config.evaluate_every == 0 or is_last
-        if trainer.step % config.report_every == 0 or trainer.step == 1 or evaluates:
-            yield _report(trainer, sums, since, now - reported, now - started, progress)
-            sums, since, reported = torch.zeros_like(sums), 0, now
-        if evaluates and not was_stopped:
-            yield evaluate(trainer, task, held_out, time.perf_counter() - started)
-            reported = time.perf_counter()
+        progress = moment.seconds / run_seconds if by_time else trainer.step / config.steps
+        trainer.supervise(progress)
+        moment = look()
+        trainer.seconds = moment.seconds
+        ends = trainer.step >= last_step(trainer, limits) or moment.seconds >= run_seconds
+        is_last = ends or moment.here >= most_seconds or moment.stopped
+        evaluates = trainer.step % config.evaluate_every == 0
+        reports = trainer.step == 1 or trainer.step % config.report_every == 0 or evaluates
+        if reports or is_last:
+            yield _report(trainer, progress)
+        if reports:
+            trainer.sums.zero_()
+            trainer.reported = trainer.seconds
+        if evaluates or (is_last and not moment.stopped):
+            if workers.is_first and (found := evaluate(trainer, task, held_out, stopped)):
+                yield found
+            workers.wait()
+            idle = time.perf_counter() - began - trainer.seconds
+            trainer.seconds, trainer.reported = trainer.seconds + idle, trainer.reported + idle
+        if is_last or moment.unsaved >= config.save_minutes * 60:
+            yield SavePoint(trainer.step, trainer.seconds)
+            saved = time.perf_counter() - began
 
 
-def evaluate(trainer: Trainer, task: Task, held_out: Dataset, seconds: float) -> Evaluation:
-    """Solve the held-out puzzles with the averaged weights, halting as `trm solve` does."""
-    network = trainer.averaged.model
+def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
+             stopped: Callable[[], bool] = never) -> Evaluation | None:  # fmt: skip
+    """Solve the held-out puzzles with the averaged weights, halting as `trm solve` does.
+
+    Returns None if `stopped` said so on the way.
+    """
+    network = copy.deepcopy(trainer.averaged.model).to(trainer.dtype)
     settings = SolveSettings(max_steps=network.config.N_sup)
-    solutions = [
-        solution
-        for batch in answers_in_batches(network, task, held_out, settings, batch_size=32)
-        for solution in batch
-    ]
-    return Evaluation(trainer.step, seconds, score(held_out, solutions))
+    solutions: list[Solution] = []
+    batch_size = CPU_BATCH if trainer.device.type == "cpu" else GPU_BATCH
+    for solution in solve_stream(network, task, iter(held_out.puzzles), batch_size=batch_size,
+                                 settings=settings):  # fmt: skip
+        solutions.append(solution)
+        if stopped():
+            return None
+    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions))
 
 
-def _report(trainer: Trainer, sums: Tensor, since: int, lapse: float, seconds: float,
-            progress: float) -> Report:  # fmt: skip
-    loss, answer, stop, cells, norm, halted_right, halts, halted_steps = sums.tolist()
-    if not loss < float("inf"):
+def _report(trainer: Trainer, progress: float) -> Report:
+    """Means over the steps and the workers since the last report; the only wait for the device."""
+    lapse = max(trainer.seconds - trainer.reported, 1e-9)
+    sums = trainer.workers.total(trainer.sums).tolist()
+    named = dict(zip(SUMS, sums, strict=False))
+    counts = [round(count) for count in sums[len(SUMS) :]]
+    steps, halted = named["steps"], named["halted"]
+    if not named["loss"] < float("inf"):
         raise TrainingError(
             f"the loss is no number at step {trainer.step}; lower the learning rate "
             "(--set train.muon_lr=..., --set train.adamw_lr=...) and start again"
         )
     return Report(
         step=trainer.step,
-        seconds=seconds,
-        loss=loss / since,
-        answer_loss=answer / since,
-        halting_loss=stop / since,
-        cell_accuracy=cells / since,
-        solved=halted_right / halts if halts else None,
-        halting_step=halted_steps / halts if halts else None,
-        gradient_norm=norm / since,
-        puzzles_per_second=halts / lapse,
-        pairs_per_second=since * trainer.config.batch_size / lapse,
+        seconds=trainer.seconds,
+        loss=named["loss"] / steps,
+        answer_loss=named["answer_loss"] / steps,
+        halting_loss=named["halting_loss"] / steps,
+        cell_accuracy=named["cell_accuracy"] / steps,
+        solved=named["halted_right"] / halted if halted else None,
+        halting_step=sum(n * c for n, c in enumerate(counts, 1)) / halted if halted else None,
+        halting_histogram=counts,
+        gradient_norm=named["gradient_norm"] / steps,
+        puzzles_per_second=halted / lapse,
+        pairs_per_second=steps * trainer.batch.slots / lapse,
         rate=rate_factor(trainer.config, trainer.step, progress),
         progress=progress,
+        memory=memory_in_use(trainer.device),
     )
+
+
+def memory_in_use(device: torch.device) -> int | None:
+    """Bytes: the most that tensors took of the GPU, or else that this process took."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,42 +1,47 @@
-"""Optimizers, the schedule of their rates, and the averaged weights.
-
-Muon turns the matrices of the net; AdamW everything else (embeddings, heads).
-Sources: Muon, github.com/KellerJordan/Muon; its use for TRM, arXiv:2601.19085.
-"""
+"""Which optimizer updates what, the schedule of their rates, and the averaged weights."""
 
 import copy
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.training.optimizers import AdamATan2, Muon, SignSGD
 
-ADAMW_BETAS = (0.9, 0.95)  # as in arXiv:2510.04871
-NEWTON_SCHULZ_STEPS = 5  # of Muon
+ADAM_BETAS = (0.9, 0.95)  # as in arXiv:2510.04871
 
 
 def build_optimizers(model: TinyRecursiveModel, config: TrainConfig) -> list[Optimizer]:
-    """One optimizer for the net's matrices and one for the rest, or one for all."""
-    matrices = [p for p in model.net.parameters() if p.dim() == 2]
-    if config.optimizer == "adamw" or not matrices:
-        matrices = []
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    optimizers: list[Optimizer] = [
-        AdamW(rest, lr=config.adamw_lr, betas=ADAMW_BETAS, weight_decay=config.adamw_decay)
-    ]
+    """Muon for the net's matrices where it is chosen, SignSGD for puzzles, Adam for the rest."""
+    matrices, puzzles, rest = [], [], []
+    for name, param in model.named_parameters():
+        if name == "embed.puzzles":
+            puzzles.append(param)
+        elif config.optimizer == "muon" and name.startswith("net.") and param.dim() == 2:
+            matrices.append(param)
+        else:
+            rest.append(param)
+    optimizers: list[Optimizer] = [_adam(rest, config)]
     if matrices:
-        optimizers.append(
-            Muon(matrices, lr=config.muon_lr, weight_decay=config.muon_decay,
-                 momentum=config.muon_momentum, ns_steps=NEWTON_SCHULZ_STEPS)
-        )  # fmt: skip
+        optimizers.append(Muon(matrices, lr=config.muon_lr, momentum=config.muon_momentum,
+                               weight_decay=config.muon_decay))  # fmt: skip
+    if puzzles:
+        optimizers.append(SignSGD(puzzles, lr=config.puzzle_lr, weight_decay=config.puzzle_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["full_lr"] = group["lr"]
     return optimizers
+
+
+def _adam(params: list[nn.Parameter], config: TrainConfig) -> Optimizer:
+    if config.optimizer == "adam_atan2":
+        return AdamATan2(params, lr=config.adamw_lr, betas=ADAM_BETAS,
+                         weight_decay=config.adamw_decay)  # fmt: skip
+    return AdamW(params, lr=config.adamw_lr, betas=ADAM_BETAS, weight_decay=config.adamw_decay,
+                 fused=params[0].device.type != "mps")  # fmt: skip
 
 
 def set_rate(optimizers: list[Optimizer], factor: float) -> None:
@@ -58,16 +63,23 @@ def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
 
 
 class AveragedWeights:
-    """An exponential moving average of a model's parameters, in float32."""
+    """An exponential moving average of a model's parameters, in float32.
+
+    Embeddings of puzzles are copied, not averaged: a row is touched too seldom for a mean over
+    steps to follow it (as in the official code).
+    """
 
     def __init__(self, model: TinyRecursiveModel, decay: float) -> None:
         self.model = copy.deepcopy(model).float().eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, model: TinyRecursiveModel, step: int) -> None:
         """Move towards the model's weights; faster at first, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages: list[Tensor] = list(self.model.parameters())
         current = [p.detach().float() for p in model.parameters()]
         torch._foreach_lerp_(averages, current, 1 - decay)
+        for name, average in self.model.named_parameters():
+            if name == "embed.puzzles":
+                average.copy_(model.get_parameter(name))

@@ -1,13 +1,13 @@
-"""Recipes: named, frozen sets of numbers, and how one is overridden.
+"""Recipes: named, frozen sets of numbers.
 
-`tiny`  6x6 grids, generated; minutes on two cores, for learning and for tests.
-`fast`  9x9; the network that hears its rows, columns, boxes and cells (mixer `units`).
-`mlp`   9x9; the paper's token-mixing network at a size that a CPU can train.
+`tiny`   6x6 grids, generated; minutes on two cores, for learning and for tests.
+`fast`   9x9; the network that hears its rows, columns, boxes and cells (mixer `units`).
+`large`  the same, four times as wide, for a GPU: as good as the minutes it is given.
+`mlp`    9x9; the paper's token-mixing network with every later improvement, at a CPU's size.
+`paper`  9x9; the paper's own numbers, for a day on a GPU.
 """
 
-import difflib
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
 from trm_cli.config import ModelConfig, TrainConfig
 from trm_cli.errors import ConfigError, UsageError
@@ -43,6 +43,12 @@ UNITS = ModelConfig(mixer="units", hidden_size=32, channel_width=96, num_prefix=
                     n=3, T=1, start="random")  # fmt: skip
 SMALL_BATCHES = TrainConfig(batch_size=64, steps=40_000, adamw_lr=1e-3, adamw_decay=0.0,
                             ema_decay=0.998, halt_weight=0.1, hint_share=0.5)  # fmt: skip
+# arXiv:2510.04871 as its code runs it: README command for Sudoku, config/arch/trm.yaml.
+PAPER_MODEL = ModelConfig(num_puzzles=1)
+PAPER_TRAIN = TrainConfig(batch_size=768, steps=65_104, warmup_steps=2000, schedule="constant",
+                          optimizer="adam_atan2", adamw_lr=1e-4, adamw_decay=1.0, puzzle_lr=1e-4,
+                          puzzle_decay=1.0, clip=0.0, ema_decay=0.999, loss="stablemax",
+                          halt_weight=0.5, exploration=0.1)  # fmt: skip
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     (recipe.task, recipe.name): recipe
@@ -57,6 +63,16 @@ RECIPES: dict[tuple[str, str], Recipe] = {
             data=GeneratedData(puzzles=3_000, least_givens=8, most_givens=14),
         ),
         Recipe(name="fast", task="sudoku", model=UNITS, train=SMALL_BATCHES,
+               data=GeneratedData()),
+        Recipe(
+            name="large",
+            task="sudoku",
+            model=replace(UNITS, hidden_size=128, channel_width=384),
+            train=replace(SMALL_BATCHES, batch_size=768, steps=1_000_000, decay_by="time",
+                          ema_decay=0.999, hint_share=0.3, compile=True),
+            data=GeneratedData(),
+        ),
+        Recipe(name="paper", task="sudoku", model=PAPER_MODEL, train=PAPER_TRAIN,
                data=GeneratedData()),
         Recipe(
             name="mlp",
@@ -76,46 +92,3 @@ def get_recipe(task: str, name: str) -> Recipe:
         known = ", ".join(sorted(known for of, known in RECIPES if of == task))
         raise UsageError(f"{name!r} is not a recipe of {task}; choose from: {known}")
     return RECIPES[task, name]
-
-
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """Apply settings spelled `section.name=value`, sections being model, train and data.
-
-    Raises UsageError for an unknown name, with the nearest one, and for a value of another type.
-    """
-    sections: dict[str, Any] = {"model": recipe.model, "train": recipe.train, "data": recipe.data}
-    changes: dict[str, dict[str, Any]] = {name: {} for name in sections}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        section, _, name = path.strip().partition(".")
-        if not equals or section not in sections:
-            raise UsageError(
-                f"--set {setting}: write model.NAME=VALUE, train.NAME=VALUE or data.NAME=VALUE"
-            )
-        known = {
-            f.name: type(getattr(sections[section], f.name)) for f in fields(sections[section])
-        }
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UsageError(
-                f"--set {setting}: no {section}.{name}; did you mean {section}.{near}?"
-            )
-        changes[section][name] = _parse(text.strip(), known[name], setting)
-    try:
-        return replace(recipe, **{s: replace(sections[s], **changes[s]) for s in sections})
-    except ConfigError as error:
-        raise UsageError(f"--set: {error}") from error
-
-
-T = TypeVar("T")
-
-
-def _parse(text: str, kind: type[T], setting: str) -> Any:
-    if kind is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise UsageError(f"--set {setting}: expected true or false")
-    try:
-        return kind(text)  # type: ignore[call-arg]
-    except ValueError as error:
-        raise UsageError(f"--set {setting}: expected {kind.__name__}, got {text!r}") from error

@@ -6,7 +6,7 @@ The only place with upstream's names. Theirs and ours:
     z_H, z_L                      y, z
     H_init, L_init                y_init, z_init
     embed_tokens.embedding_weight embed.tokens
-    puzzle_emb.weights (one row)  embed.prefix (first position; the others are zero)
+    puzzle_emb.weights            embed.puzzles
     L_level.layers.I.mlp_t        net.blocks.I.token_mlp
     L_level.layers.I.self_attn    net.blocks.I (qkv, out)
     L_level.layers.I.mlp          net.blocks.I.channel_mlp
@@ -15,7 +15,6 @@ The only place with upstream's names. Theirs and ours:
 Source of the layout: github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
-import torch
 from torch import Tensor
 
 from trm_cli.config import ModelConfig
@@ -35,6 +34,7 @@ NAMES = {
     "H_init": "y_init",
     "L_init": "z_init",
     "embed_tokens.embedding_weight": "embed.tokens",
+    "puzzle_emb.weights": "embed.puzzles",
     "lm_head.weight": "output_head.weight",
 }
 
@@ -59,10 +59,6 @@ def from_official(
             if part not in PARTS:
                 raise ModelError(f"tensor {name} is not of the official TRM layout")
             ours[f"net.blocks.{index}.{PARTS[part]}"] = tensor
-        elif name == "puzzle_emb.weights":
-            prefix = torch.zeros(num_prefix, config.hidden_size)
-            prefix[0] = tensor[0]
-            ours["embed.prefix"] = prefix
         elif name.startswith("q_head."):
             ours[name.replace("q_head", "halt_head")] = tensor[:1]
         else:
@@ -92,4 +88,5 @@ def _config(bare: dict[str, Tensor], height: int, width: int, n: int, T: int, nu
         mixer="mlp" if mixes_tokens else "attention", hidden_size=hidden_size,
         num_layers=len(layers), num_heads=num_heads, rotary="none" if mixes_tokens else "1d",
         token_width=token_width, channel_width=channel_width, num_prefix=num_prefix, n=n, T=T,
+        num_puzzles=len(bare["puzzle_emb.weights"]) if "puzzle_emb.weights" in bare else 0,
     )  # fmt: skip

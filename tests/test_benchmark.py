@@ -1,0 +1,56 @@
+"""Speed: arithmetic counted from shapes, and the command that prints it."""
+
+import json
+from dataclasses import replace
+
+import torch
+from typer.testing import CliRunner
+
+from trm_cli.cli.app import app
+from trm_cli.training.benchmark import peak_flops, step_flops
+from trm_cli.training.recipes import get_recipe
+
+
+def test_the_paper_s_forward_pass_has_the_operations_that_its_shapes_say() -> None:
+    recipe = get_recipe("sudoku", "paper")
+    model = recipe.model
+    positions, D = model.num_prefix + model.num_cells, model.hidden_size
+    tokens = 3 * D * positions * model.token_width  # gate, up and down
+    channels = 3 * positions * D * model.channel_width
+    net = 2 * model.num_layers * (tokens + channels)
+    without, differentiated = (model.T - 1) * (model.n + 1), model.n + 1
+    expected = net * (without + 3 * differentiated)  # backward is twice the forward
+    assert abs(step_flops(recipe) / expected - 1) < 0.02  # the heads are the rest
+
+
+def test_more_latent_updates_are_more_work() -> None:
+    recipe = get_recipe("sudoku", "fast")
+    more = replace(recipe, model=replace(recipe.model, n=recipe.model.n * 2 + 1))
+    assert 1.9 < step_flops(more) / step_flops(recipe) < 2.1
+
+
+def test_the_peak_is_a_plausible_number() -> None:
+    assert 1e8 < peak_flops(torch.float32, torch.device("cpu")) < 1e15
+
+
+def test_the_command_prints_a_line_for_each_batch_size() -> None:
+    words = ["bench", "train", "sudoku", "-r", "tiny", "--batch-sizes", "2,4", "--time", "0.2s"]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    speeds = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [speed["batch_size"] for speed in speeds] == [2, 4]
+    for speed in speeds:
+        assert speed["pairs_per_second"] == speed["steps_per_second"] * speed["batch_size"]
+        assert speed["puzzles_per_second"] * 16 == speed["pairs_per_second"]
+        assert 0 < speed["peak_share"] < 1
+    drawn = CliRunner().invoke(app, words)
+    assert drawn.stdout.splitlines()[0].strip() == "trm train sudoku --recipe tiny on cpu"
+    assert "GFLOP/s" in drawn.stdout
+
+
+def test_batch_sizes_that_are_no_numbers_are_refused() -> None:
+    done = CliRunner().invoke(app, ["bench", "train", "sudoku", "--batch-sizes", "8,many"])
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "trm: --batch-sizes 8,many: write whole numbers with commas between: 16,64\n"
+    )

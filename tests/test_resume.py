@@ -1,0 +1,209 @@
+"""Resuming through the command line: after SIGKILL, signals, full disks and damage."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from trm_cli.cli.app import app
+from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.datasets import dataset_bytes
+from trm_cli.tasks.sudoku import Sudoku
+
+STEPS = 60
+SETTINGS = {
+    "model.height": 4, "model.width": 4, "model.box_height": 2, "model.box_width": 2,
+    "model.vocab_size": 6, "model.N_sup": 4, "train.batch_size": 8, "train.steps": STEPS,
+    "train.validation": 10, "train.report_every": 1, "train.evaluate_every": 20,
+    "train.save_minutes": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_file(small_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "small.csv"
+    path.write_bytes(dataset_bytes(small_data, Sudoku(), gzipped=False))
+    return path
+
+
+def train_words(data: Path, folder: Path) -> list[str]:
+    settings = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    return ["train", "sudoku", "-r", "tiny", *settings, "-d", str(data), "--run", str(folder)]
+
+
+def start(words: list[str], limit_file_size: int | None = None) -> subprocess.Popen[str]:
+    """Start `trm` with the given words."""
+
+    def limit() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))  # type: ignore[arg-type] # set where it is called
+
+    return subprocess.Popen([sys.executable, "-m", "trm_cli", *words], text=True,
+                            stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+                            preexec_fn=limit if limit_file_size else None)  # fmt: skip
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    """Wait until a state of at least that step lies in the run's folder."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        names = [path.name for path in folder.glob("state/step-*")]
+        if any(int(name.removeprefix("step-")) >= step for name in names):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the run did not come so far")
+
+
+def losses(folder: Path) -> list[tuple[Any, ...]]:
+    """Every report's and evaluation's figures, but for what the clock decides."""
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [
+        (e["step"], e["loss"], e["gradient_norm"], e["halting_histogram"])
+        if e["kind"] == "report" else (e["step"], e["scores"])
+        for e in entries
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    done = CliRunner().invoke(app, [*train_words(data_file, folder), "--quiet"])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_runs_killed_at_random_moments_give_the_losses_of_one_that_was_not(
+    data_file: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    rng = random.Random(time.time_ns())
+    process = start(train_words(data_file, folder))
+    for least in (1, 20, 40):
+        wait_for_step(folder, least + rng.randrange(8))
+        time.sleep(rng.random() * 0.05)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        process = start(["train", "sudoku", "--resume", str(folder)])
+    _, remarks = process.communicate()
+    assert process.returncode == 0, remarks
+    assert losses(folder) == losses(whole)
+    for kind in ("checkpoint", "checkpoint-raw"):
+        weights = [run / kind / "model.safetensors" for run in (folder, whole)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert [path.name for path in (folder / "state").iterdir()] == [f"step-{STEPS:08}"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_run_and_prints_the_line_to_resume(
+    number: signal.Signals, data_file: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = start(train_words(data_file, folder))
+    wait_for_step(folder, 3)
+    process.send_signal(number)
+    answers, remarks = process.communicate()
+    assert process.returncode == 130, remarks
+    assert answers == ""
+    line = f"trm train sudoku --resume {folder}"
+    assert line in remarks
+    assert (folder / "checkpoint" / "model.safetensors").is_file()
+    done = CliRunner().invoke(app, [*line.split()[1:], "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert losses(folder) == losses(whole)
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(
+    data_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    first = CliRunner().invoke(app, [*train_words(data_file, folder), "--max-steps", "5", "-q"])
+    assert first.exit_code == 0, first.output
+    state = folder / "state" / "step-00000005"
+    before = {path.name: path.read_bytes() for path in state.iterdir()}
+    process = start(["train", "sudoku", "--resume", str(folder)], limit_file_size=20_000)
+    _, remarks = process.communicate()
+    last = remarks.splitlines()[-1]
+    assert process.returncode == 3, remarks
+    assert last.startswith(f"trm: {folder}: cannot be written (")
+    assert last.endswith("what was saved before is intact")
+    assert {path.name: path.read_bytes() for path in state.iterdir()} == before
+    assert [path.name for path in state.parent.iterdir()] == [state.name]
+    again = CliRunner().invoke(app, ["train", "sudoku", "--resume", str(folder), "-q"])
+    assert again.exit_code == 0, again.output
+
+
+def refused(words: list[str]) -> str:
+    done = CliRunner().invoke(app, ["train", "sudoku", *words])
+    assert done.exit_code == 2, done.output
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_what_contradicts_a_run_that_is_resumed_is_refused(whole: Path, tmp_path: Path) -> None:
+    resume = ["--resume", str(whole)]
+    begun = f"trm: {whole}: was begun with"
+    data = json.loads((whole / "config.json").read_text())["plan"]["sources"]
+    assert refused([*resume, "--set", "model.n=5"]) == (
+        f"{begun} other numbers: model.n is 3, not 5; a resumed run keeps its own"
+    )
+    assert refused([*resume, "-r", "fast"]) == f"{begun} --recipe tiny; leave the option out"
+    assert refused([*resume, "--seed", "7"]) == f"{begun} --seed 0; leave the option out"
+    assert refused([*resume, "-d", "x.csv"]) == f"{begun} --data {data}; leave the option out"
+    assert refused([*resume, "--init", "sudoku"]).startswith("trm: --init: a run that is resumed")
+    assert refused(resume) == f"trm: {whole}: has had its 60 steps; there is nothing to resume"
+    none = refused(["--resume", str(tmp_path)])
+    assert none == (
+        f"trm: {tmp_path}: no saved state in it; give the folder of a run, or leave out --resume"
+    )
+    assert "no such folder" in refused(["--resume", str(tmp_path / "none")])
+
+
+def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(
+    data_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = [*train_words(data_file, folder), "--max-steps", "2", "-q"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    log = (folder / "log.jsonl").read_bytes()
+    path = folder / "state" / "step-00000002" / "shared.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert refused(["--resume", str(folder)]).startswith(f"trm: {path}: damaged (")
+    (path.parent / "state.json").write_text("{")
+    assert refused(["--resume", str(folder)]).startswith(f"trm: {path.parent}: damaged (")
+    assert (folder / "log.jsonl").read_bytes() == log
+
+
+def test_resume_alone_means_the_run_saved_last(
+    data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no saved state below runs/sudoku" in refused(["--resume"])
+    words = train_words(data_file, Path("unused"))[:-2]
+    for _ in range(2):
+        assert CliRunner().invoke(app, [*words, "--max-steps", "1", "-q"]).exit_code == 0
+    done = CliRunner().invoke(app, ["train", "sudoku", "--resume", "--max-steps", "3", "-q"])
+    assert done.exit_code == 0, done.output
+    assert not Path("runs/sudoku/tiny-1/state/step-00000003").exists()
+    assert Path("runs/sudoku/tiny-2/state/step-00000003").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_any_puzzle_is_read(
+    data_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file" / "run", Path("/proc/run")):
+        words = ["-r", "tiny", "-d", "none.csv", "--run", str(folder)]
+        assert refused(words).startswith(f"trm: {folder}: cannot be made")
+    assert refused(["--run", str(tmp_path)]) == (
+        f"trm: {tmp_path}: exists already; choose another folder for --run, or go on with --resume"
+    )

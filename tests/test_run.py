@@ -1,0 +1,251 @@
+"""Runs: what they report, leave behind and refuse."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import small_config
+from trm_cli.config import TrainConfig
+from trm_cli.errors import TrainingError, UsageError
+from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.training.data import Gathered, split
+from trm_cli.training.loop import Evaluation, Limits, Report, SavePoint
+from trm_cli.training.overrides import override
+from trm_cli.training.plan import Plan
+from trm_cli.training.recipes import RECIPES, get_recipe
+from trm_cli.training.run import RunRequest, run
+from trm_cli.training.state import find_state
+from trm_cli.weights.store import load_checkpoint
+
+CPU = torch.device("cpu")
+TINY = TrainConfig(batch_size=8, steps=12, validation=10, report_every=5, evaluate_every=8)
+
+
+def small_request(data: Dataset, folder: Path, *, limits: Limits | None = None, seed: int = 0,
+                  **train: Any) -> RunRequest:  # fmt: skip
+    """A run of seconds on 4x4 puzzles."""
+    recipe = get_recipe("sudoku", "tiny")
+    recipe = replace(recipe, model=small_config(), train=replace(TINY, **train))
+    plan = Plan(recipe, ["generated.csv"], seed, None)
+    gathered = Gathered(data, ["generated"])
+    return RunRequest(plan, gathered, folder, CPU, limits or Limits(), "trm train")
+
+
+def resumed(request: RunRequest, limits: Limits | None = None) -> RunRequest:
+    """The same run, to go on from its newest state."""
+    state = find_state(request.folder)
+    return replace(request, resumed=state, limits=limits or Limits())
+
+
+def log_of(request: RunRequest) -> list[dict[str, Any]]:
+    text = (request.folder / "log.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def figures(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Log entries without what depends on the clock."""
+    clock = {"seconds", "puzzles_per_second", "pairs_per_second", "memory"}
+    return [{name: v for name, v in entry.items() if name not in clock} for entry in entries]
+
+
+def test_a_run_reports_evaluates_and_leaves_two_checkpoints(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = small_request(small_data, tmp_path / "run")
+    events = [(type(event), event.step) for event in run(request)]
+    assert events == [
+        (Report, 1), (Report, 5), (Report, 8), (Evaluation, 8), (Report, 10), (Report, 12),
+        (Evaluation, 12), (SavePoint, 12),
+    ]  # fmt: skip
+    assert [entry["step"] for entry in log_of(request)] == [1, 5, 8, 8, 10, 12, 12]
+    averaged = load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
+    raw = load_checkpoint(tmp_path / "run" / "checkpoint-raw", source="run", device=CPU)
+    assert averaged.checkpoint.training["steps"] == 12
+    assert averaged.checkpoint.training["held_out"] == 10
+    assert averaged.sha256 != raw.sha256
+    assert (tmp_path / "run" / "checkpoint" / "README.md").read_text().startswith("---\n")
+
+
+def test_reports_count_the_puzzles_that_halted_at_each_step(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = small_request(small_data, tmp_path / "run", report_every=1)
+    reports = [event for event in run(request) if isinstance(event, Report)]
+    most = small_config().N_sup
+    assert all(len(report.halting_histogram) == most for report in reports)
+    assert reports[most - 1].halting_histogram[most - 1] > 0  # nobody halts early so soon
+    for report in reports:
+        halted = sum(report.halting_histogram)
+        assert (report.halting_step is None) == (halted == 0)
+
+
+def test_the_same_seed_trains_the_same_network(small_data: Dataset, tmp_path: Path) -> None:
+    def losses(name: str, seed: int) -> list[float]:
+        request = small_request(small_data, tmp_path / name, seed=seed)
+        return [event.loss for event in run(request) if isinstance(event, Report)]
+
+    assert losses("a", 0) == losses("b", 0) != losses("c", 1)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "adam_atan2"])
+@pytest.mark.parametrize("stop", [3, 8])
+def test_a_run_in_two_parts_is_the_run_in_one(
+    optimizer: str, stop: int, small_data: Dataset, tmp_path: Path
+) -> None:
+    kinds: dict[str, Any] = {
+        "optimizer": optimizer,
+        "latent_noise": 0.3,
+        "hint_share": 0.5,
+        "exploration": 0.5,
+    }
+    whole = small_request(small_data, tmp_path / "whole", **kinds)
+    list(run(whole))
+    parts = small_request(small_data, tmp_path / "parts", limits=Limits(max_steps=stop), **kinds)
+    list(run(parts))
+    torch.manual_seed(99)  # whatever happened in between
+    list(run(resumed(parts)))
+    again = [entry for entry in figures(log_of(parts)) if entry["step"] != 3]
+    assert again == [entry for entry in figures(log_of(whole)) if entry["step"] != 3]
+    for kind in ("checkpoint", "checkpoint-raw"):
+        files = [r.folder / kind / "model.safetensors" for r in (whole, parts)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_bfloat16_keeps_float32_weights_and_resumes_exactly(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    whole = small_request(small_data, tmp_path / "whole", precision="bfloat16", report_every=1)
+    list(run(whole))
+    parts = replace(whole, folder=tmp_path / "parts", limits=Limits(max_steps=7))
+    list(run(parts))
+    list(run(resumed(parts)))
+    ours, theirs = ([e["loss"] for e in log_of(r) if "loss" in e] for r in (whole, parts))
+    assert ours == theirs
+    assert ours[-1] < ours[0]
+    exact = small_request(small_data, tmp_path / "exact", report_every=1)
+    list(run(exact))
+    assert log_of(exact)[0]["loss"] == pytest.approx(ours[0], rel=0.02)
+    assert log_of(exact)[0]["loss"] != ours[0]
+
+
+def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path: Path) -> None:
+    request = small_request(small_data, tmp_path / "a", limits=Limits(max_steps=3))
+    assert list(run(request))[-1].step == 3
+    by_time: dict[str, Any] = {
+        "decay_by": "time",
+        "minutes": 2 / 60,
+        "report_every": 1,
+        "evaluate_every": 10**9,
+    }
+    request = small_request(small_data, tmp_path / "b", steps=10**9, **by_time)
+    events = list(run(request))
+    reports = [event for event in events if isinstance(event, Report)]
+    assert isinstance(events[-2], Evaluation)
+    assert reports[0].rate > 0.9
+    assert reports[-1].rate < 0.5
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    wild: dict[str, Any] = {"adamw_lr": 1e30, "report_every": 10**6, "evaluate_every": 4}
+    request = small_request(small_data, tmp_path / "run", **wild)
+    with pytest.raises(TrainingError, match="the loss is no number at step 4"):
+        list(run(request))
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert find_state(tmp_path / "run").step == 0
+
+
+def test_a_stopped_run_ends_after_the_step_and_keeps_weights_and_state(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = replace(small_request(small_data, tmp_path / "run"), stopped=lambda: True)
+    assert [(type(event), event.step) for event in run(request)] == [(Report, 1), (SavePoint, 1)]
+    assert load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
+    assert find_state(tmp_path / "run").step == 1
+
+
+def test_a_run_learns(small_data: Dataset, tmp_path: Path) -> None:
+    request = small_request(small_data, tmp_path / "run", steps=60, report_every=10, batch_size=32)
+    reports = [event for event in run(request) if isinstance(event, Report)]
+    assert reports[-1].answer_loss < 0.7 * reports[0].answer_loss
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_every_recipe_takes_a_step(recipe: Any, tmp_path: Path) -> None:
+    settings = ["train.batch_size=2", "train.validation=1", "train.compile=false",
+                "train.minutes=60", "model.N_sup=1"]  # fmt: skip
+    recipe = override(recipe, settings)
+    side = recipe.model.height
+    data = Sudoku().generate(4, side=side, givens=(side * side - 9, side * side - 5), seed=0)
+    plan = Plan(recipe, ["generated.csv"], 0, None)
+    request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU, Limits(1), "")
+    assert [event.step for event in run(request)] == [1, 1, 1]
+
+
+def test_misfits_are_refused_before_anything_is_written(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = small_request(small_data, tmp_path / "run")
+    plan = request.plan
+    boxes = replace(plan.recipe, model=small_config(box_height=1, box_width=4))
+    misfits = {
+        "puzzles of 16 cells": replace(plan, recipe=get_recipe("sudoku", "fast")),
+        "model.box_height is 1": replace(plan, recipe=boxes),
+        "--subsample 51: only 50 puzzles are left": replace(plan, subsample=51),
+    }
+    for message, wrong in misfits.items():
+        with pytest.raises(UsageError, match=message):
+            list(run(replace(request, plan=wrong)))
+    with pytest.raises(UsageError, match="held out"):
+        list(run(replace(request, gathered=Gathered(small_data.head(10), ["few"]))))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_held_out_follows_from_the_data_and_never_from_the_seed(
+    small_data: Dataset,
+) -> None:
+    first, second = (split(small_data, validation=10, subsample=20, seed=s) for s in (0, 1))
+    assert first.held_out.sha256 == second.held_out.sha256
+    assert first.used.sha256 != second.used.sha256
+    assert first.used.sha256 == split(small_data, validation=10, subsample=20, seed=0).used.sha256
+    assert len(first.used) == 20
+    kept = {row.tobytes() for row in first.held_out.puzzles}
+    assert not any(row.tobytes() in kept for row in first.used.puzzles)
+
+
+def test_a_state_of_another_architecture_batch_or_data_is_refused(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = small_request(small_data, tmp_path / "run", limits=Limits(max_steps=2))
+    list(run(request))
+    again = resumed(request)
+    wider = replace(request.plan.recipe, model=small_config(hidden_size=20))
+    with pytest.raises(UsageError, match=r"of another architecture or batch: averaged\.embed"):
+        list(run(replace(again, plan=replace(request.plan, recipe=wider))))
+    larger = small_request(small_data, tmp_path / "run", batch_size=9)
+    with pytest.raises(UsageError, match=r"batch\.answers is \[8, 16\] there and \[9, 16\] here"):
+        list(run(replace(again, plan=larger.plan)))
+    with pytest.raises(UsageError, match="was trained on other puzzles"):
+        list(run(replace(again, gathered=Gathered(small_data.head(50), ["fewer"]))))
+    with pytest.raises(UsageError, match="has had its 2 steps; there is nothing to resume"):
+        list(run(resumed(request, Limits(max_steps=2))))
+    assert list(run(again))[-1].step == 12
+
+
+@pytest.mark.slow
+def test_tiny_reaches_nine_in_ten_within_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    recipe = get_recipe("sudoku", "tiny")
+    givens = (recipe.data.least_givens, recipe.data.most_givens)
+    data = Sudoku().generate(recipe.data.puzzles, side=6, givens=givens, seed=0)
+    plan = Plan(recipe, ["generated.csv"], 0, None)
+    request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU,
+                         Limits(max_seconds=840), "trm")  # fmt: skip
+    *_, last, _ = run(request)
+    assert isinstance(last, Evaluation)
+    assert last.scores.exact >= 0.9

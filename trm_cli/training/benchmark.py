@@ -1,0 +1,115 @@
+"""How fast a recipe trains on this machine: steps, puzzles and arithmetic per second.
+
+Arithmetic is counted from the shapes of the matrix products, forward and backward, as
+`torch.utils.flop_counter` does; what of the machine's peak that is, against a large matrix product
+in the same number type that is timed beside it.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import get_task
+from trm_cli.training.batches import Examples
+from trm_cli.training.loop import memory_in_use
+from trm_cli.training.recipes import Recipe
+from trm_cli.training.trainer import Trainer
+
+WARM_UP = 3  # steps before the clock starts; the first compiles
+EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
+EMPTY_SHARE = 0.3  # of their cells; hard puzzles would take long to generate
+CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
+PEAK_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured at one batch size."""
+
+    batch_size: int
+    steps_per_second: float  # optimizer steps, one supervision step each
+    pairs_per_second: float  # (puzzle, supervision step) pairs
+    puzzles_per_second: float  # that take all N_sup steps; halting early makes it more
+    flops_per_second: float
+    peak_share: float  # of the peak that a large matrix product reaches
+    memory: int | None  # bytes at most: of the GPU, or of the process up to here
+    first_step_seconds: float  # compilation included
+
+
+def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float,
+            device: torch.device) -> Iterator[Speed]:  # fmt: skip
+    """Train for `seconds` at each batch size, yielding what was measured."""
+    examples = _examples(recipe, device)
+    peak = 0.0
+    for batch_size in batch_sizes:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        config = replace(recipe.train, batch_size=batch_size)
+        torch.manual_seed(0)
+        network = TinyRecursiveModel(recipe.model).to(device)
+        trainer = Trainer(network, examples, config, seed=0)
+        peak = peak or peak_flops(trainer.dtype, device)
+        first = _time_steps(trainer, 1)
+        _time_steps(trainer, WARM_UP)
+        steps, spent = 0, 0.0
+        while spent < seconds:
+            more = max(1, min(100, round(steps / spent * (seconds - spent)))) if steps else 1
+            spent += _time_steps(trainer, more)
+            steps += more
+        rate = steps / spent
+        work = step_flops(recipe) * batch_size
+        yield Speed(batch_size, rate, rate * batch_size, rate * batch_size / recipe.model.N_sup,
+                    rate * work, rate * work / peak, memory_in_use(device), first)  # fmt: skip
+
+
+def step_flops(recipe: Recipe) -> int:
+    """Operations of one puzzle's supervision step, forward and backward, without the optimizer."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = TinyRecursiveModel(recipe.model)
+        tokens = torch.ones(1, recipe.model.num_cells, dtype=torch.long)
+        y, z = (torch.zeros(1, *network.state_shape) for _ in range(2))
+        y, z, logits, halt = network(network.embed(tokens), y, z)
+        (logits.sum() + halt.sum()).backward()
+    return int(counter.get_total_flops())
+
+
+def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second that one large matrix product reaches, the best of a few tries."""
+    size = CPU_MATRIX if device.type == "cpu" else GPU_MATRIX
+    first, second = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(PEAK_TRIES):
+        _synchronise(device)
+        began = time.perf_counter()
+        first @ second
+        _synchronise(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def _examples(recipe: Recipe, device: torch.device) -> Examples:
+    task, side = get_task(recipe.task), recipe.model.height
+    most = round(recipe.model.num_cells * (1 - EMPTY_SHARE))
+    data = task.generate(EXAMPLES, side=side, givens=(most - 2, most), seed=0)
+    rng = np.random.default_rng(0)
+    pool = task.symmetries(recipe.model.num_cells, count=EXAMPLES, rng=rng)
+    return Examples.on_device(data.puzzles, data.answers, pool, device)
+
+
+def _time_steps(trainer: Trainer, steps: int) -> float:
+    _synchronise(trainer.device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        trainer.supervise(0.0)
+    _synchronise(trainer.device)
+    return time.perf_counter() - began
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

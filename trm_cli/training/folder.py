@@ -1,0 +1,85 @@
+"""The folder of a run, and everything that is written into it.
+
+config.json        the resolved recipe, what it is trained on, and the command
+log.jsonl          one object per report or evaluation
+checkpoint/        averaged weights with their card: what `trm solve --model` takes
+checkpoint-raw/    the same without the averaging
+state/             what `--resume` goes on from
+data.csv.gz        the puzzles, where the run generated them
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trm_cli.training.loop import Evaluation, Report
+from trm_cli.training.plan import CONFIG_FILE, Plan
+from trm_cli.training.trainer import Trainer
+from trm_cli.weights.card import write_card
+from trm_cli.weights.store import Checkpoint, save_checkpoint
+
+LOG_FILE = "log.jsonl"
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What was recorded of a run when it began: data, hardware, versions, command."""
+    facts: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))[
+        "training"
+    ]
+    return facts
+
+
+class RunFolder:
+    """Writes the folder of one run as its events come; the first worker's task."""
+
+    def __init__(self, path: Path, plan: Plan, facts: dict[str, Any]) -> None:
+        self.path = path
+        self.plan = plan
+        self.facts = facts
+        self.measured: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """Make the folder and write what is to be trained."""
+        self.path.mkdir(parents=True)
+        recipe, plan = asdict(self.plan.recipe), self.plan.as_dict()
+        whole = {"recipe": recipe, "plan": plan, "training": self.facts}
+        (self.path / CONFIG_FILE).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+    def rewind(self, step: int) -> None:
+        """Drop from the log what came after a step; the run will write it again."""
+        log = self.path / LOG_FILE
+        kept = []
+        if log.exists():
+            for line in log.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n") and json.loads(line)["step"] <= step:
+                    kept.append(line)
+        partial = self.path / f".{LOG_FILE}.partial"
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(log)
+        for line in kept:
+            if json.loads(line)["kind"] == "evaluation":
+                self._measure(step, json.loads(line)["scores"])
+
+    def note(self, event: Report | Evaluation) -> None:
+        """Add an event to the log."""
+        kind = "evaluation" if isinstance(event, Evaluation) else "report"
+        with (self.path / LOG_FILE).open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"kind": kind, **asdict(event)}) + "\n")
+        if isinstance(event, Evaluation):
+            self._measure(event.step, event.scores.as_dict())
+
+    def _measure(self, step: int, scores: dict[str, Any]) -> None:
+        entry = {"command": self.facts["command"], "groups": [scores]}
+        self.measured = {f"held out from the training data, step {step:,}": entry}
+
+    def save_weights(self, trainer: Trainer) -> None:
+        """Write both checkpoints, the averaged one with its card."""
+        training = {**self.facts, "steps": trainer.step, "seconds": round(trainer.seconds, 1)}
+        recipe = self.plan.recipe
+        name = self.path.name
+        averaged = Checkpoint(name, recipe.task, recipe.model, training, self.measured)
+        save_checkpoint(self.path / "checkpoint", averaged, trainer.averaged.model)
+        write_card(self.path / "checkpoint", averaged)
+        raw = Checkpoint(f"{name}-raw", recipe.task, recipe.model, training)
+        save_checkpoint(self.path / "checkpoint-raw", raw, trainer.network)

@@ -1,0 +1,220 @@
+"""Exact resume: everything that decides how a run goes on, in a folder that appears at once.
+
+    state/step-00001200/state.json             step, seconds, number of workers
+                        shared.safetensors     weights, averaged weights, optimizers
+                        worker-0.safetensors   rolling batch, sums, random generators; one a worker
+
+A state is written beside the others, flushed to the disk and renamed; then the older ones go. What
+follows from the recipe, the data and the seed is not in it: schedule, examples, symmetries.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trm_cli.errors import UsageError
+from trm_cli.training.trainer import Trainer
+
+FORMAT = 1
+FOLDER = "state"
+PARTIAL = ".partial"
+BATCH = ("puzzles", "answers", "y", "z", "steps", "least_steps", "halted", "noise")
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A state on the disk."""
+
+    folder: Path
+    step: int
+    seconds: float  # of training before it
+    reported: float  # seconds at which the sums for the next report began
+    workers: int
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run that it belongs to."""
+        return self.folder.parent.parent
+
+
+def find_state(path: Path) -> SavedState:
+    """The newest state of a run's folder, or the state whose folder is given.
+
+    Raises UsageError where there is none.
+    """
+    if (path / "state.json").is_file():
+        return _read(path)
+    states = sorted((path / FOLDER).glob("step-*/state.json"))
+    if not states:
+        what = "no saved state in it" if path.is_dir() else "no such folder"
+        raise UsageError(f"{path}: {what}; give the folder of a run, or leave out --resume")
+    return _read(states[-1].parent)
+
+
+def _read(folder: Path) -> SavedState:
+    try:
+        known = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if known["format"] != FORMAT:
+            raise UsageError(
+                f"{folder}: a state of format {known['format']}; this trm reads {FORMAT}"
+            )
+        return SavedState(
+            folder, known["step"], known["seconds"], known["reported"], known["workers"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: damaged ({error}); give another state to --resume") from error
+
+
+def save_state(run_folder: Path, trainer: Trainer) -> None:
+    """Write the trainer's state below the run's folder and drop the older ones.
+
+    Every worker calls it at the same step. Raises OSError where the disk takes no more; the last
+    state is intact then.
+    """
+    workers = trainer.workers
+    parent = run_folder / FOLDER
+    partial = parent / PARTIAL
+    try:
+        if workers.is_first:
+            parent.mkdir(exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+        workers.wait()
+        _write_tensors(
+            partial / f"worker-{workers.rank}.safetensors", _carried(trainer) | _generators(trainer)
+        )
+        if workers.is_first:
+            shared = _weights(trainer) | _moments(trainer)
+            _write_tensors(partial / "shared.safetensors", shared)
+            known = {"format": FORMAT, "step": trainer.step, "seconds": trainer.seconds,
+                     "reported": trainer.reported, "workers": workers.count}  # fmt: skip
+            (partial / "state.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
+            _flush(partial / "state.json")
+        workers.wait()
+        if workers.is_first:
+            _publish(partial, parent / f"step-{trainer.step:08}")
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Rename a complete state into its place, then remove the older ones."""
+    _flush(partial)
+    if folder.exists():  # the same step, saved before a limit was reached
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    _flush(folder.parent)
+    for older in folder.parent.glob("step-*"):
+        if older.name < folder.name:
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def load_state(state: SavedState, trainer: Trainer) -> None:
+    """Bring a trainer to a saved state; raises UsageError where they do not fit together."""
+    workers = trainer.workers
+    if state.workers != workers.count:
+        raise UsageError(
+            f"{state.folder}: saved by {state.workers} workers, not {workers.count}; "
+            f"resume with --gpus {state.workers}"
+        )
+    shared = _read_tensors(state.folder / "shared.safetensors")
+    own = _read_tensors(state.folder / f"worker-{workers.rank}.safetensors")
+    moments = {name: shared.pop(name) for name in list(shared) if name.startswith("optimizer.")}
+    generators = {name: own.pop(name) for name in list(own) if name.startswith("random.")}
+    _copy(shared, _weights(trainer), state)
+    _copy(own, _carried(trainer), state)
+    _restore_moments(moments, trainer)
+    trainer.step, trainer.seconds, trainer.reported = state.step, state.seconds, state.reported
+    trainer.fill_working_copy()
+    trainer.generator.set_state(generators["random.batch"])
+    torch.set_rng_state(generators["random.cpu"])
+    if "random.cuda" in generators and trainer.device.type == "cuda":
+        torch.cuda.set_rng_state(generators["random.cuda"], trainer.device)
+
+
+def _weights(trainer: Trainer) -> dict[str, Tensor]:
+    """Raw and averaged weights, the same in every worker."""
+    raw, averaged = trainer.network.state_dict(), trainer.averaged.model.state_dict()
+    return {f"network.{name}": tensor for name, tensor in raw.items()} | {
+        f"averaged.{name}": tensor for name, tensor in averaged.items()
+    }
+
+
+def _moments(trainer: Trainer) -> dict[str, Tensor]:
+    """What the optimizers remember of each parameter, the same in every worker."""
+    names: dict[Tensor, str] = {param: name for name, param in trainer.network.named_parameters()}
+    return {
+        f"optimizer.{number}.{key}.{names[param]}": value
+        for number, optimizer in enumerate(trainer.optimizers)
+        for param, values in optimizer.state.items()
+        for key, value in values.items()
+    }
+
+
+def _restore_moments(moments: dict[str, Tensor], trainer: Trainer) -> None:
+    for path, value in moments.items():
+        _, number, key, name = path.split(".", 3)
+        param = trainer.network.get_parameter(name)
+        trainer.optimizers[int(number)].state[param][key] = value.to(trainer.device)
+
+
+def _carried(trainer: Trainer) -> dict[str, Tensor]:
+    """What one worker carries from step to step."""
+    batch = {f"batch.{name}": getattr(trainer.batch, name) for name in BATCH}
+    return batch | {"sums": trainer.sums}
+
+
+def _generators(trainer: Trainer) -> dict[str, Tensor]:
+    states = {"random.batch": trainer.generator.get_state(), "random.cpu": torch.get_rng_state()}
+    if trainer.device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
+    return states
+
+
+def _copy(saved: dict[str, Tensor], current: dict[str, Tensor], state: SavedState) -> None:
+    """Copy tensors into those of the same names; raises UsageError where names or shapes differ."""
+    for name in sorted(saved.keys() | current.keys()):
+        theirs = list(saved[name].shape) if name in saved else "missing"
+        ours = list(current[name].shape) if name in current else "not there"
+        if theirs != ours:
+            raise UsageError(
+                f"{state.folder}: of another architecture or batch: {name} is {theirs} there and "
+                f"{ours} here; resume with the recipe that the run was begun with"
+            )
+    with torch.no_grad():
+        for name, tensor in saved.items():
+            current[name].copy_(tensor)
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(whole, path)
+    except SafetensorError as error:
+        raise OSError(None, str(error), str(path)) from error
+    _flush(path)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: damaged ({error}); give another state to --resume") from error
+    return tensors
+
+
+def _flush(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,150 @@
+"""One training step: a supervision step of every slot, its losses, one update of the weights.
+
+The weights live in float32. Where the recursion runs in bfloat16, a working copy of the network is
+filled from them once a step, not once for each of the many calls of the net.
+Source: arXiv:2510.04871, figure 3 and section 4.6.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from trm_cli.config import TrainConfig
+from trm_cli.errors import UsageError
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.training.batches import Examples, RollingBatch
+from trm_cli.training.distributed import Workers
+from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
+from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate
+
+SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm",
+        "halted", "halted_right")  # fmt: skip
+SEED_STRIDE = 1_000_003  # between the seeds of two workers
+
+
+class Trainer:
+    """Everything that a run changes as it goes: weights, averages, optimizers, batch, step.
+
+    sums  what reports are made of, added up since the last one, [len(SUMS) + N_sup]: the SUMS by
+          name, then how many puzzles halted at each supervision step.
+    """
+
+    def __init__(self, network: TinyRecursiveModel, examples: Examples, config: TrainConfig, *,
+                 seed: int, workers: Workers | None = None) -> None:  # fmt: skip
+        self.network = network.train()
+        self.config = config
+        self.workers = workers or Workers()
+        self.device = examples.puzzles.device
+        self.dtype = working_dtype(config, self.device)
+        self.working = network
+        if self.dtype != torch.float32:
+            self.working = copy.deepcopy(network).to(self.dtype)
+        self.averaged = AveragedWeights(network, config.ema_decay)
+        self.optimizers = build_optimizers(network, config)
+        seed_here = (seed + SEED_STRIDE * self.workers.rank) % 2**63
+        self.generator = torch.Generator(self.device).manual_seed(seed_here)
+        slots = slots_per_worker(config.batch_size, self.workers.count)
+        self.batch = RollingBatch(self.working, examples, config, slots=slots,
+                                  generator=self.generator)  # fmt: skip
+        self.step = 0
+        self.seconds = 0.0  # of the run so far
+        self.reported = 0.0  # seconds of the run at which `sums` began
+        self.sums = torch.zeros(len(SUMS) + network.config.N_sup, device=self.device)
+        self.recur = self._recur
+        if config.compile:
+            self._compile()
+
+    def supervise(self, progress: float) -> None:
+        """One supervision step and one optimizer step; nothing in it waits for the device.
+
+        progress  share of the run that is over, which the learning rates may follow.
+        """
+        set_rate(self.optimizers, rate_factor(self.config, self.step, progress))
+        batch = self.batch
+        batch.refill(self.working)
+        y, z, logits, halt = self.recur(batch.puzzles, batch.y, batch.z)
+        right = right_cells(logits, batch.answers)
+        solved = right.all(1)
+        answer_loss = self._answer_loss(logits, batch.answers)
+        stop_loss = halting_loss(halt, solved)
+        loss = answer_loss + self.config.halt_weight * stop_loss
+        loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
+        norm = self._update()
+        batch.advance(y, z, halt)
+        self.step += 1
+        with torch.no_grad():
+            self._add_up(loss, answer_loss, stop_loss, right, norm, solved)
+
+    def _recur(self, puzzles: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        x = self.working.embed(puzzles)
+        outcome: tuple[Tensor, ...] = self.working(x, y, z)
+        return outcome
+
+    def _compile(self) -> None:
+        mode = "reduce-overhead" if self.config.cuda_graphs else None
+        if self.config.compile_unit == "net":
+            self.working.net.compile(mode=mode)
+            return
+        compiled: Callable[..., tuple[Tensor, ...]] = torch.compile(self._recur, mode=mode)
+
+        def recur(puzzles: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
+            return compiled(puzzles, y, z)
+
+        self.recur = recur
+
+    def _answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
+        if self.config.loss == "stablemax":
+            return stablemax_loss(logits, answers)
+        return softmax_loss(logits, answers, self.config.label_smoothing)
+
+    def _update(self) -> Tensor:
+        """Average over the workers, clip, take the optimizers' steps; returns the norm."""
+        params = list(self.network.parameters())
+        if self.working is not self.network:
+            for param, work in zip(params, self.working.parameters(), strict=True):
+                param.grad = None if work.grad is None else work.grad.float()
+                work.grad = None
+        self.workers.average([param.grad for param in params if param.grad is not None])
+        norm = clip_grad_norm_(params, self.config.clip or float("inf"))
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.averaged.update(self.network, self.step)
+        self.fill_working_copy()
+        return norm
+
+    @torch.no_grad()
+    def fill_working_copy(self) -> None:
+        """Round the weights into the network that the recursion runs, where it is another."""
+        if self.working is not self.network:
+            torch._foreach_copy_(list(self.working.parameters()), list(self.network.parameters()))
+
+    def _add_up(self, loss: Tensor, answer_loss: Tensor, stop_loss: Tensor, right: Tensor,
+                norm: Tensor, solved: Tensor) -> None:  # fmt: skip
+        halted, steps = self.batch.halted, self.batch.steps
+        figures = torch.stack([torch.ones_like(norm), loss, answer_loss, stop_loss,
+                               right.float().mean(), norm, halted.sum().float(),
+                               (halted & solved).sum().float()])  # fmt: skip
+        self.sums[: len(SUMS)] += figures
+        self.sums[len(SUMS) :].scatter_add_(0, steps - 1, halted.float())
+
+
+def working_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """What the recursion computes in; `auto` is bfloat16 on CUDA and float32 elsewhere."""
+    if config.precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+
+
+def slots_per_worker(batch_size: int, workers: int) -> int:
+    """The worker's share of the batch; raises UsageError where it does not come out even."""
+    if batch_size % workers:
+        raise UsageError(
+            f"train.batch_size is {batch_size}, which {workers} workers cannot share evenly; "
+            f"give --set train.batch_size={batch_size // workers * workers or workers}"
+        )
+    return batch_size // workers
