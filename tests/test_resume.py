@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,6 +182,25 @@ def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(
     (path.parent / "state.json").write_text("{")
     assert refused(["--resume", str(folder)]).startswith(f"trm: {path.parent}: damaged (")
     assert (folder / "log.jsonl").read_bytes() == log
+
+
+def test_going_back_to_an_older_state_gives_up_what_came_after_it(
+    data_file: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = [*train_words(data_file, folder), "-q"]
+    assert CliRunner().invoke(app, [*words, "--max-steps", "4"]).exit_code == 0
+    older = folder / "state" / "step-00000004"
+    copy = shutil.copytree(older, tmp_path / "copy")
+    on = ["train", "sudoku", "--resume", str(folder), "-q", "--max-steps"]
+    assert CliRunner().invoke(app, [*on, "9"]).exit_code == 0
+    shutil.copytree(copy, older)
+    on[3] = str(older)
+    done = CliRunner().invoke(app, [*on, "5"])
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in older.parent.iterdir()] == ["step-00000005"]
+    steps = [entry[0] for entry in losses(folder)]
+    assert steps == [1, 2, 3, 4, 4, 5, 5]  # each part ends with an evaluation
 
 
 def test_resume_alone_means_the_run_saved_last(

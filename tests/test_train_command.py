@@ -36,6 +36,7 @@ def test_the_large_recipes_run_on_a_cpu(recipe: str, tmp_path: Path) -> None:
     assert [(entry["kind"], entry["step"]) for entry in log] == [
         ("report", 1), ("report", 3), ("evaluation", 3)
     ]  # fmt: skip
+    assert (run / "curves.svg").read_text().startswith("<svg")
     solved = trm("solve", "sudoku", data, "--model", run / "checkpoint", "--max-steps", 1)
     assert solved.returncode == 1, solved.stderr  # three steps teach nothing
     assert solved.stdout.count("not solved") == 5

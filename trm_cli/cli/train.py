@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trm_cli.training.loop import Limits
     from trm_cli.training.plan import Work
 
+CURVES_FILE = "curves.svg"  # in the run's folder
 NEWEST = "newest"  # what `--resume` means without a path
 
 
@@ -178,7 +179,10 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
                 request = RunRequest(work.plan, gathered, folder, device, limits, as_typed(),
                                      start, work.resumed, workers, stopped)  # fmt: skip
                 for event in start_run(request):
-                    if not isinstance(event, SavePoint):
+                    if isinstance(event, SavePoint):
+                        if workers.is_first:
+                            _draw_curves(folder)
+                    else:
                         display.show(event)
                         tracker.note(event)
         if stopped():
@@ -187,6 +191,15 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
         else:
             display.finished(folder)
     return stopped()
+
+
+def _draw_curves(folder: Path) -> None:
+    """Draw the run's log beside it."""
+    from trm_cli.display.curves import draw_curves
+    from trm_cli.training.folder import read_log
+
+    picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")
+    (folder / CURVES_FILE).write_text(picture, encoding="utf-8")
 
 
 def _how_to_resume(task: str, folder: Path, workers: int, device: "torch.device") -> str:

@@ -7,13 +7,16 @@ import math
 from collections.abc import Iterator
 from itertools import zip_longest
 
+import torch
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from trm_cli.config import ModelConfig
 from trm_cli.display.figures import duration, figures, held_out_figures, spread
 from trm_cli.display.run_state import RunState
 from trm_cli.display.sparkline import Series, area, bar_pitch, bars
+from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.training.loop import Report
 
 LABELS = 17  # columns of the names on the left
@@ -23,20 +26,21 @@ WIDEST = 132  # columns used of a wider terminal
 LEAST_WIDTH, LEAST_HEIGHT = 64, 18  # of a terminal that has room for charts
 CHART_ROWS = ((36, 4), (30, 3), (23, 2), (0, 1))  # terminals of so many rows, rows of a chart
 TRAINING, HELD_OUT, HALTING = "cyan", "green", "blue"
-NOTHING = "-"  # where no puzzle halted
+NOTHING = "-"  # where no puzzle has halted yet
 LEAST_LOSS = 1e-9  # drawn on a logarithmic scale
 
 
 class Dashboard:
     """Rich draws it, at any time and from any thread, from the state as it is then."""
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, model: ModelConfig) -> None:
         self.state = state
+        self.num_parameters = count_parameters(model)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(WIDEST, options.max_width) - 2
         frame = _Frame(self.state, width, console.size.height, options.ascii_only)
-        for line in frame.lines():
+        for line in frame.lines(self.num_parameters):
             yield Text(" ", end="")
             if isinstance(line, ProgressBar):
                 yield line
@@ -56,11 +60,13 @@ class _Frame:
         self.ascii_only = ascii_only
         self.reports = list(state.reports)  # the training goes on while this is drawn
         self.evaluations = list(state.evaluations)
+        halts = (report for report in reversed(self.reports) if report.halting_step is not None)
+        self.halting = next(halts, None)  # the latest report with puzzles that halted
 
-    def lines(self) -> Iterator[Text | ProgressBar]:
+    def lines(self, num_parameters: int) -> Iterator[Text | ProgressBar]:
         """From the title down, each at most as wide as the frame."""
         state = self.state
-        parameters = Text(f"{state.num_parameters:,} parameters", "dim")
+        parameters = Text(f"{num_parameters:,} parameters", "dim")
         yield spread(Text(state.name, "bold"), parameters, self.width)
         yield ProgressBar(total=1.0, completed=state.share, width=self.width,
                           complete_style=TRAINING, finished_style=HELD_OUT)  # fmt: skip
@@ -108,7 +114,8 @@ class _Frame:
         losses = [math.log(max(LEAST_LOSS, report.loss)) for report in self.reports]
         cells = [report.cell_accuracy for report in self.reports]
         solved = [report.solved for report in self.reports]
-        share = NOTHING if last.solved is None else f"{last.solved:.1%}"
+        latest = None if self.halting is None else self.halting.solved
+        share = NOTHING if latest is None else f"{latest:.1%}"
         between = [Text()] if rows > 1 else []  # lest one chart stand on the next
         yield from self._chart("loss", losses, f"{last.loss:.3f}", rows)
         yield from between
@@ -131,10 +138,11 @@ class _Frame:
 
     def _halting(self, last: Report, height: int) -> Iterator[Text]:
         """The histogram of halting steps, with the figures of the run beside it."""
-        counts = last.halting_histogram
+        shown = self.halting or last
+        counts = shown.halting_histogram
         room = self.width - LABELS - FIGURES - 2
         drawn = bars(counts, width=room, height=height, ascii_only=self.ascii_only)
-        mean = "none yet" if last.halting_step is None else f"mean {last.halting_step:.1f}"
+        mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
         end = bar_pitch(len(counts), room) * (len(counts) - 1)  # column of the last bar
         left = [Text(" " * LABELS).append(row, HALTING) for row in drawn[:-1]]
         left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (drawn[-1], HALTING)))
@@ -153,3 +161,10 @@ class _Frame:
         history = [evaluation.scores.verified for evaluation in self.evaluations]
         yield from self._chart(name, history, f"{last.scores.verified:.1%}", 1, HELD_OUT)
         yield Text(f"at step {last.step:,}".ljust(LABELS) + held_out_figures(last.scores), "dim")
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """Weights of a network of that architecture; draws no number from torch's own generator."""
+    with torch.random.fork_rng(devices=[]):
+        network = TinyRecursiveModel(config)
+    return sum(weight.numel() for weight in network.parameters())

@@ -26,18 +26,18 @@ def report_line(report: Report) -> str:
         halts = f"halts at {report.halting_step:.1f}, {report.solved:.1%} of them right"
     return (
         f"step {report.step}  {report.seconds:.0f} s  loss {report.loss:.3f}  "
-        f"cells {report.cell_accuracy:.1%}  {halts}  {report.puzzles_per_second:.0f} puzzles/s"
+        f"cells {report.cell_accuracy:.1%}  {halts}  {report.pairs_per_second:.0f} pairs/s"
     )
 
 
 def evaluation_line(event: Evaluation) -> str:
     """An evaluation on one line."""
     scores = event.scores
-    precision = "never halted" if scores.precision is None else f"{scores.precision:.2%}"
+    precision = "" if scores.precision is None else f"right when halting {scores.precision:.2%}"
     return (
         f"step {event.step}  {event.seconds:.0f} s  held out: solved {scores.verified:.2%}  "
         f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  "
-        f"steps {scores.mean_steps:.1f}  right when halting {precision}"
+        f"steps {scores.mean_steps:.1f}  {precision or 'never halted'}"
     )
 
 

@@ -8,8 +8,8 @@ from trm_cli.display.svg import LEFT, Scale, line, plain, shorten, text
 
 LABEL_GAP = 16  # from one label down to the next, in pixels, as all lengths here
 LABEL_DISTANCE = 16  # from the panel to its labels
-LETTER_WIDTH = 6.8  # of a label, about
-LEAST_RIGHT, MOST_RIGHT = 156, 260  # margin for the labels
+LETTER_WIDTH = 7.2  # of a label, about
+LEAST_RIGHT, MOST_RIGHT = 156, 280  # margin for the labels
 LONGEST_NAME = 28  # letters
 MOST_POINTS = 340  # drawn of a curve: one for every other pixel
 NEAR = 3  # distance at which a curve's end needs no dotted line to its label
@@ -24,12 +24,13 @@ class Curve:
     colour: int
     write: Callable[[float], str]  # the last value as text
     has_marks: bool = False  # a dot at every point, and no smoothing
-    style: str = ""  # further classes: thin, dashed
+    is_thin: bool = False  # and not smoothed
+    is_dashed: bool = False
 
     @property
     def is_smoothed(self) -> bool:
         """Whether a moving average is drawn over faint points."""
-        return not self.has_marks and not self.style and len(self.points) >= SMOOTHED_FROM
+        return not (self.has_marks or self.is_thin) and len(self.points) >= SMOOTHED_FROM
 
     @property
     def drawn(self) -> Points:
@@ -62,8 +63,9 @@ class Panel:
         ]
         for value, name in self.ticks:
             at = self.y(value)
-            parts.append(line((LEFT, right), (at, at), "axis" if at == bottom else "grid"))
+            parts.append(line((LEFT, right), (at, at), "grid"))
             parts.append(text(LEFT - 10, at + 4, name, "end"))
+        parts.append(line((LEFT, right), (bottom, bottom), "axis"))
         if not self.curves:
             parts.append(text((LEFT + right) / 2, (top + bottom) / 2, "not in this log", "middle"))
         parts += [self._curve(curve) for curve in self.curves]
@@ -76,8 +78,9 @@ class Panel:
             dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in self._pixels(thin(curve.points)))
             parts.append(f'<path class="raw" d="{dots}"/>')
         pixels = self._pixels(curve.drawn)
+        style = "curve" + " thin" * curve.is_thin + " dashed" * curve.is_dashed
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
-        parts.append(f'<polyline class="curve {curve.style}" points="{joined}"/>')
+        parts.append(f'<polyline class="{style}" points="{joined}"/>')
         if curve.has_marks or len(pixels) == 1:
             parts += [f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in pixels]
         return f'<g class="colour{curve.colour}">' + "".join(parts) + "</g>"
@@ -88,7 +91,7 @@ class Panel:
     def _labels(self) -> list[str]:
         """The names of the curves at the right, each near the end of its curve."""
         ends = [self._pixels(curve.drawn[-1:])[0] for curve in self.curves]
-        places = spread_out([y for _, y in ends], self.y.last, self.y.first)
+        places = spread_out([y for _, y in ends], self.y.last, self.y.first - LABEL_GAP / 2)
         right = self.x.last
         parts = []
         for curve, (x, y), place in zip(self.curves, ends, places, strict=True):

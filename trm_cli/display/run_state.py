@@ -3,10 +3,6 @@
 import time
 from collections.abc import Callable
 
-import torch
-
-from trm_cli.config import ModelConfig
-from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
 
@@ -26,7 +22,6 @@ class RunState:
         by_time = config.decay_by == "time"
         self.run_seconds = config.minutes * 60 or None if by_time else None
         self.call_seconds = limits.max_seconds
-        self.num_parameters = count_parameters(recipe.model)
         self.reports: list[Report] = []
         self.evaluations: list[Evaluation] = []
         self.is_over = False
@@ -95,10 +90,3 @@ class RunState:
         is_due = self.step % self.evaluate_every == 0 or self.share >= 1
         is_done = bool(self.evaluations) and self.evaluations[-1].step == self.step
         return bool(self.reports) and is_due and not is_done and not self.is_over
-
-
-def count_parameters(config: ModelConfig) -> int:
-    """Weights of a network of that architecture, counted without any memory for them."""
-    with torch.device("meta"):
-        network = TinyRecursiveModel(config)
-    return sum(weight.numel() for weight in network.parameters())

@@ -13,7 +13,9 @@ from xml.sax.saxutils import escape
 WIDTH = 900  # of a document, in pixels, as all lengths here
 LEFT = 64  # margin of titles and panels
 NUM_COLOURS = 6
-LONGEST_TITLE = 84  # letters
+LONGEST_TITLE = 72  # letters
+NEARLY = 1.000001  # a value so little beyond a tick counts as on it
+Ends = tuple[float, float]
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 STYLE = """
@@ -118,21 +120,21 @@ def ticks_between(least: float, most: float, num_most: int = 6) -> list[float]:
         for digit in (1, 2, 5):
             step = digit * 10.0**exponent
             first, last = math.floor(least / step + 1e-9), math.ceil(most / step - 1e-9)
-            if last - first < num_most:
+            if last - first <= num_most:
                 return [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
     raise AssertionError("some distance is wide enough")
 
 
-def log_ticks_between(least: float, most: float, num_most: int = 6) -> list[float]:
-    """Values of one digit, or powers of ten, from at or below `least` to at or above `most`."""
+def log_ticks(least: float, most: float, num_most: int = 7) -> tuple[Ends, list[float]]:
+    """A round range around two positive values, and ticks in it: one digit, or powers of ten."""
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    for digits in ((1, 2, 5), (1,)):
-        values = [digit * 10.0**decade for decade in decades for digit in digits]
-        first = max(at for at, value in enumerate(values) if value <= least * 1.000001)
-        last = min(at for at, value in enumerate(values) if value >= most * 0.999999)
-        if last - first < num_most:
-            return values[first : last + 1]
-    return values[first : last + 1]
+    round_values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    first = max(value for value in round_values if value <= least * NEARLY)
+    last = min(value for value in round_values if value * NEARLY >= most)
+    ticks = [value for value in round_values if first <= value <= last]
+    if len(ticks) > num_most:
+        ticks = [10.0**decade for decade in decades if first <= 10.0**decade <= last]
+    return (first, last), ticks[:: -(-len(ticks) // num_most)]
 
 
 def written(value: float) -> str:

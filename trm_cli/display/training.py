@@ -23,26 +23,27 @@ class TrainingDisplay:
     def __init__(self, recipe: Recipe, limits: Limits, *, quiet: bool) -> None:
         self.console = remarks_console(quiet)
         self.task = recipe.task
-        self.on_screen = (
-            self.console.is_terminal and not self.console.is_dumb_terminal and not quiet
-        )
         self.state = RunState(recipe, limits)
-        self.live = Live(
-            Dashboard(self.state), console=self.console, refresh_per_second=REDRAWS_PER_SECOND,
-            redirect_stdout=False, vertical_overflow="crop",
-        )  # fmt: skip
+        self.live: Live | None = None
+        if self.console.is_terminal and not self.console.is_dumb_terminal and not quiet:
+            self.live = Live(
+                Dashboard(self.state, recipe.model), console=self.console,
+                refresh_per_second=REDRAWS_PER_SECOND, redirect_stdout=False,
+                vertical_overflow="crop",
+            )  # fmt: skip
         self.last_line = float("-inf")  # when the last plain line was printed
 
     def __enter__(self) -> "TrainingDisplay":
-        if self.on_screen:
+        if self.live:
             self.live.start(refresh=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
         self.state.is_over = True
-        self.live.transient = not self.state.reports  # nothing worth keeping on the screen
-        self.live.stop()
+        if self.live:
+            self.live.transient = not self.state.reports  # nothing worth keeping on the screen
+            self.live.stop()
 
     def generating(self, done: int, wanted: int) -> None:
         """Show that puzzles are being generated."""
@@ -56,7 +57,7 @@ class TrainingDisplay:
             self._print_now_and_then(report_line(event))
         else:
             line = evaluation_line(event)
-            fits = not self.on_screen or len(line) <= self.console.width
+            fits = not self.live or len(line) <= self.console.width
             self.console.print(line if fits else short_evaluation_line(event))
 
     def resumed(self, folder: Path, step: int) -> None:
@@ -80,6 +81,6 @@ class TrainingDisplay:
     def _print_now_and_then(self, line: str) -> None:
         """Print a line where there is no dashboard, at most one in a while."""
         now = time.monotonic()
-        if not self.on_screen and now - self.last_line >= SECONDS_BETWEEN_LINES:
+        if not self.live and now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
             self.console.print(line)

@@ -30,6 +30,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The objects of a run's log, in order; a last line that was cut off is left out."""
+    lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
 class RunFolder:
     """Writes the folder of one run as its events come; the first worker's task."""
 
@@ -49,17 +55,14 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Drop from the log what came after a step; the run will write it again."""
         log = self.path / LOG_FILE
-        kept = []
-        if log.exists():
-            for line in log.read_text(encoding="utf-8").splitlines(keepends=True):
-                if line.endswith("\n") and json.loads(line)["step"] <= step:
-                    kept.append(line)
+        entries = read_log(self.path) if log.exists() else []
+        kept = [entry for entry in entries if entry["step"] <= step]
         partial = self.path / f".{LOG_FILE}.partial"
-        partial.write_text("".join(kept), encoding="utf-8")
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
         partial.replace(log)
-        for line in kept:
-            if json.loads(line)["kind"] == "evaluation":
-                self._measure(step, json.loads(line)["scores"])
+        for entry in kept:
+            if entry["kind"] == "evaluation":
+                self._measure(entry["step"], entry["scores"])
 
     def note(self, event: Report | Evaluation) -> None:
         """Add an event to the log."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from trm_cli.config import ModelConfig, TrainConfig
 from trm_cli.errors import ConfigError, UsageError
+from trm_cli.tasks import get_task
 
 MOST_PUZZLES = 10**8  # to generate; more do not fit in memory
 
@@ -88,6 +89,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
 
 def get_recipe(task: str, name: str) -> Recipe:
     """The recipe of that name; raises UsageError that lists the names there are."""
+    get_task(task)  # says so where there is no such task
     if (task, name) not in RECIPES:
         known = ", ".join(sorted(known for of, known in RECIPES if of == task))
         raise UsageError(f"{name!r} is not a recipe of {task}; choose from: {known}")

@@ -23,7 +23,7 @@ from trm_cli.training.folder import RunFolder, read_facts
 from trm_cli.training.loop import Evaluation, Event, Limits, SavePoint, last_step, never, train
 from trm_cli.training.plan import Plan
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.state import SavedState, load_state, save_state
+from trm_cli.training.state import SavedState, keep_only, load_state, save_state
 from trm_cli.training.trainer import Trainer
 from trm_cli.weights.store import LoadedModel
 
@@ -115,6 +115,7 @@ def _resume(state: SavedState, trainer: Trainer, folder: RunFolder, parts: Split
         )
     if trainer.workers.is_first:
         folder.rewind(state.step)
+        keep_only(state.folder)
 
 
 def _keep(event: Event, folder: RunFolder, trainer: Trainer) -> None:

@@ -112,9 +112,14 @@ def _publish(partial: Path, folder: Path) -> None:
         shutil.rmtree(folder)
     partial.rename(folder)
     _flush(folder.parent)
-    for older in folder.parent.glob("step-*"):
-        if older.name < folder.name:
-            shutil.rmtree(older, ignore_errors=True)
+    keep_only(folder)
+
+
+def keep_only(folder: Path) -> None:
+    """Remove the other states of a run: older ones, or those of a future that was given up."""
+    for other in folder.parent.glob("step-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def load_state(state: SavedState, trainer: Trainer) -> None:
