@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +128,19 @@ def test_a_worker_that_is_killed_ends_the_run_and_leaves_a_state_to_go_on_from(
     assert process.returncode == 0, remarks
     assert losses(folder) == losses(whole)
     assert len(losses(whole)) == STEPS + 3
+
+
+def test_torchrun_starts_the_workers_as_well(data_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = [*train_words(data_file, folder), "--device", "cpu", "--max-steps", "2"]
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+                "--rdzv-endpoint", "localhost:0", "-m", "--", "trm_cli"]  # fmt: skip
+    done = subprocess.run([sys.executable, *launcher, *words], capture_output=True, text=True,
+                          timeout=120, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (folder / "state" / "step-00000002").iterdir())
+    assert names == ["shared.safetensors", "state.json", "worker-0.safetensors",
+                     "worker-1.safetensors"]  # fmt: skip
 
 
 def test_ctrl_c_on_several_workers_saves_and_prints_the_line_to_resume(

@@ -13,7 +13,16 @@ from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, sta
 
 def test_softmax_loss_is_torch_s_cross_entropy_where_nothing_is_padded() -> None:
     logits, answers = torch.randn(3, 5, 7), torch.randint(1, 7, (3, 5))
-    expected = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), label_smoothing=0.1)
+    expected = F.cross_entropy(logits.flatten(0, 1), answers.flatten())
+    torch.testing.assert_close(softmax_loss(logits, answers), expected)
+
+
+def test_smoothing_spreads_over_the_symbols_and_over_nothing_that_is_ruled_out() -> None:
+    logits, answers = torch.randn(3, 5, 7), torch.randint(2, 7, (3, 5))
+    logits[..., :2] = -1e4  # as a net that keeps one field per symbol has it
+    expected = F.cross_entropy(
+        logits[..., 2:].flatten(0, 1), answers.flatten() - 2, label_smoothing=0.1
+    )
     torch.testing.assert_close(softmax_loss(logits, answers, 0.1), expected)
 
 

@@ -44,6 +44,7 @@ WRONG = [
     ("train.precision=float16", "train.precision: expected one of auto, float32, bfloat16"),
     ("data.puzzles=0", "data.puzzles: expected 1 to"),
     ("model.mixer=magic", "expected one of mlp, attention"),
+    ("train.cuda_graphs=true", "train.cuda_graphs: needs train.compile"),
     ("model.num_puzzles=1", "model.num_puzzles: needs model.num_prefix"),
 ]
 
@@ -78,6 +79,8 @@ FILES = {
     "[trian]\nbatch_size = 64\n": r"trian is no section; write \[model\], \[train\] or \[data\]",
     "batch_size = 64\n": r"batch_size is no section",
     "[train\n": "not TOML",
+    f"[train]\nclip = {'9' * 400}\n": "a number is too large",
+    "a = " + "[" * 3000: "not TOML",
     "[model]\nn = 0\n": r"model\.n: expected 1 to",
 }
 

@@ -136,8 +136,8 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(
     _, remarks = process.communicate()
     last = remarks.splitlines()[-1]
     assert process.returncode == 3, remarks
-    assert last.startswith(f"trm: {folder}: cannot be written (")
-    assert last.endswith("what was saved before is intact")
+    assert last.startswith(f"trm: {folder}/")
+    assert last.endswith("see to it, then resume: what was saved before is intact")
     assert {path.name: path.read_bytes() for path in state.iterdir()} == before
     assert [path.name for path in state.parent.iterdir()] == [state.name]
     again = CliRunner().invoke(app, ["train", "sudoku", "--resume", str(folder), "-q"])
@@ -153,13 +153,16 @@ def refused(words: list[str]) -> str:
 def test_what_contradicts_a_run_that_is_resumed_is_refused(whole: Path, tmp_path: Path) -> None:
     resume = ["--resume", str(whole)]
     begun = f"trm: {whole}: was begun with"
-    data = json.loads((whole / "config.json").read_text())["plan"]["sources"]
+    fewer = tmp_path / "fewer.csv"
+    data = Path(json.loads((whole / "config.json").read_text())["plan"]["sources"][0])
+    fewer.write_text("".join(data.read_text().splitlines(keepends=True)[:-1]))
     assert refused([*resume, "--set", "model.n=5"]) == (
         f"{begun} other numbers: model.n is 3, not 5; a resumed run keeps its own"
     )
     assert refused([*resume, "-r", "fast"]) == f"{begun} --recipe tiny; leave the option out"
     assert refused([*resume, "--seed", "7"]) == f"{begun} --seed 0; leave the option out"
-    assert refused([*resume, "-d", "x.csv"]) == f"{begun} --data {data}; leave the option out"
+    assert f"{whole}: was trained on other puzzles" in refused([*resume, "-d", str(fewer)])
+    assert "leave --run out" in refused([*resume, "--run", str(tmp_path / "b")])
     assert refused([*resume, "--init", "sudoku"]).startswith("trm: --init: a run that is resumed")
     assert refused(resume) == f"trm: {whole}: has had its 60 steps; there is nothing to resume"
     none = refused(["--resume", str(tmp_path)])
@@ -182,6 +185,47 @@ def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(
     (path.parent / "state.json").write_text("{")
     assert refused(["--resume", str(folder)]).startswith(f"trm: {path.parent}: damaged (")
     assert (folder / "log.jsonl").read_bytes() == log
+
+
+def test_a_run_is_resumed_from_any_folder_with_its_data_there_or_moved(
+    data_file: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    moved = shutil.copy(data_file, home / "small.csv")
+    monkeypatch.chdir(home)
+    words = [*train_words(Path("small.csv"), Path("my run")), "-q", "--max-steps"]
+    assert CliRunner().invoke(app, [*words, "2"]).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    on = ["train", "sudoku", "--resume", "home/my run", "-q", "--max-steps"]
+    assert CliRunner().invoke(app, [*on, "4"]).exit_code == 0
+    Path(moved).rename(tmp_path / "elsewhere.csv")
+    assert "small.csv: cannot be read" in refused([*on[2:], "6"])
+    done = CliRunner().invoke(app, [*on, "60", "-d", "elsewhere.csv"])
+    assert done.exit_code == 0, done.output
+    shown = CliRunner().invoke(
+        app, ["train", "sudoku", "--resume", "home/my run", "--print-config"]
+    )
+    assert "# sudoku, recipe tiny" in shown.stdout
+    assert "hidden_size = 16" in shown.stdout
+    ours = [entry for entry in losses(home / "my run") if entry[0] > 4]
+    assert ours == [entry for entry in losses(whole) if entry[0] > 4]
+
+
+def test_damaged_log_lines_and_configs_do_not_stop_a_resumed_run_with_a_traceback(
+    data_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = [*train_words(data_file, folder), "-q", "--max-steps", "2"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    log = folder / "log.jsonl"
+    log.write_bytes(b'[1]\n{"step": "x"}\n\xff\n' + log.read_bytes() + b'{"kind": "repo')
+    on = ["train", "sudoku", "--resume", str(folder), "-q", "--max-steps", "3"]
+    assert CliRunner().invoke(app, on).exit_code == 0
+    assert [entry[0] for entry in losses(folder)] == [1, 2, 2, 3, 3]
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"puzzles_sha256"', '"other"'))
+    assert refused(on[2:]).startswith(f"trm: {config}: no config of a run (")
 
 
 def test_going_back_to_an_older_state_gives_up_what_came_after_it(

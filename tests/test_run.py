@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.conftest import small_config
 from trm_cli.config import TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.datasets import join
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.data import Gathered, split
 from trm_cli.training.loop import Evaluation, Limits, Report, SavePoint
@@ -164,10 +166,105 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(
 def test_a_stopped_run_ends_after_the_step_and_keeps_weights_and_state(
     small_data: Dataset, tmp_path: Path
 ) -> None:
-    request = replace(small_request(small_data, tmp_path / "run"), stopped=lambda: True)
-    assert [(type(event), event.step) for event in run(request)] == [(Report, 1), (SavePoint, 1)]
+    request = small_request(small_data, tmp_path / "run")
+    seen: list[tuple[type, int]] = []
+    for event in run(replace(request, stopped=lambda: len(seen) > 0)):
+        seen.append((type(event), event.step))
+    assert seen == [(Report, 1), (Report, 2), (SavePoint, 2)]
     assert load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
-    assert find_state(tmp_path / "run").step == 1
+    assert find_state(tmp_path / "run").step == 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_that_began_with_other_weights_resumes_with_their_start(
+    precision: str, small_data: Dataset, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    first = small_request(small_data, tmp_path / "first", seed=7, limits=Limits(max_steps=1))
+    list(run(first))
+    start = load_checkpoint(first.folder / "checkpoint", source="first", device=CPU)
+    settings: dict[str, Any] = {"precision": precision, "report_every": 1}
+    whole = replace(small_request(small_data, tmp_path / "whole", **settings), start=start)
+    list(run(whole))
+    parts = replace(whole, folder=tmp_path / "parts", limits=Limits(max_steps=5))
+    list(run(parts))
+    list(run(replace(resumed(parts), start=None)))
+    ours, theirs = ([e["loss"] for e in log_of(r) if "loss" in e] for r in (whole, parts))
+    assert ours == theirs
+
+
+def test_an_evaluation_that_a_stop_prevented_is_made_first_when_the_run_goes_on(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    whole = small_request(small_data, tmp_path / "whole")
+    list(run(whole))
+    for last in (8, 12):  # in the middle, and at the end
+        steps: list[int] = []
+
+        def stopped(steps: list[int] = steps, last: int = last) -> bool:
+            return last in steps
+
+        parts = replace(whole, folder=tmp_path / f"stopped-{last}", stopped=stopped)
+        for event in run(parts):
+            steps.append(event.step)
+        assert isinstance(event, SavePoint)
+        assert event.stopped
+        *_, saved = run(replace(resumed(parts), stopped=lambda: False))
+        assert isinstance(saved, SavePoint)
+        assert not saved.stopped
+        assert figures(log_of(parts)) == figures(log_of(whole))
+
+
+def test_weights_that_are_no_numbers_never_replace_the_last_state(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    wild: dict[str, Any] = {"adamw_lr": 1e38, "report_every": 10**6, "save_minutes": 0.0}
+    request = small_request(small_data, tmp_path / "run", evaluate_every=10**6, **wild)
+    with pytest.raises(TrainingError, match="the loss is no number"):
+        list(run(request))
+    state = find_state(tmp_path / "run")
+    weights = load_file(state.folder / "shared.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_a_run_whose_time_is_spent_has_nothing_to_resume(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    by_time: dict[str, Any] = {"decay_by": "time", "minutes": 0.5 / 60, "steps": 10**9}
+    request = small_request(small_data, tmp_path / "run", **by_time)
+    list(run(request))
+    with pytest.raises(UsageError, match="there is nothing to resume"):
+        list(run(resumed(request)))
+
+
+def test_a_thousand_sources_are_counted_and_a_few_named(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    many = replace(small_data, sources=[f"book {i}" for i in range(len(small_data))])
+    request = small_request(many, tmp_path / "run", limits=Limits(max_steps=1))
+    list(run(request))
+    sources = json.loads((tmp_path / "run" / "config.json").read_text())["training"]["sources"]
+    assert len(sources) == 21
+    assert sources["others"] == len(small_data) - 10 - 20
+
+
+def test_what_is_held_out_is_not_trained_on_though_the_data_have_it_twice(
+    small_data: Dataset,
+) -> None:
+    parts = split(join([small_data, small_data]), validation=10, subsample=None, seed=0)
+    held_out = {row.tobytes() for row in parts.held_out.puzzles}
+    assert not any(row.tobytes() in held_out for row in parts.used.puzzles)
+
+
+def test_a_network_that_does_not_fit_into_memory_is_refused_in_one_line(
+    small_data: Dataset, tmp_path: Path
+) -> None:
+    request = small_request(small_data, tmp_path / "run")
+    huge = replace(
+        request.plan.recipe, model=small_config(channel_width=1 << 20, hidden_size=1 << 20)
+    )
+    with pytest.raises(TrainingError, match=r"out of memory; lower train\.batch_size"):
+        list(run(replace(request, plan=replace(request.plan, recipe=huge))))
 
 
 def test_a_run_learns(small_data: Dataset, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from trm_cli.errors import ConfigError
 
+NEWEST = "newest"  # what `--resume` means without a path
 MIXERS = ("mlp", "attention", "equivariant", "units")
 GLUS = ("plain", "normalised")
 STARTS = ("fixed", "random")
@@ -134,6 +135,10 @@ class TrainConfig:
         _one_of("train.optimizer", self.optimizer, ("muon", "adamw", "adam_atan2"))
         _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
         _one_of("train.compile_unit", self.compile_unit, ("net", "step"))
+        if self.cuda_graphs and not (self.compile and self.compile_unit == "step"):
+            raise ConfigError("train.cuda_graphs: needs train.compile and train.compile_unit=step")
+        if self.label_smoothing and self.loss == "stablemax":
+            raise ConfigError("train.label_smoothing: is for train.loss=softmax")
         _one_of("train.loss", self.loss, ("softmax", "stablemax"))
         for field in fields(self):
             value = getattr(self, field.name)

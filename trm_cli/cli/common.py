@@ -34,7 +34,7 @@ ModelName = Annotated[Optional[str], typer.Option(
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 DtypeName = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
 Threads = Annotated[Optional[int], typer.Option(
-    "--threads", min=1, show_default="all cores", help="CPU threads.")]  # fmt: skip
+    "--threads", min=1, max=4096, show_default="all cores", help="CPU threads.")]  # fmt: skip
 BatchSize = Annotated[Optional[int], typer.Option(
     "--batch-size", min=1, show_default="8 on a CPU, 512 elsewhere",
     help="Puzzles solved together.")]  # fmt: skip

@@ -1,6 +1,8 @@
 """`trm train`: train a network, with a dashboard or plain lines, into a run folder."""
 
+import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -19,7 +21,8 @@ from trm_cli.cli.common import (
     stop_on_signals,
     user_errors,
 )
-from trm_cli.errors import TrainingError
+from trm_cli.config import NEWEST
+from trm_cli.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from trm_cli.training.plan import Work
 
 CURVES_FILE = "curves.svg"  # in the run's folder
-NEWEST = "newest"  # what `--resume` means without a path
 
 
 class TrainCommand(TyperCommand):
@@ -73,7 +75,7 @@ def train(
     max_steps: Annotated[Optional[int], typer.Option(
         "--max-steps", min=1, help="Stop at this optimizer step of the run.")] = None,
     max_time: Annotated[Optional[str], typer.Option(
-        "--max-time", help="Stop this call after so long: 90s, 9m, 1h30m.")] = None,
+        "--max-time", help="Stop after so long of training in this call: 90s, 9m, 1h30m.")] = None,
     gpus: Annotated[Optional[int], typer.Option(
         "--gpus", min=1, show_default="1 where there is one",
         help="Workers, one for each GPU; with --device cpu, processes.")] = None,
@@ -106,7 +108,7 @@ def train(
     work = plan_work(options, limits.max_seconds, is_worker=is_worker())
     chosen = _device(device, threads, gpus)
     if gpus is not None and gpus > 1 and not is_worker():
-        raise typer.Exit(_launch(gpus, work, chosen))
+        raise typer.Exit(_launch(gpus, work))
     if _train(work, limits, chosen, init=init, log_to=log_to or [], quiet=quiet):
         raise typer.Exit(INTERRUPTED)
 
@@ -120,6 +122,10 @@ def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
     chosen = choose_device(name, threads)
     if gpus is not None:
         check_count(gpus, chosen, wants_cpu=name == "cpu")
+    if chosen.type == "cuda" and local_rank() >= torch.cuda.device_count():
+        raise UsageError(
+            f"worker {local_rank()} has no GPU; start as many workers as there are GPUs"
+        )
     if chosen.type == "cuda":
         torch.set_float32_matmul_precision("high")
         chosen = torch.device("cuda", local_rank())
@@ -127,7 +133,7 @@ def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
     return chosen
 
 
-def _launch(count: int, work: "Work", device: "torch.device") -> int:
+def _launch(count: int, work: "Work") -> int:
     """Start the same command in `count` workers; returns the exit code."""
     from trm_cli.training.distributed import launch
     from trm_cli.training.trainer import slots_per_worker
@@ -142,7 +148,7 @@ def _launch(count: int, work: "Work", device: "torch.device") -> int:
     except TrainingError as error:
         if not (work.folder / "state").is_dir():
             raise
-        line = _how_to_resume(work.plan.recipe.task, work.folder, count, device)
+        line = _how_to_resume(work.plan.recipe.task, work.folder, count)
         raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
 
 
@@ -154,7 +160,7 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import GENERATED_FILE, gather
     from trm_cli.training.distributed import joined_workers
-    from trm_cli.training.loop import SavePoint
+    from trm_cli.training.loop import Evaluation, SavePoint
     from trm_cli.training.run import RunRequest, refuse_misfits
     from trm_cli.training.run import run as start_run
     from trm_cli.training.trackers import trackers
@@ -178,19 +184,22 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
             ):
                 request = RunRequest(work.plan, gathered, folder, device, limits, as_typed(),
                                      start, work.resumed, workers, stopped)  # fmt: skip
+                was_stopped = False
                 for event in start_run(request):
                     if isinstance(event, SavePoint):
-                        if workers.is_first:
-                            _draw_curves(folder)
-                    else:
-                        display.show(event)
-                        tracker.note(event)
-        if stopped():
-            line = _how_to_resume(recipe.task, folder, workers.count, device)
-            display.interrupted(folder, line)
+                        was_stopped = event.stopped
+                        continue
+                    display.show(event)
+                    tracker.note(event)
+                    if isinstance(event, Evaluation):
+                        _draw_curves(folder)
+        if was_stopped:
+            display.interrupted(folder, _how_to_resume(recipe.task, folder, workers.count))
         else:
             display.finished(folder)
-    return stopped()
+        if workers.is_first:
+            _draw_curves(folder)
+    return was_stopped
 
 
 def _draw_curves(folder: Path) -> None:
@@ -198,12 +207,24 @@ def _draw_curves(folder: Path) -> None:
     from trm_cli.display.curves import draw_curves
     from trm_cli.training.folder import read_log
 
-    picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")
-    (folder / CURVES_FILE).write_text(picture, encoding="utf-8")
+    with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
+        picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")
+        (folder / CURVES_FILE).write_text(picture, encoding="utf-8")
 
 
-def _how_to_resume(task: str, folder: Path, workers: int, device: "torch.device") -> str:
-    line = f"trm train {task} --resume {folder}"
-    if workers == 1:
-        return line
-    return f"{line} --gpus {workers}" + (" --device cpu" if device.type == "cpu" else "")
+def _how_to_resume(task: str, folder: Path, workers: int) -> str:
+    """The line that goes on with a run, on the same device with the same threads and workers."""
+    line = f"trm train {task} --resume {shlex.quote(str(folder))}"
+    if workers > 1 and "--gpus" not in " ".join(sys.argv):
+        return f"torchrun ... -m -- {line.replace('trm', 'trm_cli', 1)}"
+    return " ".join([line, *_typed("--gpus"), *_typed("--device"), *_typed("--threads")])
+
+
+def _typed(option: str) -> list[str]:
+    """The option and its value, if they were typed."""
+    for place, word in enumerate(sys.argv):
+        if word == option:
+            return sys.argv[place : place + 2]
+        if word.startswith(f"{option}="):
+            return [word]
+    return []

@@ -30,6 +30,7 @@ from trm_cli.tasks.base import (
 from trm_cli.tasks.tables import TableLines
 
 GZIP_MAGIC = b"\x1f\x8b"
+MOST_DIGITS = 18  # of a rating
 ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
 
 
@@ -152,7 +153,7 @@ def _one_by_one(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
 def _rating(text: str | None, place: str) -> int:
     if not text:
         return UNRATED
-    if not text.strip().isdecimal():
+    if not (text.strip().isdecimal() and len(text) <= MOST_DIGITS):
         raise PuzzleError(f"{place}: the rating {text!r} is no whole number from 0 up")
     return int(text)
 

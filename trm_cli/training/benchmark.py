@@ -18,7 +18,8 @@ from trm_cli.tasks import get_task
 from trm_cli.training.batches import Examples
 from trm_cli.training.loop import memory_in_use
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.trainer import Trainer
+from trm_cli.training.run import refuse_misfits
+from trm_cli.training.trainer import Trainer, memory_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles
 EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
@@ -44,6 +45,7 @@ class Speed:
 def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float,
             device: torch.device) -> Iterator[Speed]:  # fmt: skip
     """Train for `seconds` at each batch size, yielding what was measured."""
+    refuse_misfits(recipe, None)
     examples = _examples(recipe, device)
     peak = 0.0
     for batch_size in batch_sizes:
@@ -52,10 +54,11 @@ def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float,
         config = replace(recipe.train, batch_size=batch_size)
         torch.manual_seed(0)
         network = TinyRecursiveModel(recipe.model).to(device)
-        trainer = Trainer(network, examples, config, seed=0)
+        with memory_translated():
+            trainer = Trainer(network, examples, config, seed=0)
+            first = _time_steps(trainer, 1)
+            _time_steps(trainer, WARM_UP)
         peak = peak or peak_flops(trainer.dtype, device)
-        first = _time_steps(trainer, 1)
-        _time_steps(trainer, WARM_UP)
         steps, spent = 0, 0.0
         while spent < seconds:
             more = max(1, min(100, round(steps / spent * (seconds - spent)))) if steps else 1

@@ -1,7 +1,8 @@
 """Where a run's puzzles come from: files, the Hub, or the task's own generator."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ class Gathered:
 
     data: Dataset
     names: list[str]
+    sources: list[str] = field(default_factory=list)  # as typed, but good from any folder
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,25 @@ def gather(recipe: Recipe, sources: list[str], seed: int, *, kept: Path,
         else _read(source, task)
         for source in sources or [GENERATE]
     ]
-    return Gathered(join([part.data for part in parts]), [n for part in parts for n in part.names])
+    return Gathered(
+        join([part.data for part in parts]),
+        [name for part in parts for name in part.names],
+        [source for part in parts for source in part.sources],
+    )
 
 
 def _read(source: str, task: Task) -> Gathered:
     if source.startswith(HUB_PREFIX):
         path, commit = download_dataset(source.removeprefix(HUB_PREFIX))
+        repository = re.split("[@:]", source.removeprefix(HUB_PREFIX))[0]
+        snapshot = next(parent for parent in path.parents if parent.name == commit)
+        lasting = f"{HUB_PREFIX}{repository}@{commit}:{path.relative_to(snapshot).as_posix()}"
         name = f"{source} ({path.name} of commit {commit})"
     else:
         path = Path(source)
-        name = path.name
+        name, lasting = path.name, str(path.absolute())
     dataset = read_dataset(path, task)
-    return Gathered(dataset, [f"{name} ({len(dataset)} puzzles)"])
+    return Gathered(dataset, [f"{name} ({len(dataset)} puzzles)"], [lasting])
 
 
 def _generated(recipe: Recipe, task: Task, seed: int, kept: Path,
@@ -68,10 +77,10 @@ def _generated(recipe: Recipe, task: Task, seed: int, kept: Path,
     givens = (wanted.least_givens, wanted.most_givens)
     name = f"{wanted.puzzles} generated puzzles of {givens[0]} to {givens[1]} givens"
     if kept.is_file():
-        return Gathered(read_dataset(kept, task), [name])
+        return Gathered(read_dataset(kept, task), [name], [GENERATE])
     dataset = task.generate(wanted.puzzles, side=recipe.model.height, givens=givens, seed=seed,
                             progress=progress)  # fmt: skip
-    return Gathered(dataset, [name])
+    return Gathered(dataset, [name], [GENERATE])
 
 
 def keep_generated(path: Path, data: Dataset, task: Task) -> None:
@@ -84,8 +93,9 @@ def keep_generated(path: Path, data: Dataset, task: Task) -> None:
 def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -> Split:
     """Hold `validation` puzzles out, then keep `subsample` of the others, or all.
 
-    What is held out follows from the data alone, so that a run that starts from another's weights
-    is never judged by puzzles that the other was trained on. The seed decides the subsample.
+    What is held out follows from the data and `validation` alone, so that a run that starts from
+    another's weights is not judged by puzzles that the other was trained on. What the data have
+    twice is never on both sides. The seed decides the subsample.
     Raises UsageError where there are too few.
     """
     if len(data) <= validation:
@@ -95,6 +105,8 @@ def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -
         )
     order = np.random.default_rng(0).permutation(len(data))
     held_out, others = order[:validation], order[validation:]
+    rows = np.ascontiguousarray(data.puzzles).view(f"V{data.puzzles.shape[1]}").ravel()
+    others = others[~np.isin(rows[others], rows[held_out])]
     if subsample is not None:
         if subsample > len(others):
             raise UsageError(

@@ -23,6 +23,7 @@ from torch import Tensor
 from trm_cli.errors import TrainingError, UsageError
 
 PATIENCE = timedelta(hours=1)  # with workers that evaluate or save while the others wait
+SECONDS_TO_SAVE = 600  # that workers are given after Ctrl-C
 LOST_CONTACT = "lost contact with another worker; its own message says why"
 
 T = TypeVar("T")
@@ -70,6 +71,13 @@ class Workers:
             dist.all_reduce(together, dist.ReduceOp.MAX, group=self.control)
         return together.tolist()
 
+    def spread(self, tensors: list[Tensor]) -> None:
+        """Give every worker the first one's values."""
+        if self.count > 1:
+            with torch.no_grad(), _contact():
+                for tensor in tensors:
+                    dist.broadcast(tensor, src=0)
+
     def share(self, value: T) -> T:
         """The first worker's value."""
         if self.count == 1:
@@ -108,12 +116,16 @@ def joined_workers(device: torch.device) -> Iterator[Workers]:
     if not is_worker():
         yield Workers()
         return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise UsageError(f"WORLD_SIZE is set, {missing[0]} is not; start the workers with torchrun")
     workers = Workers(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     on_gpu = device.type == "cuda"
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
     workers.control = dist.new_group(backend="gloo", timeout=PATIENCE) if on_gpu else None
     try:
         yield workers
+        workers.wait()  # who leaves early takes the connection of those who still talk
     finally:
         dist.destroy_process_group()
 
@@ -145,6 +157,7 @@ def launch(count: int, arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))
     logging.disable(logging.CRITICAL)  # the launcher's own account of what is said here in a line
     try:
         with tempfile.TemporaryDirectory() as logs:
@@ -156,12 +169,13 @@ def launch(count: int, arguments: list[str]) -> int:
     except SignalException:
         return 128 + signal.SIGINT
     except ChildFailedError as error:
-        codes = [failure.exitcode for failure in error.failures.values()]
-        killed = {rank: -f.exitcode for rank, f in error.failures.items() if f.exitcode < 0}
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        killed = {rank: -code for rank, code in codes.items() if code < 0}
         by_hand = {rank: s for rank, s in killed.items() if s != signal.SIGTERM}
-        if by_hand:
-            rank, number = next(iter(by_hand.items()))
+        spoken = max(codes.values())
+        if by_hand or spoken <= 0:
+            rank, number = next(iter((by_hand or killed).items()))
             name = signal.Signals(number).name
             raise TrainingError(f"worker {rank} of {count} was killed ({name})") from None
-        return max(codes)
+        return spoken
     return 0

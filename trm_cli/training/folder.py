@@ -13,8 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trm_cli.errors import UsageError
 from trm_cli.training.loop import Evaluation, Report
 from trm_cli.training.plan import CONFIG_FILE, Plan
+from trm_cli.training.state import flush
 from trm_cli.training.trainer import Trainer
 from trm_cli.weights.card import write_card
 from trm_cli.weights.store import Checkpoint, save_checkpoint
@@ -24,16 +26,27 @@ LOG_FILE = "log.jsonl"
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """What was recorded of a run when it began: data, hardware, versions, command."""
-    facts: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))[
-        "training"
-    ]
-    return facts
+    path = folder / CONFIG_FILE
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["training"]
+        if not isinstance(facts["puzzles_sha256"], str):
+            raise TypeError("puzzles_sha256")
+        return facts
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: no config of a run ({error}); give another folder") from error
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The objects of a run's log, in order; a last line that was cut off is left out."""
-    lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """The objects of a run's log, in order; lines that were cut off or damaged are left out."""
+    entries = []
+    for line in (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+            entries.append(entry)
+    return entries
 
 
 class RunFolder:
@@ -45,12 +58,15 @@ class RunFolder:
         self.facts = facts
         self.measured: dict[str, Any] = {}
 
-    def begin(self) -> None:
-        """Make the folder and write what is to be trained."""
+    def begin(self, sources: list[str]) -> None:
+        """Make the folder and write what is to be trained, on puzzles from these sources."""
         self.path.mkdir(parents=True)
-        recipe, plan = asdict(self.plan.recipe), self.plan.as_dict()
+        recipe, plan = asdict(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
         whole = {"recipe": recipe, "plan": plan, "training": self.facts}
-        (self.path / CONFIG_FILE).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        partial = self.path / f".{CONFIG_FILE}.partial"
+        partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        flush(partial)
+        partial.replace(self.path / CONFIG_FILE)
 
     def rewind(self, step: int) -> None:
         """Drop from the log what came after a step; the run will write it again."""
@@ -61,8 +77,13 @@ class RunFolder:
         partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
         partial.replace(log)
         for entry in kept:
-            if entry["kind"] == "evaluation":
+            if entry.get("kind") == "evaluation" and "scores" in entry:
                 self._measure(entry["step"], entry["scores"])
+
+    def flush_log(self) -> None:
+        """Have the disk keep the log, before a state that follows from it."""
+        if (self.path / LOG_FILE).exists():
+            flush(self.path / LOG_FILE)
 
     def note(self, event: Report | Evaluation) -> None:
         """Add an event to the log."""

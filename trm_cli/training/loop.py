@@ -20,6 +20,10 @@ from trm_cli.tasks.base import Dataset, Task
 from trm_cli.training.optim import rate_factor
 from trm_cli.training.trainer import SUMS, Trainer
 
+NO_NUMBER = (
+    "the loss is no number at step {step}; lower the learning rate "
+    "(--set train.muon_lr=..., --set train.adamw_lr=...) and start again"
+)
 CPU_BATCH, GPU_BATCH = 32, 512  # held-out puzzles solved together
 
 
@@ -59,6 +63,7 @@ class SavePoint:
 
     step: int
     seconds: float
+    stopped: bool  # the run ends here because the user of one of the workers wishes so
 
 
 Event = Report | Evaluation | SavePoint
@@ -74,9 +79,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Moment:
-    """The time after a step, the same in every worker."""
+    """What every worker sees alike after a step; the run's seconds are the trainer's."""
 
-    seconds: float  # of training since the start of the run
     here: float  # seconds since the start of this call
     unsaved: float  # seconds since the last save point
     stopped: bool  # the user wishes to stop
@@ -87,19 +91,14 @@ def never() -> bool:
     return False
 
 
-def last_step(trainer: Trainer, limits: Limits) -> int:
-    """The optimizer step at which the run, or this part of it, is over."""
-    steps = trainer.config.steps
-    return steps if limits.max_steps is None else min(steps, limits.max_steps)
-
-
 def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
           stopped: Callable[[], bool] = never) -> Iterator[Event]:  # fmt: skip
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
-    evaluates. Reports fall on the same steps, with the same figures, whether or not the run was
-    interrupted. Raises TrainingError if the loss is no number.
+    evaluates. Reports and evaluations fall on the same steps, with the same figures, whether or
+    not the run was interrupted; where a limit ended a part of it, there is one more of each.
+    Raises TrainingError if the loss is no number.
     """
     config, workers = trainer.config, trainer.workers
     by_time = config.decay_by == "time"
@@ -110,20 +109,33 @@ def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
 
     def look() -> _Moment:
         seconds = time.perf_counter() - began
-        seconds, here, unsaved, wish = workers.latest(
-            [seconds, seconds - before, seconds - saved, float(stopped())]
+        seconds, here, unsaved, wish, evaluated = workers.latest(
+            [seconds, seconds - before, seconds - saved, float(stopped()), trainer.evaluated]
         )
-        return _Moment(seconds, here, unsaved, bool(wish))
+        trainer.seconds, trainer.evaluated = seconds, int(evaluated)
+        return _Moment(here, unsaved, bool(wish))
 
+    def judge() -> Iterator[Evaluation]:
+        if workers.is_first and (found := evaluate(trainer, task, held_out, stopped)):
+            trainer.evaluated = trainer.step
+            yield found
+
+    def save(moment: _Moment) -> SavePoint:
+        refuse_no_number(trainer)
+        is_done = is_over(trainer, limits) and not evaluation_is_due(trainer)
+        return SavePoint(trainer.step, trainer.seconds, moment.stopped and not is_done)
+
+    if evaluation_is_due(trainer):  # the run was stopped before it
+        yield from judge()
     moment = look()
-    is_last = trainer.step >= last_step(trainer, limits) or moment.seconds >= run_seconds
+    is_last = is_over(trainer, limits) or moment.stopped
+    if is_last:
+        yield save(moment)
     while not is_last:
-        progress = moment.seconds / run_seconds if by_time else trainer.step / config.steps
+        progress = trainer.seconds / run_seconds if by_time else trainer.step / config.steps
         trainer.supervise(progress)
         moment = look()
-        trainer.seconds = moment.seconds
-        ends = trainer.step >= last_step(trainer, limits) or moment.seconds >= run_seconds
-        is_last = ends or moment.here >= most_seconds or moment.stopped
+        is_last = is_over(trainer, limits) or moment.here >= most_seconds or moment.stopped
         evaluates = trainer.step % config.evaluate_every == 0
         reports = trainer.step == 1 or trainer.step % config.report_every == 0 or evaluates
         if reports or is_last:
@@ -131,15 +143,37 @@ def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
         if reports:
             trainer.sums.zero_()
             trainer.reported = trainer.seconds
-        if evaluates or (is_last and not moment.stopped):
-            if workers.is_first and (found := evaluate(trainer, task, held_out, stopped)):
-                yield found
-            workers.wait()
-            idle = time.perf_counter() - began - trainer.seconds
-            trainer.seconds, trainer.reported = trainer.seconds + idle, trainer.reported + idle
+        if (evaluates or is_last) and not moment.stopped:
+            judged_from = trainer.seconds
+            yield from judge()
+            moment = look()
+            trainer.reported += trainer.seconds - judged_from
+            is_last = is_last or moment.stopped
         if is_last or moment.unsaved >= config.save_minutes * 60:
-            yield SavePoint(trainer.step, trainer.seconds)
+            yield save(moment)
             saved = time.perf_counter() - began
+
+
+def is_over(trainer: Trainer, limits: Limits) -> bool:
+    """Whether the run, or the part of it that was asked for, has had its steps or its time."""
+    config = trainer.config
+    steps = config.steps if limits.max_steps is None else min(config.steps, limits.max_steps)
+    out_of_time = config.decay_by == "time" and trainer.seconds >= config.minutes * 60
+    return trainer.step >= steps or out_of_time
+
+
+def evaluation_is_due(trainer: Trainer) -> bool:
+    """Whether the step that the trainer stands at asks for an evaluation that was not made."""
+    config = trainer.config
+    asks = trainer.step % config.evaluate_every == 0 or is_over(trainer, Limits())
+    return trainer.step > trainer.evaluated and asks
+
+
+def refuse_no_number(trainer: Trainer) -> None:
+    """Raise TrainingError where losses, gradients or weights are infinite or no number."""
+    weights = [parameter.isfinite().all() for parameter in trainer.network.parameters()]
+    if not torch.stack([*weights, trainer.sums.isfinite().all()]).all():
+        raise TrainingError(NO_NUMBER.format(step=trainer.step))
 
 
 def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
@@ -168,10 +202,7 @@ def _report(trainer: Trainer, progress: float) -> Report:
     counts = [round(count) for count in sums[len(SUMS) :]]
     steps, halted = named["steps"], named["halted"]
     if not named["loss"] < float("inf"):
-        raise TrainingError(
-            f"the loss is no number at step {trainer.step}; lower the learning rate "
-            "(--set train.muon_lr=..., --set train.adamw_lr=...) and start again"
-        )
+        raise TrainingError(NO_NUMBER.format(step=trainer.step))
     return Report(
         step=trainer.step,
         seconds=trainer.seconds,

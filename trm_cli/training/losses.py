@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm_cli.tasks.base import PADDING
+from trm_cli.tasks.base import FIRST_SYMBOL, PADDING
 
 
 def softmax_loss(logits: Tensor, answers: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -16,11 +16,14 @@ def softmax_loss(logits: Tensor, answers: Tensor, smoothing: float = 0.0) -> Ten
 
     logits     [B, L, V].
     answers    [B, L] tokens; padding does not count.
-    smoothing  share of the target spread evenly over the tokens.
+    smoothing  share of the target spread evenly over the symbols.
     """
-    by_cell = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=PADDING,
-                              label_smoothing=smoothing, reduction="none")  # fmt: skip
-    return _mean_over_cells(by_cell.view_as(answers), answers)
+    log_shares = F.log_softmax(logits, dim=-1)
+    by_cell = -log_shares.gather(-1, answers[..., None]).squeeze(-1)
+    if smoothing:  # over what an answer can be: some nets rule padding and blank out
+        evenly = -log_shares[..., FIRST_SYMBOL:].mean(-1)
+        by_cell = (1 - smoothing) * by_cell + smoothing * evenly
+    return _mean_over_cells(by_cell, answers)
 
 
 def stablemax_loss(logits: Tensor, answers: Tensor) -> Tensor:

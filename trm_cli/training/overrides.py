@@ -57,7 +57,7 @@ def read_toml(recipe: Recipe, path: Path) -> Recipe:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not a text file; give a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML ({error}); correct the file") from error
     return apply(recipe, values, str(path))
 
@@ -74,10 +74,13 @@ def apply(recipe: Recipe, values: Mapping[str, Any], source: str) -> Recipe:
                 raise UsageError(
                     f"{source}: {section}.{name}: expected {kind.__name__}, got {value!r}"
                 )
-    typed = {
-        section: {n: _kind(recipe, section, n, source)(v) for n, v in changes.items()}
-        for section, changes in values.items()
-    }
+    try:
+        typed = {
+            section: {n: _kind(recipe, section, n, source)(v) for n, v in changes.items()}
+            for section, changes in values.items()
+        }
+    except OverflowError as error:
+        raise UsageError(f"{source}: a number is too large ({error})") from error
     return _replaced(recipe, typed, source)
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trm_cli.config import NEWEST
 from trm_cli.errors import UsageError
 from trm_cli.training.overrides import apply, differences, override, read_toml
 from trm_cli.training.recipes import Recipe, get_recipe
 from trm_cli.training.state import SavedState, find_state
 
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
-NEWEST = "newest"  # what `--resume` means without a path
 CONFIG_FILE = "config.json"  # of a run's folder
 
 
@@ -58,6 +58,8 @@ class Work:
 
 def resolve_recipe(options: Options) -> Recipe:
     """The recipe with the config file's numbers, then the settings, in place of its own."""
+    if options.resume is not None:
+        return _resumed(options).plan.recipe
     recipe = get_recipe(options.task, options.recipe or DEFAULT_RECIPE)
     if options.config is not None:
         recipe = read_toml(recipe, options.config)
@@ -141,6 +143,8 @@ def _resumed(options: Options) -> Work:
     if options.init is not None:
         raise UsageError("--init: a run that is resumed has its weights; leave the option out")
     if options.resume != NEWEST:
+        if options.run is not None:
+            raise UsageError("--resume PATH says where the run is; leave --run out")
         state = find_state(Path(str(options.resume)))
     else:
         state = find_state(options.run or newest_run_folder(options.task))
@@ -153,9 +157,8 @@ def _resumed(options: Options) -> Work:
     wanted = read_toml(plan.recipe, options.config) if options.config else plan.recipe
     for difference in differences(plan.recipe, override(wanted, options.settings or [])):
         raise UsageError(f"{begun} other numbers: {difference}; a resumed run keeps its own")
-    typed = {"data": options.data or None, "seed": options.seed, "subsample": options.subsample}
-    before = {"data": plan.sources, "seed": plan.seed, "subsample": plan.subsample}
-    for name, value in typed.items():
-        if value not in (None, before[name]):
-            raise UsageError(f"{begun} --{name} {before[name]}; leave the option out")
+    for name in ("seed", "subsample"):
+        if getattr(options, name) not in (None, getattr(plan, name)):
+            raise UsageError(f"{begun} --{name} {getattr(plan, name)}; leave the option out")
+    plan = replace(plan, sources=options.data or plan.sources)  # their hash must be the same
     return Work(plan, state.run_folder, state)

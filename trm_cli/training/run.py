@@ -20,13 +20,23 @@ from trm_cli.training.batches import Examples
 from trm_cli.training.data import GENERATE, GENERATED_FILE, Gathered, Split, keep_generated, split
 from trm_cli.training.distributed import Workers
 from trm_cli.training.folder import RunFolder, read_facts
-from trm_cli.training.loop import Evaluation, Event, Limits, SavePoint, last_step, never, train
+from trm_cli.training.loop import (
+    Evaluation,
+    Event,
+    Limits,
+    SavePoint,
+    evaluation_is_due,
+    is_over,
+    never,
+    train,
+)
 from trm_cli.training.plan import Plan
 from trm_cli.training.recipes import Recipe
 from trm_cli.training.state import SavedState, keep_only, load_state, save_state
-from trm_cli.training.trainer import Trainer
+from trm_cli.training.trainer import Trainer, memory_translated
 from trm_cli.weights.store import LoadedModel
 
+MOST_SOURCES = 20  # that a config names one by one
 SYMMETRY_POOL = 4096  # ways to redraw a puzzle that are drawn once; two of them are combined
 
 
@@ -56,7 +66,8 @@ def run(request: RunRequest) -> Iterator[Event]:
     _refuse_other_data(plan.recipe, request.gathered)
     parts = split(request.gathered.data, validation=plan.recipe.train.validation,
                   subsample=plan.subsample, seed=plan.seed)  # fmt: skip
-    trainer = _trainer(request, parts)
+    with memory_translated():
+        trainer = _trainer(request, parts)
     facts = _facts(request, parts) if request.resumed is None else read_facts(request.folder)
     folder = RunFolder(request.folder, plan, facts)
     try:
@@ -68,13 +79,14 @@ def run(request: RunRequest) -> Iterator[Event]:
         if request.resumed is None:
             save_state(request.folder, trainer)
         task = get_task(plan.recipe.task)
-        for event in train(trainer, task, parts.held_out, request.limits, request.stopped):
-            _keep(event, folder, trainer)
-            yield event
+        with memory_translated():
+            for event in train(trainer, task, parts.held_out, request.limits, request.stopped):
+                _keep(event, folder, trainer)
+                yield event
     except OSError as error:
         raise TrainingError(
-            f"{request.folder}: cannot be written ({error.strerror or error}); make room or choose "
-            "another folder; what was saved before is intact"
+            f"{error.filename or request.folder}: cannot be written ({error.strerror or error}); "
+            "see to it, then resume: what was saved before is intact"
         ) from error
 
 
@@ -88,12 +100,14 @@ def _trainer(request: RunRequest, parts: Split) -> Trainer:
     network = TinyRecursiveModel(plan.recipe.model)
     if request.start is not None:
         network.load_state_dict(request.start.network.state_dict())
-    return Trainer(network.to(request.device), examples, plan.recipe.train, seed=plan.seed,
+    network = network.to(request.device)
+    request.workers.spread([*network.parameters(), *network.buffers()])
+    return Trainer(network, examples, plan.recipe.train, seed=plan.seed,
                    workers=request.workers)  # fmt: skip
 
 
 def _begin(request: RunRequest, folder: RunFolder) -> None:
-    folder.begin()
+    folder.begin(request.gathered.sources)
     if request.plan.sources in ([], [GENERATE]):
         task = get_task(request.plan.recipe.task)
         keep_generated(folder.path / GENERATED_FILE, request.gathered.data, task)
@@ -109,10 +123,11 @@ def _resume(state: SavedState, trainer: Trainer, folder: RunFolder, parts: Split
             f"data hold now ({now[:16]}); put the same data in their place"
         )
     load_state(state, trainer)
-    if trainer.step >= last_step(trainer, limits):
+    if is_over(trainer, limits) and not evaluation_is_due(trainer):
         raise UsageError(
             f"{state.run_folder}: has had its {trainer.step:,} steps; there is nothing to resume"
         )
+    trainer.workers.wait()  # the others may still read what is removed now
     if trainer.workers.is_first:
         folder.rewind(state.step)
         keep_only(state.folder)
@@ -122,6 +137,8 @@ def _keep(event: Event, folder: RunFolder, trainer: Trainer) -> None:
     """Write what an event asks for."""
     is_first = trainer.workers.is_first
     if isinstance(event, SavePoint):
+        if is_first:
+            folder.flush_log()
         save_state(folder.path, trainer)
         if is_first:
             folder.save_weights(trainer)
@@ -179,7 +196,7 @@ def _facts(request: RunRequest, parts: Split) -> dict[str, Any]:
         "workers": request.workers.count,
         "data": request.gathered.names,
         "puzzles": len(used),
-        "sources": dict(Counter(used.sources)),
+        "sources": _most_common(used.sources),
         "puzzles_sha256": used.sha256,
         "held_out": len(held_out),
         "held_out_sha256": held_out.sha256,
@@ -188,6 +205,13 @@ def _facts(request: RunRequest, parts: Split) -> dict[str, Any]:
         "versions": {"trm": __version__, "torch": torch.__version__},
         "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
     }
+
+
+def _most_common(sources: list[str]) -> dict[str, int]:
+    """How many puzzles come from each source; rare sources together as "others"."""
+    counts = dict(Counter(sources).most_common(MOST_SOURCES))
+    rest = len(sources) - sum(counts.values())
+    return {**counts, **({"others": rest} if rest else {})}
 
 
 def _processor() -> str:

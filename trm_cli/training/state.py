@@ -37,6 +37,8 @@ class SavedState:
     seconds: float  # of training before it
     reported: float  # seconds at which the sums for the next report began
     workers: int
+    device: str  # type of the device that its generators belong to
+    evaluated: int  # step of the last evaluation
 
     @property
     def run_folder(self) -> Path:
@@ -49,6 +51,7 @@ def find_state(path: Path) -> SavedState:
 
     Raises UsageError where there is none.
     """
+    path = path.resolve() if path.name in ("", ".", "..") or len(path.parts) < 3 else path
     if (path / "state.json").is_file():
         return _read(path)
     states = sorted((path / FOLDER).glob("step-*/state.json"))
@@ -65,9 +68,9 @@ def _read(folder: Path) -> SavedState:
             raise UsageError(
                 f"{folder}: a state of format {known['format']}; this trm reads {FORMAT}"
             )
-        return SavedState(
-            folder, known["step"], known["seconds"], known["reported"], known["workers"]
-        )
+        return SavedState(folder, int(known["step"]), float(known["seconds"]),
+                          float(known["reported"]), int(known["workers"]), str(known["device"]),
+                          int(known["evaluated"]))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: damaged ({error}); give another state to --resume") from error
 
@@ -94,9 +97,10 @@ def save_state(run_folder: Path, trainer: Trainer) -> None:
             shared = _weights(trainer) | _moments(trainer)
             _write_tensors(partial / "shared.safetensors", shared)
             known = {"format": FORMAT, "step": trainer.step, "seconds": trainer.seconds,
-                     "reported": trainer.reported, "workers": workers.count}  # fmt: skip
+                     "reported": trainer.reported, "workers": workers.count,
+                     "device": trainer.device.type, "evaluated": trainer.evaluated}  # fmt: skip
             (partial / "state.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
-            _flush(partial / "state.json")
+            flush(partial / "state.json")
         workers.wait()
         if workers.is_first:
             _publish(partial, parent / f"step-{trainer.step:08}")
@@ -106,12 +110,12 @@ def save_state(run_folder: Path, trainer: Trainer) -> None:
 
 
 def _publish(partial: Path, folder: Path) -> None:
-    """Rename a complete state into its place, then remove the older ones."""
-    _flush(partial)
-    if folder.exists():  # the same step, saved before a limit was reached
-        shutil.rmtree(folder)
+    """Rename a complete state into its place, then remove the others."""
+    flush(partial)
+    if folder.exists():  # saved before an evaluation that has been made since
+        folder.rename(folder.with_name(f"{folder.name}.old"))
     partial.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
     keep_only(folder)
 
 
@@ -130,6 +134,11 @@ def load_state(state: SavedState, trainer: Trainer) -> None:
             f"{state.folder}: saved by {state.workers} workers, not {workers.count}; "
             f"resume with --gpus {state.workers}"
         )
+    if state.device != trainer.device.type:
+        raise UsageError(
+            f"{state.folder}: saved on {state.device}, not on {trainer.device.type}; "
+            f"resume with --device {state.device}"
+        )
     shared = _read_tensors(state.folder / "shared.safetensors")
     own = _read_tensors(state.folder / f"worker-{workers.rank}.safetensors")
     moments = {name: shared.pop(name) for name in list(shared) if name.startswith("optimizer.")}
@@ -138,7 +147,9 @@ def load_state(state: SavedState, trainer: Trainer) -> None:
     _copy(own, _carried(trainer), state)
     _restore_moments(moments, trainer)
     trainer.step, trainer.seconds, trainer.reported = state.step, state.seconds, state.reported
+    trainer.evaluated = state.evaluated
     trainer.fill_working_copy()
+    trainer.fill_buffers()
     trainer.generator.set_state(generators["random.batch"])
     torch.set_rng_state(generators["random.cpu"])
     if "random.cuda" in generators and trainer.device.type == "cuda":
@@ -205,7 +216,7 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
         save_file(whole, path)
     except SafetensorError as error:
         raise OSError(None, str(error), str(path)) from error
-    _flush(path)
+    flush(path)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -216,7 +227,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Have the disk keep a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

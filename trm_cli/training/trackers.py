@@ -3,6 +3,7 @@
 Neither is ever imported otherwise, and a run needs neither.
 """
 
+import hashlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ class _WandB:
 
     def __init__(self, folder: Path) -> None:
         wandb = importlib.import_module("wandb")
-        self.run: Any = wandb.init(dir=str(folder), name=folder.name, id=folder.name,
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+        self.run: Any = wandb.init(dir=str(folder), name=folder.name, id=place[:16],
                                    resume="allow")  # fmt: skip
 
     def note(self, event: Report | Evaluation) -> None:

@@ -6,14 +6,15 @@ Source: arXiv:2510.04871, figure 3 and section 4.6.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from trm_cli.config import TrainConfig
-from trm_cli.errors import UsageError
+from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.distributed import Workers
@@ -23,6 +24,20 @@ from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_facto
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm",
         "halted", "halted_right")  # fmt: skip
 SEED_STRIDE = 1_000_003  # between the seeds of two workers
+
+
+@contextmanager
+def memory_translated() -> Iterator[None]:
+    """Turn torch's word for a lack of memory into a line that says what to lower."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
+            raise
+        raise TrainingError(
+            "out of memory; lower train.batch_size, model.hidden_size, model.n or model.T"
+        ) from error
 
 
 class Trainer:
@@ -52,8 +67,9 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0  # of the run so far
         self.reported = 0.0  # seconds of the run at which `sums` began
+        self.evaluated = 0  # step of the last evaluation
         self.sums = torch.zeros(len(SUMS) + network.config.N_sup, device=self.device)
-        self.recur = self._recur
+        self.recur: Callable[..., tuple[Tensor, ...]] = self._recur
         if config.compile:
             self._compile()
 
@@ -64,6 +80,8 @@ class Trainer:
         """
         set_rate(self.optimizers, rate_factor(self.config, self.step, progress))
         batch = self.batch
+        if self.config.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
         batch.refill(self.working)
         y, z, logits, halt = self.recur(batch.puzzles, batch.y, batch.z)
         right = right_cells(logits, batch.answers)
@@ -88,13 +106,7 @@ class Trainer:
         if self.config.compile_unit == "net":
             self.working.net.compile(mode=mode)
             return
-        compiled: Callable[..., tuple[Tensor, ...]] = torch.compile(self._recur, mode=mode)
-
-        def recur(puzzles: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
-            return compiled(puzzles, y, z)
-
-        self.recur = recur
+        self.recur = torch.compile(self._recur, mode=mode)
 
     def _answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
         if self.config.loss == "stablemax":
@@ -122,6 +134,12 @@ class Trainer:
         """Round the weights into the network that the recursion runs, where it is another."""
         if self.working is not self.network:
             torch._foreach_copy_(list(self.working.parameters()), list(self.network.parameters()))
+
+    @torch.no_grad()
+    def fill_buffers(self) -> None:
+        """Bring the other networks' fixed starts to the network's own, after it was loaded."""
+        for other in (self.working, self.averaged.model):
+            torch._foreach_copy_(list(other.buffers()), list(self.network.buffers()))
 
     def _add_up(self, loss: Tensor, answer_loss: Tensor, stop_loss: Tensor, right: Tensor,
                 norm: Tensor, solved: Tensor) -> None:  # fmt: skip

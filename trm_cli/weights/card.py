@@ -68,8 +68,10 @@ def _network(model: ModelConfig) -> str:
 def _training(training: dict[str, Any]) -> str:
     if not training:
         return "Not recorded."
+    start = training.get("started_from")
     lines = [
         f"- command: `{training['command']}`",
+        *([f"- started from the weights of {start}"] if start else []),
         f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
         f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
         f"{training['held_out']:,} held out (`{training['held_out_sha256'][:16]}`)",
