@@ -1,5 +1,6 @@
 """`trm train`: train a network, with a dashboard or plain lines, into a run folder."""
 
+import os
 import shlex
 import sys
 from contextlib import suppress
@@ -60,7 +61,7 @@ def train(
     print_config: Annotated[bool, typer.Option(
         "--print-config", help="Print the resolved recipe as TOML and exit.")] = False,
     data: Annotated[Optional[list[str]], typer.Option(
-        "--data", "-d", show_default="generate",
+        "--data", "-d", metavar="SOURCE", show_default="generate",
         help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
         "may be repeated.")] = None,
     subsample: Annotated[Optional[int], typer.Option(
@@ -80,7 +81,7 @@ def train(
         "--gpus", min=1, show_default="1 where there is one",
         help="Workers, one for each GPU; with --device cpu, processes.")] = None,
     log_to: Annotated[Optional[list[str]], typer.Option(
-        "--log-to", show_default="log.jsonl alone",
+        "--log-to", metavar="NAME", show_default="log.jsonl alone",
         help="Also report to tensorboard or wandb, if installed.")] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
@@ -166,6 +167,8 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
     from trm_cli.training.trackers import trackers
     from trm_cli.weights.catalogue import open_model
 
+    if quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the Hub's client is imported
     recipe = work.plan.recipe
     start = open_model(init, task=recipe.task, num_cells=recipe.model.num_cells, device=device,
                        dtype=torch.float32) if init else None  # fmt: skip
