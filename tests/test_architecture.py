@@ -9,8 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "trm_cli"
 FLOORS = {
-    "errors": 0, "config": 0.5, "tasks": 1, "model": 2, "weights": 3, "solving": 4, "training": 5,
-    "display": 6, "cli": 7, "__version__": -1, "__main__": 8, "__init__": -1,
+    "errors": 0, "files": 0, "config": 0.5, "tasks": 1, "model": 2, "weights": 3, "solving": 4,
+    "training": 5, "display": 6, "cli": 7, "__version__": -1, "__main__": 8, "__init__": -1,
 }  # fmt: skip
 
 

@@ -1,13 +1,16 @@
 """Speed: arithmetic counted from shapes, and the command that prints it."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
 import torch
 from typer.testing import CliRunner
 
 from trm_cli.cli.app import app
-from trm_cli.training.benchmark import peak_flops, step_flops
+from trm_cli.errors import TrainingError
+from trm_cli.training.benchmark import Speed, peak_flops, step_flops
 from trm_cli.training.recipes import get_recipe
 
 
@@ -46,6 +49,20 @@ def test_the_command_prints_a_line_for_each_batch_size() -> None:
     drawn = CliRunner().invoke(app, words)
     assert drawn.stdout.splitlines()[0].strip() == "trm train sudoku --recipe tiny on cpu"
     assert "GFLOP/s" in drawn.stdout
+
+
+def test_what_was_measured_is_shown_though_a_later_batch_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measure(*_: object, **__: object) -> Iterator[Speed]:
+        yield Speed(2, 1.0, 2.0, 0.1, 1e9, 0.5, None, 1.0)
+        raise TrainingError("out of memory")
+
+    monkeypatch.setattr("trm_cli.training.benchmark.measure", measure)
+    done = CliRunner().invoke(app, ["bench", "train", "sudoku", "--batch-sizes", "2,4"])
+    assert done.exit_code == 3
+    assert done.stderr == "trm: out of memory\n"
+    assert "1.0 GFLOP/s" in done.stdout
 
 
 def test_batch_sizes_that_are_no_numbers_are_refused() -> None:

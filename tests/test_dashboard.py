@@ -8,11 +8,11 @@ import torch
 from rich.console import Console
 
 from tests.run_events import RECIPE, Clock, events, report
-from trm_cli.display.dashboard import Dashboard, count_parameters
+from trm_cli.display.dashboard import Dashboard
 from trm_cli.display.figures import duration, memory
 from trm_cli.display.run_state import RunState
 from trm_cli.display.sparkline import BLOCKS
-from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.network import TinyRecursiveModel, count_parameters
 from trm_cli.training.loop import Evaluation, Limits, Report
 
 SIZES = [(80, 24), (120, 40), (200, 60), (80, 18), (80, 10), (60, 24), (30, 8)]

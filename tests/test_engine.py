@@ -6,9 +6,16 @@ from torch import Tensor
 from tests.conftest import small_config
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import SolveSettings, check_halt, run, solve, solve_stream
-from trm_cli.tasks.base import Dataset
+from trm_cli.solving.engine import Solution, SolveSettings, check_halt, run, solve_stream
+from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
+
+
+def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens,
+          settings: SolveSettings) -> list[Solution]:  # fmt: skip
+    """All puzzles in one batch."""
+    size = len(puzzles)
+    return list(solve_stream(network, task, puzzles, batch_size=size, settings=settings))
 
 
 class RowOfEach(torch.nn.Module):

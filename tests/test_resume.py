@@ -128,8 +128,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(
     data_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    first = CliRunner().invoke(app, [*train_words(data_file, folder), "--max-steps", "5", "-q"])
-    assert first.exit_code == 0, first.output
+    run_to(5, data_file, folder)
     state = folder / "state" / "step-00000005"
     before = {path.name: path.read_bytes() for path in state.iterdir()}
     process = start(["train", "sudoku", "--resume", str(folder)], limit_file_size=20_000)
@@ -142,6 +141,13 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(
     assert [path.name for path in state.parent.iterdir()] == [state.name]
     again = CliRunner().invoke(app, ["train", "sudoku", "--resume", str(folder), "-q"])
     assert again.exit_code == 0, again.output
+
+
+def run_to(step: int, data: Path, folder: Path) -> None:
+    """Train a new run to a step."""
+    words = [*train_words(data, folder), "-q", "--max-steps", str(step)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
 
 
 def refused(words: list[str]) -> str:
@@ -176,8 +182,7 @@ def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(
     data_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    words = [*train_words(data_file, folder), "--max-steps", "2", "-q"]
-    assert CliRunner().invoke(app, words).exit_code == 0
+    run_to(2, data_file, folder)
     log = (folder / "log.jsonl").read_bytes()
     path = folder / "state" / "step-00000002" / "shared.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -194,8 +199,7 @@ def test_a_run_is_resumed_from_any_folder_with_its_data_there_or_moved(
     home.mkdir()
     moved = shutil.copy(data_file, home / "small.csv")
     monkeypatch.chdir(home)
-    words = [*train_words(Path("small.csv"), Path("my run")), "-q", "--max-steps"]
-    assert CliRunner().invoke(app, [*words, "2"]).exit_code == 0
+    run_to(2, Path("small.csv"), Path("my run"))
     monkeypatch.chdir(tmp_path)
     on = ["train", "sudoku", "--resume", "home/my run", "-q", "--max-steps"]
     assert CliRunner().invoke(app, [*on, "4"]).exit_code == 0
@@ -216,8 +220,7 @@ def test_damaged_log_lines_and_configs_do_not_stop_a_resumed_run_with_a_tracebac
     data_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    words = [*train_words(data_file, folder), "-q", "--max-steps", "2"]
-    assert CliRunner().invoke(app, words).exit_code == 0
+    run_to(2, data_file, folder)
     log = folder / "log.jsonl"
     log.write_bytes(b'[1]\n{"step": "x"}\n\xff\n' + log.read_bytes() + b'{"kind": "repo')
     on = ["train", "sudoku", "--resume", str(folder), "-q", "--max-steps", "3"]
@@ -232,8 +235,7 @@ def test_going_back_to_an_older_state_gives_up_what_came_after_it(
     data_file: Path, whole: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    words = [*train_words(data_file, folder), "-q"]
-    assert CliRunner().invoke(app, [*words, "--max-steps", "4"]).exit_code == 0
+    run_to(4, data_file, folder)
     older = folder / "state" / "step-00000004"
     copy = shutil.copytree(older, tmp_path / "copy")
     on = ["train", "sudoku", "--resume", str(folder), "-q", "--max-steps"]

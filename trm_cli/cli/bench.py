@@ -48,8 +48,8 @@ def bench_train(
 
     Example: trm bench train sudoku --recipe fast --batch-sizes 32,64 --set train.compile=true
     """
-    from trm_cli.display.speeds import measuring, show_speeds
-    from trm_cli.training.benchmark import measure
+    from trm_cli.display.speeds import announced, show_speeds
+    from trm_cli.training.benchmark import Speed, measure
     from trm_cli.training.overrides import override
     from trm_cli.training.recipes import get_recipe
 
@@ -57,13 +57,16 @@ def bench_train(
     sizes = _sizes(batch_sizes)
     chosen = choose_device(device, threads)
     lapse = parse_duration(seconds) or 0.0
-    with measuring(sizes, quiet=quiet) as done:
-        speeds = done(measure(resolved, sizes, seconds=lapse, device=chosen))
-    if json:
-        for speed in speeds:
-            typer.echo(json_module.dumps(asdict(speed)))
-    else:
-        show_speeds(speeds, f"trm train {task} --recipe {recipe} on {chosen}")
+    speeds: list[Speed] = []
+    try:
+        measured = measure(resolved, sizes, seconds=lapse, device=chosen)
+        for speed in announced(measured, sizes, quiet=quiet):
+            speeds.append(speed)
+            if json:
+                typer.echo(json_module.dumps(asdict(speed)))
+    finally:  # a batch that does not fit into memory leaves what was measured before
+        if speeds and not json:
+            show_speeds(speeds, f"trm train {task} --recipe {recipe} on {chosen}")
 
 
 def _sizes(text: str) -> list[int]:

@@ -24,6 +24,7 @@ from trm_cli.cli.common import (
 )
 from trm_cli.config import NEWEST
 from trm_cli.errors import TrainingError, UsageError
+from trm_cli.files import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -140,9 +141,8 @@ def _launch(count: int, work: "Work") -> int:
     from trm_cli.training.trainer import slots_per_worker
 
     slots_per_worker(work.plan.recipe.train.batch_size, count)
-    named = any(word == "--run" or word.startswith("--run=") for word in sys.argv)
     arguments = sys.argv[1:]
-    if not named and work.resumed is None:
+    if not _typed("--run") and work.resumed is None:
         arguments = [*arguments, "--run", str(work.folder)]
     try:
         return launch(count, arguments)
@@ -212,13 +212,13 @@ def _draw_curves(folder: Path) -> None:
 
     with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
         picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")
-        (folder / CURVES_FILE).write_text(picture, encoding="utf-8")
+        write_whole(folder / CURVES_FILE, picture.encode())
 
 
 def _how_to_resume(task: str, folder: Path, workers: int) -> str:
     """The line that goes on with a run, on the same device with the same threads and workers."""
     line = f"trm train {task} --resume {shlex.quote(str(folder))}"
-    if workers > 1 and "--gpus" not in " ".join(sys.argv):
+    if workers > 1 and not _typed("--gpus"):
         return f"torchrun ... -m -- {line.replace('trm', 'trm_cli', 1)}"
     return " ".join([line, *_typed("--gpus"), *_typed("--device"), *_typed("--threads")])
 

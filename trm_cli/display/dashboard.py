@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from itertools import zip_longest
 
-import torch
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.text import Text
@@ -16,7 +15,7 @@ from trm_cli.config import ModelConfig
 from trm_cli.display.figures import duration, figures, held_out_figures, spread
 from trm_cli.display.run_state import RunState
 from trm_cli.display.sparkline import Series, area, bar_pitch, bars
-from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.network import count_parameters
 from trm_cli.training.loop import Report
 
 LABELS = 17  # columns of the names on the left
@@ -161,10 +160,3 @@ class _Frame:
         history = [evaluation.scores.verified for evaluation in self.evaluations]
         yield from self._chart(name, history, f"{last.scores.verified:.1%}", 1, HELD_OUT)
         yield Text(f"at step {last.step:,}".ljust(LABELS) + held_out_figures(last.scores), "dim")
-
-
-def count_parameters(config: ModelConfig) -> int:
-    """Weights of a network of that architecture; draws no number from torch's own generator."""
-    with torch.random.fork_rng(devices=[]):
-        network = TinyRecursiveModel(config)
-    return sum(weight.numel() for weight in network.parameters())

@@ -1,32 +1,23 @@
 """The table of a benchmark."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
 from trm_cli.display.console import answers_console, remarks_console
+from trm_cli.display.figures import memory
 from trm_cli.training.benchmark import Speed
 
 GIGA, TERA = 1e9, 1e12
 
 
-@contextmanager
-def measuring(
-    sizes: list[int], *, quiet: bool
-) -> Iterator[Callable[[Iterable[Speed]], list[Speed]]]:
-    """Say on a terminal which batch size is being measured; gives what collects the speeds."""
+def announced(speeds: Iterable[Speed], sizes: list[int], *, quiet: bool) -> Iterator[Speed]:
+    """The speeds as they come, saying on a terminal which batch size is being measured."""
+    coming = iter(speeds)
     with remarks_console(quiet).status("") as status:
-
-        def collect(speeds: Iterable[Speed]) -> list[Speed]:
-            done: list[Speed] = []
-            remaining = iter(speeds)
-            for size in sizes:
-                status.update(f"measuring a batch of {size:,}")
-                done.append(next(remaining))
-            return done
-
-        yield collect
+        for size in sizes:
+            status.update(f"measuring a batch of {size:,}")
+            yield next(coming)
 
 
 def show_speeds(speeds: list[Speed], title: str) -> None:
@@ -43,7 +34,7 @@ def show_speeds(speeds: list[Speed], title: str) -> None:
             f"{speed.puzzles_per_second:,.1f}",
             _per_second(speed.flops_per_second),
             f"{speed.peak_share:.0%}",
-            "–" if speed.memory is None else f"{speed.memory / GIGA:.2f} GB",
+            "–" if speed.memory is None else memory(speed.memory),
             f"{speed.first_step_seconds:.1f} s",
         )
     answers_console().print(table)

@@ -86,6 +86,13 @@ class RoleEmbedding(nn.Module):
         return x
 
 
+def count_parameters(config: ModelConfig) -> int:
+    """Weights of a network of that architecture; draws nothing from torch's own generator."""
+    with torch.random.fork_rng(devices=[]):
+        network = TinyRecursiveModel(config)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 class TinyRecursiveModel(nn.Module):
     """Embedding, net, output head and halt head; `forward` is one supervision step."""
 

@@ -112,13 +112,6 @@ def _halts(halt: str, fires: NDArray[np.bool_], holds: NDArray[np.bool_]) -> NDA
     return fires if halt == "q" else np.zeros_like(fires)
 
 
-def solve(network: TinyRecursiveModel, task: Task, puzzles: Tokens,
-          settings: SolveSettings) -> list[Solution]:  # fmt: skip
-    """Run a batch of puzzles [B, L] to its end; solutions in the order of the puzzles."""
-    return list(solve_stream(network, task, iter(puzzles), batch_size=len(puzzles),
-                             settings=settings))  # fmt: skip
-
-
 def solve_stream(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *,
                  batch_size: int, settings: SolveSettings) -> Iterator[Solution]:  # fmt: skip
     """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order."""

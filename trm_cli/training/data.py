@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trm_cli.errors import UsageError
+from trm_cli.files import write_whole
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset, Task
 from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
@@ -85,9 +86,7 @@ def _generated(recipe: Recipe, task: Task, seed: int, kept: Path,
 
 def keep_generated(path: Path, data: Dataset, task: Task) -> None:
     """Write generated puzzles for the calls that resume the run."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(dataset_bytes(data, task, gzipped=True))
-    partial.replace(path)
+    write_whole(path, dataset_bytes(data, task, gzipped=True), lasting=True)
 
 
 def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -> Split:

@@ -13,10 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trm_cli.errors import UsageError
+from trm_cli.files import flush, write_whole
 from trm_cli.training.loop import Evaluation, Report
-from trm_cli.training.plan import CONFIG_FILE, Plan
-from trm_cli.training.state import flush
+from trm_cli.training.plan import CONFIG_FILE, Plan, run_config
 from trm_cli.training.trainer import Trainer
 from trm_cli.weights.card import write_card
 from trm_cli.weights.store import Checkpoint, save_checkpoint
@@ -26,14 +25,11 @@ LOG_FILE = "log.jsonl"
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """What was recorded of a run when it began: data, hardware, versions, command."""
-    path = folder / CONFIG_FILE
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["training"]
+    with run_config(folder) as known:
+        facts: dict[str, Any] = known["training"]
         if not isinstance(facts["puzzles_sha256"], str):
             raise TypeError("puzzles_sha256")
-        return facts
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: no config of a run ({error}); give another folder") from error
+    return facts
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -63,19 +59,15 @@ class RunFolder:
         self.path.mkdir(parents=True)
         recipe, plan = asdict(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
         whole = {"recipe": recipe, "plan": plan, "training": self.facts}
-        partial = self.path / f".{CONFIG_FILE}.partial"
-        partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        flush(partial)
-        partial.replace(self.path / CONFIG_FILE)
+        text = json.dumps(whole, indent=2) + "\n"
+        write_whole(self.path / CONFIG_FILE, text.encode(), lasting=True)
 
     def rewind(self, step: int) -> None:
         """Drop from the log what came after a step; the run will write it again."""
         log = self.path / LOG_FILE
         entries = read_log(self.path) if log.exists() else []
         kept = [entry for entry in entries if entry["step"] <= step]
-        partial = self.path / f".{LOG_FILE}.partial"
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-        partial.replace(log)
+        write_whole(log, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
         for entry in kept:
             if entry.get("kind") == "evaluation" and "scores" in entry:
                 self._measure(entry["step"], entry["scores"])

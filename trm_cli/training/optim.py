@@ -72,6 +72,7 @@ class AveragedWeights:
     def __init__(self, model: TinyRecursiveModel, decay: float) -> None:
         self.model = copy.deepcopy(model).float().eval().requires_grad_(False)
         self.decay = decay
+        self.copied = [name for name, _ in model.named_parameters() if name == "embed.puzzles"]
 
     @torch.no_grad()
     def update(self, model: TinyRecursiveModel, step: int) -> None:
@@ -80,6 +81,5 @@ class AveragedWeights:
         averages: list[Tensor] = list(self.model.parameters())
         current = [p.detach().float() for p in model.parameters()]
         torch._foreach_lerp_(averages, current, 1 - decay)
-        for name, average in self.model.named_parameters():
-            if name == "embed.puzzles":
-                average.copy_(model.get_parameter(name))
+        for name in self.copied:
+            self.model.get_parameter(name).copy_(model.get_parameter(name))

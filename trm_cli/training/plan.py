@@ -3,6 +3,8 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,12 +130,18 @@ def newest_run_folder(task: str) -> Path:
 
 def read_plan(folder: Path) -> Plan:
     """What the run in a folder was asked to do; raises UsageError where its config is damaged."""
-    path = folder / CONFIG_FILE
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+    with run_config(folder) as known:
         values, plan = known["recipe"], known["plan"]
         recipe = get_recipe(values.pop("task"), values.pop("name"))
-        return Plan(apply(recipe, values, str(path)), **plan)
+        return Plan(apply(recipe, values, str(folder / CONFIG_FILE)), **plan)
+
+
+@contextmanager
+def run_config(folder: Path) -> Iterator[dict[str, Any]]:
+    """What config.json of a run holds; UsageError where it, or what is read from it, is damaged."""
+    path = folder / CONFIG_FILE
+    try:
+        yield json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: no config of a run ({error}); give another folder") from error
 

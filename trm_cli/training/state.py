@@ -9,7 +9,6 @@ follows from the recipe, the data and the seed is not in it: schedule, examples,
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trm_cli.errors import UsageError
+from trm_cli.files import flush
 from trm_cli.training.trainer import Trainer
 
 FORMAT = 1
@@ -51,9 +51,8 @@ def find_state(path: Path) -> SavedState:
 
     Raises UsageError where there is none.
     """
-    path = path.resolve() if path.name in ("", ".", "..") or len(path.parts) < 3 else path
     if (path / "state.json").is_file():
-        return _read(path)
+        return _read(path.resolve())  # `.` lies in a run's folder too
     states = sorted((path / FOLDER).glob("step-*/state.json"))
     if not states:
         what = "no saved state in it" if path.is_dir() else "no such folder"
@@ -225,12 +224,3 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path}: damaged ({error}); give another state to --resume") from error
     return tensors
-
-
-def flush(path: Path) -> None:
-    """Have the disk keep a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

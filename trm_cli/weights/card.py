@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trm_cli.config import ModelConfig
-from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.network import count_parameters
 from trm_cli.weights.store import CARD_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
@@ -55,11 +53,9 @@ def _front_matter(checkpoint: Checkpoint) -> str:
 
 
 def _network(model: ModelConfig) -> str:
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in TinyRecursiveModel(model).parameters())
     return (
-        f"{parameters:,} parameters, D = {model.hidden_size}, {model.num_layers} layers, "
-        f"mixer `{model.mixer}`: "
+        f"{count_parameters(model):,} parameters, D = {model.hidden_size}, "
+        f"{model.num_layers} layers, mixer `{model.mixer}`: "
         f"{MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
         f"{model.start} start of z, {model.num_prefix} prefix positions."
     )

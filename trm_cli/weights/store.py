@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError, TRMError
+from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
 
 FORMAT = 1
@@ -52,18 +53,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: TinyRecursive
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().cpu().contiguous()
                for name, tensor in network.state_dict().items()}  # fmt: skip
-    partial = folder / f".{WEIGHTS_FILE}.partial"
-    partial.write_bytes(save(tensors, metadata={"format": "pt"}))
-    partial.replace(folder / WEIGHTS_FILE)
+    write_whole(folder / WEIGHTS_FILE, save(tensors, metadata={"format": "pt"}))
     write_config(folder, checkpoint)
 
 
 def write_config(folder: Path, checkpoint: Checkpoint) -> None:
     """Write config.json alone."""
     text = json.dumps({"format": FORMAT, **asdict(checkpoint)}, indent=2)
-    partial = folder / f".{CONFIG_FILE}.partial"
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(folder / CONFIG_FILE)
+    write_whole(folder / CONFIG_FILE, f"{text}\n".encode())
 
 
 def read_config(folder: Path) -> Checkpoint:

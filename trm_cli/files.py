@@ -1,0 +1,25 @@
+"""Files that appear whole or not at all, and stay through a power cut where that matters."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
+    """Write a file beside its place, then put it there; what was there stays until then.
+
+    lasting  have the disk keep it before anything that follows from it is written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    if lasting:
+        flush(partial)
+    partial.replace(path)
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
