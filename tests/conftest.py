@@ -11,6 +11,7 @@ from trm_cli.config import ModelConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.sudoku_generator import WantedSudokus
 from trm_cli.training.recipes import get_recipe
 from trm_cli.weights.store import Checkpoint, save_checkpoint
 
@@ -39,10 +40,19 @@ def small_config(mixer: str = "units", **changes: object) -> ModelConfig:
     return ModelConfig(**values)  # type: ignore[arg-type] # values of mixed types, checked there
 
 
+def sudokus(
+    count: int, *, side: int, givens: tuple[int, int] | None = None, seed: int = 0
+) -> Dataset:
+    """Generated Sudokus; minimal ones without a number of givens."""
+    least, most = givens or (0, 0)
+    wanted = WantedSudokus(count, least, most, minimal=givens is None)
+    return Sudoku().generate(wanted, size=side, seed=seed)
+
+
 @pytest.fixture(scope="session")
 def small_data() -> Dataset:
     """Sixty 4x4 puzzles with their answers."""
-    return Sudoku().generate(60, side=4, givens=(5, 8), seed=1)
+    return sudokus(60, side=4, givens=(5, 8), seed=1)
 
 
 @pytest.fixture(scope="session")

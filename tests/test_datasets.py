@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import ANSWER, PUZZLE
+from tests.conftest import ANSWER, PUZZLE, sudokus
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import UNRATED, Dataset
 from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
@@ -98,7 +98,7 @@ def test_a_damaged_gzip_file_is_refused_in_one_line(tmp_path: Path, damage: str)
 
 
 def test_sets_of_different_sizes_do_not_join(small_data: Dataset) -> None:
-    larger = Sudoku().generate(2, side=6, givens=(10, 12), seed=0)
+    larger = sudokus(2, side=6, givens=(10, 12), seed=0)
     with pytest.raises(PuzzleError, match="different sizes"):
         join([small_data, larger])
     assert len(join([small_data, small_data])) == 120

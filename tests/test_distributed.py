@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import small_config
+from tests.conftest import small_config, sudokus
 from tests.test_resume import STEPS, data_file, losses, start, train_words, wait_for_step
 from trm_cli.config import TrainConfig
 from trm_cli.errors import UsageError
@@ -35,7 +35,7 @@ CONFIG = TrainConfig(batch_size=BATCH, clip=0.0, optimizer="adamw")
 def make_trainer(workers: Workers) -> Trainer:
     """A trainer whose slots hold this worker's share of one known batch."""
     torch.manual_seed(0)
-    data = Sudoku().generate(30, side=4, givens=(5, 8), seed=1)
+    data = sudokus(30, side=4, givens=(5, 8), seed=1)
     pool = Sudoku().symmetries(16, count=2, rng=np.random.default_rng(0))
     examples = Examples.on_device(data.puzzles, data.answers, pool, CPU)
     network = TinyRecursiveModel(small_config())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import small_config
+from tests.conftest import small_config, sudokus
 from trm_cli.config import TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.tasks.base import Dataset
@@ -279,7 +279,7 @@ def test_every_recipe_takes_a_step(recipe: Any, tmp_path: Path) -> None:
                 "train.minutes=60", "model.N_sup=1"]  # fmt: skip
     recipe = override(recipe, settings)
     side = recipe.model.height
-    data = Sudoku().generate(4, side=side, givens=(side * side - 9, side * side - 5), seed=0)
+    data = sudokus(4, side=side, givens=(side * side - 9, side * side - 5), seed=0)
     plan = Plan(recipe, ["generated.csv"], 0, None)
     request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU, Limits(1), "")
     assert [event.step for event in run(request)] == [1, 1, 1]
@@ -338,8 +338,7 @@ def test_a_state_of_another_architecture_batch_or_data_is_refused(
 @pytest.mark.slow
 def test_tiny_reaches_nine_in_ten_within_a_quarter_of_an_hour(tmp_path: Path) -> None:
     recipe = get_recipe("sudoku", "tiny")
-    givens = (recipe.data.least_givens, recipe.data.most_givens)
-    data = Sudoku().generate(recipe.data.puzzles, side=6, givens=givens, seed=0)
+    data = Sudoku().generate(recipe.data, size=6, seed=0)
     plan = Plan(recipe, ["generated.csv"], 0, None)
     request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU,
                          Limits(max_seconds=840), "trm")  # fmt: skip

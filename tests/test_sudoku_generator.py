@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.conftest import ANSWER, PUZZLE, tokens
+from tests.conftest import ANSWER, PUZZLE, sudokus, tokens
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import BLANK
 from trm_cli.tasks.sudoku import Sudoku
@@ -49,7 +49,7 @@ def count_by_brute_force(puzzle: list[int]) -> int:
 
 def test_solutions_are_counted_as_brute_force_counts_them() -> None:
     rng = np.random.default_rng(0)
-    data = Sudoku().generate(6, side=4, givens=(9, 12), seed=2)
+    data = sudokus(6, side=4, givens=(9, 12), seed=2)
     for row in data.puzzles:
         puzzle = digits(row)
         given = [cell for cell, digit in enumerate(puzzle) if digit]
@@ -67,7 +67,7 @@ def test_a_known_puzzle_has_one_solution_and_an_empty_grid_many() -> None:
 def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(
     side: int, givens: tuple[int, int]
 ) -> None:
-    data = Sudoku().generate(25, side=side, givens=givens, seed=0)
+    data = sudokus(25, side=side, givens=givens, seed=0)
     counts = [sum(1 for digit in digits(row) if digit) for row in data.puzzles]
     assert givens[0] <= min(counts) < max(counts) <= givens[1]
     assert all(count_solutions(digits(row), side) == 1 for row in data.puzzles)
@@ -75,7 +75,7 @@ def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(
 
 
 def test_a_minimal_puzzle_loses_its_uniqueness_with_any_given() -> None:
-    for row in Sudoku().generate(3, side=9, givens=None, seed=0).puzzles:
+    for row in sudokus(3, side=9, givens=None, seed=0).puzzles:
         puzzle = digits(row)
         for cell in [cell for cell, digit in enumerate(puzzle) if digit]:
             assert count_solutions([*puzzle[:cell], 0, *puzzle[cell + 1 :]], 9) == 2
@@ -91,9 +91,9 @@ def test_a_minimal_puzzle_loses_its_uniqueness_with_any_given() -> None:
 )
 def test_an_impossible_wish_is_refused(side: int, givens: tuple[int, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Sudoku().generate(1, side=side, givens=givens, seed=0)
+        sudokus(1, side=side, givens=givens, seed=0)
 
 
 def test_asking_for_more_puzzles_than_exist_ends_with_advice() -> None:
     with pytest.raises(UsageError, match="found only 288 of 400 different 4x4 puzzles"):
-        Sudoku().generate(400, side=4, givens=(16, 16), seed=0)
+        sudokus(400, side=4, givens=(16, 16), seed=0)

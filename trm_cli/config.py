@@ -4,12 +4,12 @@
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from trm_cli.errors import ConfigError
 
 NEWEST = "newest"  # what `--resume` means without a path
-MIXERS = ("mlp", "attention", "equivariant", "units")
+MIXERS = ("mlp", "attention", "equivariant", "units", "convolution")
 GLUS = ("plain", "normalised")
 STARTS = ("fixed", "random")
 ROTARIES = ("none", "1d", "2d")
@@ -40,6 +40,7 @@ class ModelConfig:
     num_puzzles: int = 0  # rows of the puzzle embedding, which is then the first prefix position
     n: int = 6  # latent updates in one recursion
     T: int = 3  # recursions in one supervision step
+    T_grad: int = 1  # the last of them, through which the gradient flows; 1 in the paper
     N_sup: int = 16  # supervision steps trained for
     start: str = "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
 
@@ -64,9 +65,11 @@ class ModelConfig:
                 f"model: boxes of {self.box_height}x{self.box_width} do not tile a grid of "
                 f"{self.height}x{self.width}"
             )
+        if self.T_grad > self.T:
+            raise ConfigError(f"model.T_grad: expected 1 to model.T = {self.T}, got {self.T_grad}")
         if self.mixer == "attention" and self.hidden_size % (2 * self.num_heads):
             raise ConfigError("model.hidden_size: must be an even multiple of model.num_heads")
-        if self.shares_symbols and self.num_prefix:
+        if (self.shares_symbols or self.any_size) and self.num_prefix:
             raise ConfigError(f"model.num_prefix: must be 0 with mixer {self.mixer!r}")
         if self.num_puzzles and not self.num_prefix:
             raise ConfigError("model.num_puzzles: needs model.num_prefix of 1 or more")
@@ -82,9 +85,22 @@ class ModelConfig:
         return self.vocab_size - 2
 
     @property
+    def any_size(self) -> bool:
+        """Whether the weights fit boards of every size."""
+        return self.mixer == "convolution"
+
+    @property
     def shares_symbols(self) -> bool:
         """Whether the net holds one field per symbol and shares its weights over them."""
         return self.mixer in ("equivariant", "units")
+
+
+def same_weights(first: ModelConfig, second: ModelConfig) -> bool:
+    """Whether the weights of one network fit the other: they may recur differently."""
+    free: tuple[str, ...] = ("n", "T", "T_grad", "N_sup", "start")
+    if first.any_size:
+        free += ("height", "width", "box_height", "box_width")
+    return replace(first, **{name: getattr(second, name) for name in free}) == second
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -116,6 +132,7 @@ class TrainConfig:
     label_smoothing: float = 0.0  # share of the target spread over all tokens; softmax only
     halt_weight: float = 0.5  # of the halting loss beside the answer's
     exploration: float = 0.1  # share of puzzles held back from halting for a random while
+    fresh_puzzles: int = 0  # made in every step, each in the oldest's place; of generated data
     symmetries: bool = True  # show every puzzle under a fresh symmetry
     hint_share: float = 0.0  # share of puzzles shown with more givens, taken from the answer
     max_hints: float = 0.5  # most of the empty cells that hints may fill
@@ -143,7 +160,7 @@ class TrainConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is int:
-                least = 0 if field.name == "warmup_steps" else 1
+                least = 0 if field.name in ("warmup_steps", "fresh_puzzles") else 1
                 most = LARGEST if field.name == "batch_size" else MOST_STEPS
                 if not least <= value <= most:
                     raise ConfigError(

@@ -193,7 +193,35 @@ class UnitsBlock(nn.Module):
         return (heard.reshape(boxes.shape) + by_box).reshape(h.shape)
 
 
+class ConvolutionBlock(nn.Module):
+    """Each cell hears its eight neighbours, then mixes channels: free of the board's size.
+
+    A depthwise-separable convolution of 3x3 cells: one stencil a channel, then a linear map.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.grid = (config.height, config.width)
+        size = config.hidden_size
+        self.stencils = nn.Parameter(truncated_normal(size, 1, 3, 3, std=1 / 3))
+        self.heard = Linear(size, size)
+        self.channel_mlp = SwiGLU(size, config.channel_width, config.glu)
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = rms_norm(h + self.listen(h))
+        return rms_norm(h + self.channel_mlp(h))
+
+    def listen(self, h: Tensor) -> Tensor:
+        """Weigh the neighbourhood of each cell, [B, L, D] to the same; beyond the board is 0."""
+        batch, _, channels = h.shape
+        grid = h.view(batch, *self.grid, channels).permute(0, 3, 1, 2)  # [B, D, H, W]
+        near = F.conv2d(grid, self.stencils, padding=1, groups=channels)
+        heard: Tensor = self.heard(near.permute(0, 2, 3, 1).reshape(h.shape))
+        return heard
+
+
 BLOCKS: dict[str, type[nn.Module]] = {
+    "convolution": ConvolutionBlock,
     "mlp": MLPBlock,
     "attention": AttentionBlock,
     "equivariant": EquivariantBlock,

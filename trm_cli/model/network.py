@@ -141,7 +141,8 @@ class TinyRecursiveModel(nn.Module):
 
         Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
         """
-        y, z = deep_recursion(self.net, x, y, z, n=self.config.n, T=self.config.T)
+        y, z = deep_recursion(self.net, x, y, z, n=self.config.n, T=self.config.T,
+                              T_grad=self.config.T_grad)  # fmt: skip
         return y, z, self.read_answer(y), self.read_halt(y)
 
     def read_answer(self, y: Tensor) -> Tensor:
@@ -154,6 +155,9 @@ class TinyRecursiveModel(nn.Module):
 
     def read_halt(self, y: Tensor) -> Tensor:
         """Logit that the answer is right, [B]: read at the first position, or at the mean field."""
-        summary = y.mean((1, 2)) if self.config.shares_symbols else y[:, 0]
+        if self.config.shares_symbols:
+            summary = y.mean((1, 2))
+        else:
+            summary = y[:, 0] if self.config.num_prefix else y.amax(1)
         halt: Tensor = self.halt_head(summary).float()
         return halt.squeeze(-1)

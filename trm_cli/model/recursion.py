@@ -24,10 +24,12 @@ def latent_recursion(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tu
 
 
 def deep_recursion(
-    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int
+    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int, T_grad: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Recurse T times; only the last recursion is differentiated."""
+    """Recurse T times; only the last `T_grad` recursions are differentiated (in the paper, one)."""
     with torch.no_grad():
-        for _ in range(T - 1):
+        for _ in range(T - T_grad):
             y, z = latent_recursion(net, x, y, z, n=n)
-    return latent_recursion(net, x, y, z, n=n)
+    for _ in range(T_grad):
+        y, z = latent_recursion(net, x, y, z, n=n)
+    return y, z

@@ -2,9 +2,10 @@
 
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import Task
+from trm_cli.tasks.maze import Maze
 from trm_cli.tasks.sudoku import Sudoku
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Sudoku,)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Sudoku, Maze)}
 
 
 def get_task(name: str) -> Task:

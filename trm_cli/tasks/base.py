@@ -1,24 +1,29 @@
 """What a puzzle has to say about itself so that everything else can serve it.
 
-Tokens: 0 padding, 1 blank, 2 and up the symbols. L cells, N puzzles, V tokens.
+Tokens: 0 padding, 1 and up what a cell can hold; in puzzles that are filled in, 1 is a blank and
+2 and up are the symbols. L cells, N puzzles, V tokens.
 This floor is numpy only; it knows nothing of networks.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.errors import ConfigError
+
 Tokens = NDArray[np.uint8]
+Seed = int | Sequence[int]
 
 PADDING = 0
 BLANK = 1
 FIRST_SYMBOL = 2
 UNRATED = -1
+MOST_PUZZLES = 10**8  # to generate; more do not fit in memory
 QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that it has
 ANSWER_COLUMNS = ("answer", "solution", "solutions")
 
@@ -102,10 +107,29 @@ def digest(puzzles: Tokens, answers: Tokens) -> str:
     return hashlib.sha256(puzzles.tobytes() + answers.tobytes()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a generator is asked for; each task adds numbers of its own."""
+
+    puzzles: int = 20_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.puzzles <= MOST_PUZZLES:
+            raise ConfigError(f"data.puzzles: expected 1 to {MOST_PUZZLES:,}, got {self.puzzles}")
+
+    def described(self, size: int) -> str:
+        """What the puzzles are, after their number."""
+        return f"puzzles of {size}x{size}"
+
+
 class Task(ABC):
     """A kind of puzzle: how it is written, what its rules are, how it may be redrawn."""
 
     name: ClassVar[str]
+    usual_size: ClassVar[int]  # side of the board that is meant if nothing is said
+    has_comments: ClassVar[bool] = True  # whether a line that starts with # is one
+    rating_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that ratings are grouped by
+    givens_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that givens are grouped by
 
     @abstractmethod
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
@@ -125,43 +149,62 @@ class Task(ABC):
         """
         return None
 
+    def read_answer(self, text: str, line: int, source: str) -> Tokens:
+        """The answer [L] in one cell of a table; raises PuzzleError where it can be none."""
+        return self.read_one(text, line, source).tokens
+
     @abstractmethod
     def write(self, tokens: Tokens) -> str:
         """One puzzle or answer [L] on one line, as `read` takes it."""
+
+    def write_rows(self, tokens: Tokens) -> str:
+        """The same as people write it in a text file, which may take several lines."""
+        return self.write(tokens)
 
     @abstractmethod
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
+    def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Whether each answer [N, L] is one, though perhaps not the best, [N]."""
+        return self.rules_hold(puzzles, answers)
+
     @abstractmethod
     def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
         """Every cell of an answer [L] that breaks a rule; empty exactly where the rules hold."""
+
+    def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
+        """What else the JSON of an answer [L] says; nothing for most tasks."""
+        return {}
 
     @abstractmethod
     def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
         """`count` random ways to redraw puzzles of `num_cells` cells."""
 
     @abstractmethod
+    def usual(self, size: int) -> Wanted:
+        """What the generator is asked for on a board of that side if nothing is said."""
+
+    @abstractmethod
     def generate(
         self,
-        count: int,
+        wanted: Wanted,
         *,
-        side: int,
-        givens: tuple[int, int] | None,
-        seed: int,
+        size: int,
+        seed: Seed,
         progress: Callable[[int, int], None] | None = None,
     ) -> Dataset:
-        """Different puzzles with one solution each; the same arguments give the same puzzles.
+        """Different puzzles with their answers; the same arguments give the same puzzles.
 
-        givens    fewest and most givens, a number drawn evenly for each; None for minimal puzzles.
-        progress  called with the number of puzzles done and wanted, after each.
+        size      side of the board.
+        progress  called with the number of puzzles done and wanted, as they come.
         Raises UsageError for numbers that do not exist or can hardly be found.
         """
 
     @abstractmethod
-    def num_symbols(self, num_cells: int) -> int:
-        """How many different symbols an answer of `num_cells` cells is made of."""
+    def vocab_size(self, num_cells: int) -> int:
+        """How many tokens there are on a board of `num_cells` cells, padding included."""
 
     @abstractmethod
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        """Height and width of a grid of `num_cells` cells, then of one of its boxes."""
+        """Height and width of a grid of `num_cells` cells, then of one of its boxes, or 1 and 1."""

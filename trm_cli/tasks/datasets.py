@@ -82,7 +82,7 @@ def read_dataset(path: Path, task: Task) -> Dataset:
     sources: list[str] = []
     ratings: list[int] = []
     with open_text(path) as text:
-        table = TableLines(text)
+        table = TableLines(text, has_comments=task.has_comments)
         reader = csv.DictReader(table)
         names = [name.strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = names
@@ -118,7 +118,7 @@ def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:
 def _cell(row: dict[str, str], column: str, place: str) -> str:
     if not row[column]:
         raise PuzzleError(f"{place}: no {column} in this row; add it or remove the line")
-    return row[column].strip()
+    return row[column]
 
 
 def _tokens(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
@@ -129,7 +129,7 @@ def _tokens(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
     for wrong in np.flatnonzero(~task.rules_hold(puzzles, answers)):
         line = rows.lines[wrong]
         task.read_one(rows.questions[wrong], line, str(path))  # may have more to say
-        task.read_one(rows.answers[wrong], line, str(path))
+        task.read_answer(rows.answers[wrong], line, str(path))
         broken = task.violations(puzzles[wrong], answers[wrong])[0]
         raise PuzzleError(
             f"{path}:{line}: the answer is wrong at row {broken.row}, column "
@@ -143,7 +143,7 @@ def _one_by_one(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
     found: list[tuple[Tokens, Tokens]] = []
     for question, answer, line in zip(rows.questions, rows.answers, rows.lines, strict=True):
         pair = (task.read_one(question, line, str(path)).tokens,
-                task.read_one(answer, line, str(path)).tokens)  # fmt: skip
+                task.read_answer(answer, line, str(path)))  # fmt: skip
         if {len(tokens) for tokens in pair} != {len(found[0][0] if found else pair[0])}:
             raise PuzzleError(f"{path}:{line}: differs in size from the rest; correct the line")
         found.append(pair)

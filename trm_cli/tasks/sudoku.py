@@ -18,15 +18,18 @@ from trm_cli.tasks.base import (
     FIRST_SYMBOL,
     Dataset,
     Puzzle,
+    Seed,
     Symmetries,
     Task,
     Tokens,
     Violation,
+    Wanted,
 )
-from trm_cli.tasks.sudoku_generator import generate_dataset
+from trm_cli.tasks.sudoku_generator import WantedSudokus, generate_sudokus
 from trm_cli.tasks.sudoku_grid import BOXES, unit_name, units
 from trm_cli.tasks.sudoku_text import SIDE_OF, VALUES, Grid, read_grids, read_one
 
+USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34)}  # side: fewest and most
 TOKEN_OF = np.zeros(128, np.uint8)  # ASCII: token; 0 where a character is no cell
 TOKEN_OF[[ord(character) for character in VALUES]] = [v + BLANK for v in VALUES.values()]
 
@@ -35,6 +38,9 @@ class Sudoku(Task):
     """The rules, spellings and symmetries of Sudoku."""
 
     name = "sudoku"
+    usual_size = 9
+    rating_starts = (0, 1, 10, 50, 100, 300)
+    givens_starts = (0, 17, 18, 22, 25, 29, 38)
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         return (_puzzle(grid, source) for grid in read_grids(lines, source))
@@ -87,12 +93,17 @@ class Sudoku(Task):
             symbols[row, FIRST_SYMBOL:] = FIRST_SYMBOL + rng.permutation(side)
         return Symmetries(cells, symbols)
 
-    def generate(self, count: int, *, side: int, givens: tuple[int, int] | None, seed: int,
-                 progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
-        return generate_dataset(count, side=side, givens=givens, seed=seed, progress=progress)
+    def usual(self, size: int) -> Wanted:
+        least, most = USUAL_GIVENS.get(size, USUAL_GIVENS[self.usual_size])
+        return WantedSudokus(least_givens=least, most_givens=most)
 
-    def num_symbols(self, num_cells: int) -> int:
-        return self.boxes(num_cells)[0]
+    def generate(self, wanted: Wanted, *, size: int, seed: Seed,
+                 progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
+        assert isinstance(wanted, WantedSudokus)
+        return generate_sudokus(wanted, size=size, seed=seed, progress=progress)
+
+    def vocab_size(self, num_cells: int) -> int:
+        return FIRST_SYMBOL + self.boxes(num_cells)[0]
 
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
         side = round(num_cells**0.5)

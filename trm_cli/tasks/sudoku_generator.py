@@ -7,15 +7,29 @@ candidate, most of them refuted at once.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK, UNRATED, Dataset, Tokens, digest
+from trm_cli.tasks.base import BLANK, UNRATED, Dataset, Seed, Tokens, Wanted, digest
 from trm_cli.tasks.sudoku_grid import BOXES, units
 
 SOURCE = "trm_generated"
 MOST_MISSES = 1000  # boards in a row that gave nothing, before a wish is called impossible
+
+
+@dataclass(frozen=True)
+class WantedSudokus(Wanted):
+    """Puzzles with exactly one solution and some number of givens, drawn evenly for each."""
+
+    least_givens: int = 24
+    most_givens: int = 34
+    minimal: bool = False  # only puzzles that no given can be taken from, however many they have
+
+    def described(self, size: int) -> str:
+        givens = f"{self.least_givens} to {self.most_givens} givens"
+        return f"puzzles of {size}x{size}, {'minimal' if self.minimal else givens}"
 
 
 class Board:
@@ -139,20 +153,22 @@ def dig(board: Board, least: int, rng: np.random.Generator) -> int:
     return left
 
 
-def generate_dataset(count: int, *, side: int, givens: tuple[int, int] | None, seed: int,
+def generate_sudokus(wanted: WantedSudokus, *, size: int, seed: Seed,
                      progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
     """Random puzzles with exactly one solution each, none twice; see `Task.generate`."""
-    _refuse_impossible(side, givens, count)
+    count, side = wanted.puzzles, size
+    givens = None if wanted.minimal else (wanted.least_givens, wanted.most_givens)
+    _refuse_impossible(side, givens)
     rng = np.random.default_rng(seed)
     found: dict[bytes, bytes] = {}  # puzzle: solution
     misses = 0
     while len(found) < count:
         board = random_grid(side, rng)
         solution = _digits(board)
-        wanted = 0 if givens is None else int(rng.integers(givens[0], givens[1] + 1))
-        left = dig(board, wanted, rng)
+        target = 0 if givens is None else int(rng.integers(givens[0], givens[1] + 1))
+        left = dig(board, target, rng)
         puzzle = _digits(board)
-        if (wanted and left > wanted) or puzzle in found:
+        if (target and left > target) or puzzle in found:
             misses += 1
             if misses > MOST_MISSES:
                 raise UsageError(
@@ -182,11 +198,9 @@ def _tokens(grids: list[bytes], side: int) -> Tokens:
 FEWEST_GIVENS = {4: 4, 6: 8, 9: 17}  # proven minima; 9x9: arXiv:1201.0749
 
 
-def _refuse_impossible(side: int, givens: tuple[int, int] | None, count: int) -> None:
+def _refuse_impossible(side: int, givens: tuple[int, int] | None) -> None:
     if side not in BOXES:
-        raise UsageError(f"no Sudoku of {side}x{side}; choose a side of 4, 6 or 9")
-    if count < 1:
-        raise UsageError(f"{count} puzzles to generate; ask for 1 or more")
+        raise UsageError(f"no Sudoku of {side}x{side}; choose a size of 4, 6 or 9")
     if givens is None:
         return
     least, most = givens

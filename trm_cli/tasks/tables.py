@@ -4,11 +4,15 @@ from collections.abc import Iterable, Iterator
 
 
 class TableLines:
-    """Lines without the `#` comments between them; `number` and `line` are those last given."""
+    """Lines without the `#` comments between them; `number` and `line` are those last given.
 
-    def __init__(self, lines: Iterable[str], number: int = 0) -> None:
+    has_comments  false where a line may start with # and mean it.
+    """
+
+    def __init__(self, lines: Iterable[str], number: int = 0, *, has_comments: bool = True) -> None:
         self._lines = iter(lines)
         self.number = number
+        self.has_comments = has_comments
         self.line = ""
 
     def __iter__(self) -> Iterator[str]:
@@ -18,5 +22,5 @@ class TableLines:
         while True:
             self.line = next(self._lines)
             self.number += 1
-            if not self.line.lstrip().startswith("#"):
+            if not (self.has_comments and self.line.lstrip().startswith("#")):
                 return self.line

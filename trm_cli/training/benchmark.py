@@ -23,7 +23,6 @@ from trm_cli.training.trainer import Trainer, memory_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles
 EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
-EMPTY_SHARE = 0.3  # of their cells; hard puzzles would take long to generate
 CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
 PEAK_TRIES = 5
 
@@ -96,9 +95,8 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def _examples(recipe: Recipe, device: torch.device) -> Examples:
-    task, side = get_task(recipe.task), recipe.model.height
-    most = round(recipe.model.num_cells * (1 - EMPTY_SHARE))
-    data = task.generate(EXAMPLES, side=side, givens=(most - 2, most), seed=0)
+    task, size = get_task(recipe.task), recipe.model.height
+    data = task.generate(replace(recipe.data, puzzles=EXAMPLES), size=size, seed=0)
     rng = np.random.default_rng(0)
     pool = task.symmetries(recipe.model.num_cells, count=EXAMPLES, rng=rng)
     return Examples.on_device(data.puzzles, data.answers, pool, device)

@@ -10,7 +10,7 @@ import numpy as np
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset, Task
+from trm_cli.tasks.base import Dataset, Task, Tokens
 from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
 from trm_cli.training.recipes import Recipe
 from trm_cli.weights.hub import HUB_PREFIX, download_dataset
@@ -74,19 +74,22 @@ def _read(source: str, task: Task) -> Gathered:
 
 def _generated(recipe: Recipe, task: Task, seed: int, kept: Path,
                progress: Callable[[int, int], None]) -> Gathered:  # fmt: skip
-    wanted = recipe.data
-    givens = (wanted.least_givens, wanted.most_givens)
-    name = f"{wanted.puzzles} generated puzzles of {givens[0]} to {givens[1]} givens"
+    wanted, size = recipe.data, recipe.model.height
+    name = f"{wanted.puzzles} generated {wanted.described(size)}"
     if kept.is_file():
         return Gathered(read_dataset(kept, task), [name], [GENERATE])
-    dataset = task.generate(wanted.puzzles, side=recipe.model.height, givens=givens, seed=seed,
-                            progress=progress)  # fmt: skip
+    dataset = task.generate(wanted, size=size, seed=seed, progress=progress)
     return Gathered(dataset, [name], [GENERATE])
 
 
 def keep_generated(path: Path, data: Dataset, task: Task) -> None:
     """Write generated puzzles for the calls that resume the run."""
     write_whole(path, dataset_bytes(data, task, gzipped=True), lasting=True)
+
+
+def as_rows(puzzles: Tokens) -> np.ndarray:
+    """Tokens [N, L] as N values that can be compared with one another."""
+    return np.ascontiguousarray(puzzles).view(f"V{puzzles.shape[1]}").ravel()
 
 
 def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -> Split:
@@ -104,7 +107,7 @@ def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -
         )
     order = np.random.default_rng(0).permutation(len(data))
     held_out, others = order[:validation], order[validation:]
-    rows = np.ascontiguousarray(data.puzzles).view(f"V{data.puzzles.shape[1]}").ravel()
+    rows = as_rows(data.puzzles)
     others = others[~np.isin(rows[others], rows[held_out])]
     if subsample is not None:
         if subsample > len(others):

@@ -11,6 +11,7 @@ from typing import Any
 
 from trm_cli.config import NEWEST
 from trm_cli.errors import UsageError
+from trm_cli.training.data import GENERATE
 from trm_cli.training.overrides import apply, differences, override, read_toml
 from trm_cli.training.recipes import Recipe, get_recipe
 from trm_cli.training.state import SavedState, find_state
@@ -43,6 +44,11 @@ class Plan:
     sources: list[str]  # of puzzles, as typed
     seed: int
     subsample: int | None
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether all puzzles come from the task's generator."""
+        return self.sources in ([], [GENERATE])
 
     def as_dict(self) -> dict[str, Any]:
         """All but the recipe, for the run's config."""

@@ -1,32 +1,28 @@
 """Recipes: named, frozen sets of numbers.
 
+Sudoku
 `tiny`   6x6 grids, generated; minutes on two cores, for learning and for tests.
 `fast`   9x9; the network that hears its rows, columns, boxes and cells (mixer `units`).
 `large`  the same, four times as wide, for a GPU: as good as the minutes it is given.
 `mlp`    9x9; the paper's token-mixing network with every later improvement, at a CPU's size.
 `paper`  9x9; the paper's own numbers, for a day on a GPU.
+
+Maze, generated without end but for `paper`
+`tiny`       9x9; each cell hears its neighbours (mixer `convolution`); minutes on two cores.
+`fast`       30x30; the same network, to be started from one that knows smaller mazes.
+`large`      the same, four times as wide, for a GPU.
+`attention`  30x30; the paper's kind of network with every later improvement, for a GPU.
+`paper`      30x30; the paper's own numbers, for days on a GPU.
 """
 
 from dataclasses import dataclass, replace
 
 from trm_cli.config import ModelConfig, TrainConfig
-from trm_cli.errors import ConfigError, UsageError
+from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
-
-MOST_PUZZLES = 10**8  # to generate; more do not fit in memory
-
-
-@dataclass(frozen=True)
-class GeneratedData:
-    """Puzzles to generate when no data set is given."""
-
-    puzzles: int = 20_000
-    least_givens: int = 24
-    most_givens: int = 34
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.puzzles <= MOST_PUZZLES:
-            raise ConfigError(f"data.puzzles: expected 1 to {MOST_PUZZLES:,}, got {self.puzzles}")
+from trm_cli.tasks.base import Wanted
+from trm_cli.tasks.maze_generator import WantedMazes
+from trm_cli.tasks.sudoku_generator import WantedSudokus
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Recipe:
     task: str
     model: ModelConfig
     train: TrainConfig
-    data: GeneratedData
+    data: Wanted  # to generate when no data set is given
 
 
 UNITS = ModelConfig(mixer="units", hidden_size=32, channel_width=96, num_prefix=0,
@@ -51,6 +47,15 @@ PAPER_TRAIN = TrainConfig(batch_size=768, steps=65_104, warmup_steps=2000, sched
                           puzzle_decay=1.0, clip=0.0, ema_decay=0.999, loss="stablemax",
                           halt_weight=0.5, exploration=0.1)  # fmt: skip
 
+HEARS_NEIGHBOURS = ModelConfig(height=30, width=30, box_height=1, box_width=1, vocab_size=6,
+                               mixer="convolution", hidden_size=32, channel_width=96,
+                               num_prefix=0, n=6, T=2, start="random")  # fmt: skip
+MAZES = replace(SMALL_BATCHES, batch_size=32, symmetries=False, hint_share=0.0, fresh_puzzles=16,
+                validation=500)  # fmt: skip
+# arXiv:2510.04871 as its code runs it: README command for mazes.
+PAPER_ATTENTION = replace(PAPER_MODEL, height=30, width=30, box_height=1, box_width=1,
+                          vocab_size=6, mixer="attention", rotary="1d", n=4)  # fmt: skip
+
 RECIPES: dict[tuple[str, str], Recipe] = {
     (recipe.task, recipe.name): recipe
     for recipe in (
@@ -61,28 +66,59 @@ RECIPES: dict[tuple[str, str], Recipe] = {
                           hidden_size=16, channel_width=48),
             train=replace(SMALL_BATCHES, steps=1_500, ema_decay=0.99, validation=200,
                           report_every=25, evaluate_every=250),
-            data=GeneratedData(puzzles=3_000, least_givens=8, most_givens=14),
+            data=WantedSudokus(puzzles=3_000, least_givens=8, most_givens=14),
         ),
         Recipe(name="fast", task="sudoku", model=UNITS, train=SMALL_BATCHES,
-               data=GeneratedData()),
+               data=WantedSudokus()),
         Recipe(
             name="large",
             task="sudoku",
             model=replace(UNITS, hidden_size=128, channel_width=384),
             train=replace(SMALL_BATCHES, batch_size=768, steps=1_000_000, decay_by="time",
                           ema_decay=0.999, hint_share=0.3, compile=True),
-            data=GeneratedData(),
+            data=WantedSudokus(),
         ),
         Recipe(name="paper", task="sudoku", model=PAPER_MODEL, train=PAPER_TRAIN,
-               data=GeneratedData()),
+               data=WantedSudokus()),
         Recipe(
             name="mlp",
             task="sudoku",
             model=ModelConfig(mixer="mlp", glu="normalised", hidden_size=128, token_width=256,
                               channel_width=384, num_prefix=7, n=3, T=1, start="random"),
             train=replace(SMALL_BATCHES, hint_share=0.8),
-            data=GeneratedData(),
+            data=WantedSudokus(),
         ),
+        Recipe(
+            name="tiny",
+            task="maze",
+            model=replace(HEARS_NEIGHBOURS, height=9, width=9),
+            train=replace(MAZES, steps=2_000, ema_decay=0.99, validation=300, report_every=25,
+                          evaluate_every=500),
+            data=WantedMazes(puzzles=10_000),
+        ),
+        Recipe(name="fast", task="maze", model=HEARS_NEIGHBOURS, train=MAZES,
+               data=WantedMazes(puzzles=3_000)),
+        Recipe(
+            name="large",
+            task="maze",
+            model=replace(HEARS_NEIGHBOURS, hidden_size=128, channel_width=384),
+            train=replace(MAZES, batch_size=256, steps=1_000_000, decay_by="time",
+                          ema_decay=0.999, compile=True),
+            data=WantedMazes(puzzles=3_000),
+        ),
+        Recipe(
+            name="attention",
+            task="maze",
+            # arXiv:2601.19085, run x07b, with averaged weights and a cosine.
+            model=replace(PAPER_ATTENTION, num_puzzles=0, num_prefix=4, rotary="2d", T_grad=3),
+            train=TrainConfig(batch_size=128, steps=20_000, muon_lr=0.005, muon_decay=0.02,
+                              adamw_lr=1e-4, adamw_decay=1.0, ema_decay=0.999,
+                              label_smoothing=0.1, halt_weight=0.05, symmetries=False,
+                              fresh_puzzles=32, validation=500, compile=True),
+            data=WantedMazes(puzzles=3_000),
+        ),
+        Recipe(name="paper", task="maze", model=PAPER_ATTENTION,
+               train=replace(PAPER_TRAIN, symmetries=False), data=WantedMazes(puzzles=2_000)),
     )
 }  # fmt: skip
 

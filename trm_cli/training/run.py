@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from trm_cli import __version__
+from trm_cli.config import same_weights
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import FIRST_SYMBOL, Task
+from trm_cli.tasks.base import Task
 from trm_cli.training.batches import Examples
-from trm_cli.training.data import GENERATE, GENERATED_FILE, Gathered, Split, keep_generated, split
+from trm_cli.training.data import GENERATED_FILE, Gathered, Split, keep_generated, split
 from trm_cli.training.distributed import Workers
 from trm_cli.training.folder import RunFolder, read_facts
 from trm_cli.training.loop import (
@@ -33,6 +34,7 @@ from trm_cli.training.loop import (
 from trm_cli.training.plan import Plan
 from trm_cli.training.recipes import Recipe
 from trm_cli.training.state import SavedState, keep_only, load_state, save_state
+from trm_cli.training.supply import Supply
 from trm_cli.training.trainer import Trainer, memory_translated
 from trm_cli.weights.store import LoadedModel
 
@@ -94,7 +96,9 @@ def _trainer(request: RunRequest, parts: Split) -> Trainer:
     plan = request.plan
     torch.manual_seed(plan.seed)
     pool = get_task(plan.recipe.task).symmetries(
-        parts.used.puzzles.shape[1], count=SYMMETRY_POOL, rng=np.random.default_rng(plan.seed)
+        parts.used.puzzles.shape[1],
+        count=SYMMETRY_POOL if plan.recipe.train.symmetries else 1,
+        rng=np.random.default_rng(plan.seed),
     )
     examples = Examples.on_device(parts.used.puzzles, parts.used.answers, pool, request.device)
     network = TinyRecursiveModel(plan.recipe.model)
@@ -102,13 +106,16 @@ def _trainer(request: RunRequest, parts: Split) -> Trainer:
         network.load_state_dict(request.start.network.state_dict())
     network = network.to(request.device)
     request.workers.spread([*network.parameters(), *network.buffers()])
+    supply = None
+    if plan.recipe.train.fresh_puzzles and plan.is_generated:
+        supply = Supply(plan.recipe, parts, seed=plan.seed)
     return Trainer(network, examples, plan.recipe.train, seed=plan.seed,
-                   workers=request.workers)  # fmt: skip
+                   workers=request.workers, supply=supply)  # fmt: skip
 
 
 def _begin(request: RunRequest, folder: RunFolder) -> None:
     folder.begin(request.gathered.sources)
-    if request.plan.sources in ([], [GENERATE]):
+    if request.plan.is_generated:
         task = get_task(request.plan.recipe.task)
         keep_generated(folder.path / GENERATED_FILE, request.gathered.data, task)
 
@@ -150,7 +157,7 @@ def _keep(event: Event, folder: RunFolder, trainer: Trainer) -> None:
 
 def refuse_misfits(recipe: Recipe, start: LoadedModel | None) -> None:
     """Raise UsageError for what cannot work whatever the data are."""
-    if start is not None and start.checkpoint.model != recipe.model:
+    if start is not None and not same_weights(start.checkpoint.model, recipe.model):
         raise UsageError("--init: that checkpoint has another architecture than the recipe")
     model = recipe.model
     expected = _board(get_task(recipe.task), model.num_cells)
@@ -179,7 +186,7 @@ def _refuse_other_data(recipe: Recipe, gathered: Gathered) -> None:
 def _board(task: Task, num_cells: int) -> dict[str, int]:
     """What an architecture for puzzles of that many cells must say."""
     height, width, box_height, box_width = task.boxes(num_cells)
-    vocab_size = FIRST_SYMBOL + task.num_symbols(num_cells)
+    vocab_size = task.vocab_size(num_cells)
     return {"height": height, "width": width, "box_height": box_height, "box_width": box_width,
             "vocab_size": vocab_size}  # fmt: skip
 

@@ -20,6 +20,7 @@ from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.distributed import Workers
 from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
 from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate
+from trm_cli.training.supply import Supply
 
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm",
         "halted", "halted_right")  # fmt: skip
@@ -48,8 +49,10 @@ class Trainer:
     """
 
     def __init__(self, network: TinyRecursiveModel, examples: Examples, config: TrainConfig, *,
-                 seed: int, workers: Workers | None = None) -> None:  # fmt: skip
+                 seed: int, workers: Workers | None = None,
+                 supply: Supply | None = None) -> None:  # fmt: skip
         self.network = network.train()
+        self.supply = supply
         self.config = config
         self.workers = workers or Workers()
         self.device = examples.puzzles.device
@@ -80,6 +83,8 @@ class Trainer:
         """
         set_rate(self.optimizers, rate_factor(self.config, self.step, progress))
         batch = self.batch
+        if self.supply is not None:
+            self.supply.renew(batch.examples, self.step)
         if self.config.cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
         batch.refill(self.working)

@@ -16,6 +16,8 @@ MIXER_WORDS = {
     "units": "one field per symbol with shared weights; every cell hears the means of its row, "
     "column, box and of the other symbols at the cell. Which cells share a unit is wired in, "
     "what sharing one means is learned",
+    "convolution": "every cell hears its eight neighbours. Which cells are neighbours is wired in, "
+    "what being one means is learned. The same weights fit boards of every size",
 }
 
 
@@ -30,7 +32,7 @@ def card(checkpoint: Checkpoint) -> str:
     parts = [
         _front_matter(checkpoint),
         f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
-        f"Grids of {model.height}x{model.width}. "
+        f"Grids of {'up to ' * model.any_size}{model.height}x{model.width}. "
         f"`trm solve {checkpoint.task} PUZZLES --model FOLDER`, FOLDER being where this card lies.",
         "## Network",
         _network(model),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.weights.store import (
     CONFIG_FILE,
@@ -17,6 +18,7 @@ from trm_cli.weights.store import (
     LoadedModel,
     load_checkpoint,
     read_config,
+    resized,
 )
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -47,12 +49,19 @@ def find_model(name: str | None, *, task: str, num_cells: int) -> Found:
     theirs = found.checkpoint
     if theirs.task != task:
         raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
-    if theirs.model.num_cells != num_cells:
+    if not _fits(theirs.model, num_cells):
+        up_to = "up to " if theirs.model.any_size else ""
         raise ModelError(
-            f"model {theirs.name!r} is for grids of {theirs.model.height}x{theirs.model.width} "
-            f"cells, the puzzles have {num_cells} cells; choose another with --model"
+            f"model {theirs.name!r} is for grids of {up_to}{theirs.model.height}x"
+            f"{theirs.model.width} cells, the puzzles have {num_cells} cells; choose another with "
+            "--model"
         )
     return found
+
+
+def _fits(model: ModelConfig, num_cells: int) -> bool:
+    """Whether a network knows boards of that size: its own, or smaller ones if it can."""
+    return model.num_cells == num_cells or (model.any_size and model.num_cells > num_cells)
 
 
 def _by_name(name: str) -> Found:
@@ -72,13 +81,17 @@ def _by_name(name: str) -> Found:
 def _default(task: str, num_cells: int) -> Found:
     """The bundled checkpoint of the task and size; the one named after the task comes first."""
     bundled = bundled_checkpoints()
+    known = []
     for name in sorted(bundled, key=lambda name: (name != task, name)):
         checkpoint = read_config(bundled[name])
-        if checkpoint.task == task and checkpoint.model.num_cells == num_cells:
+        if checkpoint.task == task and _fits(checkpoint.model, num_cells):
             return Found(bundled[name], checkpoint, "bundled")
+        if checkpoint.task == task:
+            model = checkpoint.model
+            known.append(f"{name} ({'up to ' * model.any_size}{model.height}x{model.width})")
     raise ModelError(
-        f"no bundled {task} model for puzzles of {num_cells} cells; train one with "
-        f"`trm train {task}` and give its folder with --model"
+        f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}; train "
+        f"one with `trm train {task}` and give its folder with --model"
     )
 
 
@@ -90,6 +103,8 @@ def open_model(name: str | None, *, task: str, num_cells: int, device: torch.dev
     """
     found = find_model(name, task=task, num_cells=num_cells)
     loaded = load_checkpoint(found.folder, source=found.source, device=device)
+    if found.checkpoint.model.num_cells != num_cells:
+        loaded = resized(loaded, num_cells)
     loaded.network.to(dtype)
     if compiles:
         loaded.network.net.compile(dynamic=True)  # batches shrink as puzzles halt

@@ -6,7 +6,7 @@ folder needs nothing beside it. Weights are the averaged ones, all that solving 
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,16 @@ def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> Loade
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network = network.to(device).eval().requires_grad_(False)
     return LoadedModel(checkpoint, network, folder, source, digest)
+
+
+def resized(loaded: LoadedModel, num_cells: int) -> LoadedModel:
+    """The same weights on a square board of that many cells; for nets that fit any size."""
+    network = loaded.network
+    side = round(num_cells**0.5)
+    smaller = TinyRecursiveModel(replace(network.config, height=side, width=side))
+    smaller.load_state_dict(network.state_dict())
+    smaller = smaller.to(network.y_init.device).eval().requires_grad_(False)
+    return replace(loaded, network=smaller)
 
 
 def _compare(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor],
