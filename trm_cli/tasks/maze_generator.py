@@ -87,7 +87,7 @@ def generate_mazes(wanted: WantedMazes, *, size: int, seed: Seed,
         if progress:
             progress(min(len(found), wanted.puzzles), wanted.puzzles)
     kept = list(found.items())[: wanted.puzzles]
-    puzzles = np.frombuffer(b"".join(puzzle for puzzle, _ in kept), np.uint8)
+    puzzles = np.frombuffer(bytearray().join(puzzle for puzzle, _ in kept), np.uint8)
     puzzles = puzzles.reshape(len(kept), -1)
     answers = np.stack([answer for _, (answer, _) in kept])
     ratings = np.array([length for _, (_, length) in kept], dtype=np.int64)

@@ -91,8 +91,8 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         Recipe(
             name="tiny",
             task="maze",
-            model=replace(HEARS_NEIGHBOURS, height=9, width=9),
-            train=replace(MAZES, steps=2_000, ema_decay=0.99, validation=300, report_every=25,
+            model=replace(HEARS_NEIGHBOURS, height=9, width=9, N_sup=8),
+            train=replace(MAZES, steps=2_500, ema_decay=0.995, validation=300, report_every=25,
                           evaluate_every=500),
             data=WantedMazes(puzzles=10_000),
         ),
