@@ -10,6 +10,7 @@ from trm_cli.cli.data import data
 from trm_cli.cli.evaluate import evaluate
 from trm_cli.cli.solve import solve
 from trm_cli.cli.train import TrainCommand, train
+from trm_cli.cli.watch import watch
 
 app = typer.Typer(
     name="trm",
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(solve)
+app.command()(watch)
 app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate)
 app.command()(data)

@@ -3,6 +3,7 @@
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
 from trm_cli.tasks.datasets import as_text, open_text, translated
+from trm_cli.tasks.examples import example
 
 
 class PuzzleList:
@@ -50,16 +52,22 @@ def read_puzzles(task_name: str, file: Path | None) -> tuple[Task, PuzzleList]:
     task = get_task(task_name)
     if file is not None and str(file) != "-":
         with open_text(file) as text:
-            return task, _collect(task, text, str(file))
+            return task, _collect(task.read(text, str(file)), str(file))
     if sys.stdin is None or (file is None and sys.stdin.isatty()):
         raise UsageError("no puzzles: give a file, or - to type them in (end with Ctrl-D)")
     with translated("stdin"), as_text(sys.stdin.buffer) as text:  # type: ignore[arg-type] # buffered
-        return task, _collect(task, text, "stdin")
+        return task, _collect(task.read(text, "stdin"), "stdin")
 
 
-def _collect(task: Task, lines: Iterable[str], source: str) -> PuzzleList:
+def read_example(task_name: str, count: int) -> tuple[Task, PuzzleList]:
+    """The first puzzles of those that come with the task; raises UsageError where none do."""
+    task = get_task(task_name)
+    return task, _collect(islice(task.read(example(task_name), "example"), count), "example")
+
+
+def _collect(coming: Iterable[Puzzle], source: str) -> PuzzleList:
     puzzles = None
-    for puzzle in task.read(lines, source):
+    for puzzle in coming:
         puzzles = puzzles or PuzzleList(puzzle)
         puzzles.append(puzzle)
     if puzzles is None:

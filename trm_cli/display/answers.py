@@ -5,8 +5,9 @@ from typing import IO, Any
 
 from rich.text import Text
 
+from trm_cli.display.boards import board_text
 from trm_cli.display.console import answers_console
-from trm_cli.display.grids import grid_text
+from trm_cli.display.views import BoardView, Look
 from trm_cli.solving.engine import Solution
 from trm_cli.tasks.base import Puzzle, Task
 from trm_cli.weights.store import LoadedModel
@@ -75,9 +76,8 @@ class AnswerWriter:
         boxes = self.task.boxes(len(puzzle.tokens))
         self.console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
         ascii_only = not self.console.encoding.lower().startswith("utf")
-        self.console.print(
-            grid_text(puzzle.tokens, solution.answer, boxes, cells, ascii_only=ascii_only)
-        )
+        view = BoardView(puzzle.tokens, solution.answer, *boxes, cells)
+        self.console.print(board_text(self.task.name, view, Look(ascii_only=ascii_only)))
         self.console.print(_verdict(solution, len(violations)))
         for violation in violations[:SHOWN_VIOLATIONS]:
             self.console.print(

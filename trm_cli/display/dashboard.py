@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from trm_cli.config import ModelConfig
-from trm_cli.display.figures import duration, figures, held_out_figures, spread
+from trm_cli.display.figures import duration, figures, held_out_figures
+from trm_cli.display.lines import spread
 from trm_cli.display.run_state import RunState
 from trm_cli.display.sparkline import Series, area, bar_pitch, bars
 from trm_cli.model.network import count_parameters

@@ -1,7 +1,5 @@
 """The figures of a training run as short text."""
 
-from rich.text import Text
-
 from trm_cli.solving.evaluate import Scores
 from trm_cli.training.loop import Evaluation, Report
 
@@ -74,9 +72,3 @@ def memory(num_bytes: int) -> str:
         if num_bytes >= size:
             return f"{num_bytes / size:.1f} {unit}"
     return f"{num_bytes} B"
-
-
-def spread(left: Text, right: Text, width: int) -> Text:
-    """Two texts on one line, the second at its right end."""
-    gap = max(1, width - left.cell_len - right.cell_len)
-    return Text.assemble(left, " " * gap, right)

@@ -10,11 +10,13 @@ ASCII_BLOCKS = " .:+#"
 Series = Sequence[float | None]  # None where nothing was measured
 
 
-def area(values: Series, *, width: int, height: int = 1, ascii_only: bool = False) -> list[str]:
+def area(values: Series, *, width: int, height: int = 1, ascii_only: bool = False,
+         bounds: tuple[float, float] | None = None) -> list[str]:  # fmt: skip
     """Draw a series as a filled curve between its lowest and its highest value.
 
     width   columns at most; a longer series is averaged down to it.
     height  rows.
+    bounds  draw between these two values instead.
     Returns the rows, the upper first. The lowest value still shows as the smallest mark.
     """
     shown = fit(values, width)
@@ -22,7 +24,8 @@ def area(values: Series, *, width: int, height: int = 1, ascii_only: bool = Fals
     if not known:
         return [""] * height
     symbols = ASCII_BLOCKS if ascii_only else BLOCKS
-    least, spread = min(known), max(known) - min(known)
+    least, most = bounds or (min(known), max(known))
+    spread = most - least
     top = height * (len(symbols) - 1)  # the highest level
     levels = [
         0 if value is None

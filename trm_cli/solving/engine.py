@@ -14,6 +14,7 @@ from itertools import islice
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
@@ -32,6 +33,15 @@ class SolveSettings:
 
 
 @dataclass(frozen=True)
+class Details:
+    """What only a watcher asks of a step."""
+
+    confidence: NDArray[np.float32]  # [R, L] softmax of the decoded token
+    change_y: NDArray[np.float32]  # [R] norm of the change in y, over the norm of the new y
+    change_z: NDArray[np.float32]  # [R] the same of z
+
+
+@dataclass(frozen=True)
 class Step:
     """What one supervision step left in the puzzles that were running."""
 
@@ -42,6 +52,7 @@ class Step:
     holds: NDArray[np.bool_]  # [R] the rules hold
     halted: NDArray[np.bool_]  # [R] the halt criterion is met
     leaves: NDArray[np.bool_]  # [R] halted, or out of steps: not there in the next step
+    details: Details | None = None  # if they were asked for
 
 
 @dataclass(frozen=True)
@@ -60,9 +71,10 @@ class Solution:
 
 @torch.inference_mode()
 def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, batch_size: int,
-        settings: SolveSettings) -> Iterator[Step]:  # fmt: skip
+        settings: SolveSettings, details: bool = False) -> Iterator[Step]:  # fmt: skip
     """Yield the steps of a rolling batch until every puzzle [L] of the stream has left it.
 
+    details  have every step carry its details, which cost a little.
     A random start is drawn once from the seed and shared by all puzzles, so that an answer does
     not depend on which others are in the batch.
     """
@@ -85,6 +97,7 @@ def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, b
             z = torch.cat([z, start_z.expand_as(fresh_x)])
         if not len(rows):
             return
+        old_y, old_z = y, z
         y, z, logits, halt = network(x, y, z)
         numbers = numbers + 1
         answers = logits.argmax(-1).to("cpu", torch.uint8).numpy()
@@ -92,11 +105,22 @@ def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, b
         holds = task.rules_hold(given, answers)
         halted = _halts(settings.halt, probability > 0.5, holds)
         leaves = halted | (numbers >= settings.max_steps)
-        yield Step(rows, numbers, answers, probability, holds, halted, leaves)
+        told = _details(logits, (old_y, y), (old_z, z)) if details else None
+        yield Step(rows, numbers, answers, probability, holds, halted, leaves, told)
         if leaves.any():
             staying = torch.from_numpy(np.flatnonzero(~leaves)).to(device)
             x, y, z = x[staying], y[staying], z[staying]
             given, rows, numbers = given[~leaves], rows[~leaves], numbers[~leaves]
+
+
+def _details(logits: Tensor, y: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor]) -> Details:
+    """Of logits [R, L, V], and of y and z before and after a step."""
+    confidence = logits.softmax(-1).amax(-1)
+    changes = [
+        (new - old).flatten(1).float().norm(dim=1) / new.flatten(1).float().norm(dim=1)
+        for old, new in (y, z)
+    ]
+    return Details(*(values.cpu().numpy() for values in (confidence, *changes)))
 
 
 def check_halt(name: str) -> str:

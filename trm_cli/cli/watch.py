@@ -1,0 +1,132 @@
+"""`trm watch`: puzzles in, every refinement of the answer drawn as it is computed."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from trm_cli.cli.common import (
+    DeviceName,
+    DtypeName,
+    Force,
+    ModelName,
+    Quiet,
+    Seed,
+    Threads,
+    choose_device,
+    choose_dtype,
+    refuse_existing,
+    user_errors,
+)
+from trm_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from trm_cli.solving.trace import Trace
+
+SOLVED, NOT_ALL_SOLVED = 0, 1
+LARGEST_GRID = 8  # puzzles across or down
+
+
+@user_errors()
+def watch(
+    task: Annotated[Optional[str], typer.Argument(
+        metavar="[TASK]", help="Kind of puzzle: sudoku.", show_default=False)] = None,
+    file: Annotated[Optional[Path], typer.Argument(
+        metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.",
+        show_default=False)] = None,
+    model: ModelName = None,
+    halt: Annotated[str, typer.Option("--halt", help=(
+        "When to stop: verified (the halt head fires and the rules hold), q (the head fires), "
+        "never (always --max-steps)."))] = "verified",
+    max_steps: Annotated[int, typer.Option(
+        "--max-steps", min=1, help="Supervision steps at most.")] = 16,
+    inner: Annotated[bool, typer.Option(
+        "--inner", help="Also show every update of z and y inside a step.")] = False,
+    grid: Annotated[str, typer.Option(
+        "--grid", metavar="ROWSxCOLUMNS", help="Puzzles side by side.")] = "1x1",
+    pause: Annotated[Optional[float], typer.Option(
+        "--pause", min=0, max=60, show_default="0.6 on a terminal, 0 on a pipe",
+        help="Seconds that each step stays.")] = None,
+    fps: Annotated[float, typer.Option(
+        "--fps", min=1, max=60, help="Frames drawn a second, at most.")] = 20.0,
+    save: Annotated[Optional[list[Path]], typer.Option(
+        "--save", metavar="FILE.jsonl|.gif|.svg|.html", show_default=False,
+        help="Keep the run: a trace, an animation or a page; may be repeated.")] = None,
+    replay: Annotated[Optional[Path], typer.Option(
+        "--replay", metavar="TRACE", show_default=False,
+        help="Show a saved trace.jsonl again; needs no network.")] = None,
+    force: Force = False,
+    device: DeviceName = "auto",
+    dtype: DtypeName = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """See the recursion think: each refinement of the answer as it is computed.
+
+    Keys: space pauses, arrows step back and forth, + and - change the speed, q quits.
+
+    Example: trm watch sudoku examples/minimal.txt
+    """
+    from trm_cli.display.export import check_names, save_run
+    from trm_cli.display.watching import Record, Viewer
+    from trm_cli.solving.trace import read_trace
+
+    shape = _shape(grid)
+    for path in check_names(save or []):
+        refuse_existing(path, force)
+    if replay:
+        _refuse_beside_replay(task, file)
+        trace = read_trace(replay)
+    else:
+        trace = _computed(task, file, shape, model=model, halt=halt, max_steps=max_steps, seed=seed,
+                          inner=inner, device=device, dtype=dtype, threads=threads)  # fmt: skip
+    record = Record(keeps=bool(save))
+    Viewer(trace.header, pause, fps, quiet).show(trace.moments, record)
+    for path in save or []:
+        save_run(path, trace.header, record.moments, pause=pause)
+    raise typer.Exit(SOLVED if record.num_solved == trace.header.num_puzzles else NOT_ALL_SOLVED)
+
+
+def _shape(grid: str) -> tuple[int, int]:
+    """Rows and columns of a grid written as 3x3."""
+    match = re.fullmatch(r"(\d+)[x×](\d+)", grid)
+    shape = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(1 <= count <= LARGEST_GRID for count in shape):
+        raise UsageError(f"--grid {grid}: write rows and columns from 1 to {LARGEST_GRID}: 3x3")
+    return shape
+
+
+def _refuse_beside_replay(task: str | None, file: Path | None) -> None:
+    if task or file:
+        raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")
+
+
+def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], *,
+              model: str | None, halt: str, max_steps: int, seed: int, inner: bool,
+              device: str, dtype: str, threads: int | None) -> "Trace":  # fmt: skip
+    """Everything that is to be computed, not one step of it done yet."""
+    from trm_cli.cli.inputs import read_example, read_puzzles
+
+    if task_name is None:
+        raise UsageError("what should be watched? Give a task, such as sudoku, or --replay TRACE")
+    num_shown = shape[0] * shape[1]
+    task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
+
+    from trm_cli.solving.engine import SolveSettings, check_halt
+    from trm_cli.solving.frames import Header
+    from trm_cli.solving.trace import Trace
+    from trm_cli.solving.watching import moments
+    from trm_cli.weights.catalogue import open_model
+
+    settings = SolveSettings(check_halt(halt), max_steps, seed)
+    chosen = choose_device(device, threads)
+    loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=chosen,
+                        dtype=choose_dtype(dtype, chosen))  # fmt: skip
+    config = loaded.network.config
+    num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
+    header = Header(task, loaded.checkpoint.name, num_parameters, config.n, config.T, max_steps,
+                    halt, len(puzzles), *shape, inner)  # fmt: skip
+    return Trace(header, moments(loaded.network, task, puzzles, settings=settings,
+                                 at_once=num_shown, inner=inner))  # fmt: skip

@@ -1,0 +1,151 @@
+"""The engine's steps as moments to watch, and the calls of the net inside each step.
+
+Shapes: R puzzles running, L cells, S symbols, P prefix positions, D channels.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import count, islice
+
+import torch
+from torch import Tensor, nn
+
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import SolveSettings, Step, run
+from trm_cli.solving.frames import Frame, Moment, Update
+from trm_cli.tasks.base import Puzzle, Task
+
+DECIMALS = 4  # of every figure: a trace holds the same values, written short
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the net: what it revised, before and after, each [R, *state_shape]."""
+
+    stream: str  # z, of three streams, or y, of two
+    before: Tensor
+    after: Tensor
+
+
+@contextmanager
+def observed(network: TinyRecursiveModel) -> Iterator[list[Call]]:
+    """Note every call of the net; whoever reads the list empties it.
+
+    The recursion knows nothing of it, and without an observer not a line more is run.
+    """
+    calls: list[Call] = []
+
+    def note(_net: nn.Module, streams: tuple[Tensor, ...], out: Tensor) -> None:
+        stream = "z" if len(streams) == 3 else "y"  # z = net(x, y, z); y = net(y, z)
+        calls.append(Call(stream, streams[-1] if stream == "z" else streams[0], out))
+
+    hook = network.net.register_forward_hook(note)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def moments(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Puzzle], *,
+            settings: SolveSettings, at_once: int = 1,
+            inner: bool = False) -> Iterator[Moment]:  # fmt: skip
+    """Yield what there is to see, `at_once` puzzles at a time: each question, then each step.
+
+    inner  also yield a moment after every call of the net inside a step.
+    """
+    coming = iter(puzzles)
+    for page in count():
+        if not (group := list(islice(coming, at_once))):
+            return
+        yield from _page(network, task, page, group, settings=settings, inner=inner)
+
+
+def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle], *,
+          settings: SolveSettings, inner: bool) -> Iterator[Moment]:  # fmt: skip
+    frames = [Frame(puzzle, task, 0, puzzle.tokens) for puzzle in group]
+    yield Moment(page, tuple(frames), frozenset(range(len(frames))))
+    steps = run(network, task, (puzzle.tokens for puzzle in group), batch_size=len(group),
+                settings=settings, details=True)  # fmt: skip
+    observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
+    with observer as calls:
+        seconds, began = 0.0, time.perf_counter()
+        for step in steps:
+            seconds += time.perf_counter() - began
+            rows = step.rows.tolist()
+            finished = [_after(frames[row], step, index, seconds) for index, row in enumerate(rows)]
+            for inside in _inside(network, calls, [frames[row] for row in rows], finished):
+                yield _moment(page, frames, rows, inside)
+            calls.clear()
+            began = time.perf_counter()
+
+
+def _moment(page: int, frames: list[Frame], rows: list[int], new: list[Frame]) -> Moment:
+    """Put new frames in their rows' places; the others stay as they were."""
+    for row, frame in zip(rows, new, strict=True):
+        frames[row] = frame
+    return Moment(page, tuple(frames), frozenset(rows))
+
+
+def _after(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
+    """The frame that follows when a supervision step is over."""
+    assert step.details is not None
+    return Frame(
+        puzzle=frame.puzzle,
+        task=frame.task,
+        step=int(step.numbers[index]),
+        answer=step.answers[index],
+        previous=frame,
+        confidence=step.details.confidence[index].round(DECIMALS),
+        halt_probability=round(float(step.halt_probability[index]), DECIMALS),
+        change_y=round(float(step.details.change_y[index]), DECIMALS),
+        change_z=round(float(step.details.change_z[index]), DECIMALS),
+        seconds=round(seconds, DECIMALS),
+        halted=bool(step.halted[index]),
+        is_last=bool(step.leaves[index]),
+    )
+
+
+@torch.inference_mode()
+def _inside(network: TinyRecursiveModel, calls: list[Call], before: list[Frame],
+            finished: list[Frame]) -> Iterator[list[Frame]]:  # fmt: skip
+    """The frames [R] after each call of the net in a step; the last ones are the step's own."""
+    frames = [replace(old, step=new.step, previous=old, halt_probability=None)
+              for old, new in zip(before, finished, strict=True)]  # fmt: skip
+    n = network.config.n
+    for place, call in enumerate(calls):
+        moved = (call.after - call.before).float()
+        heat = _by_cell(network, moved).cpu().numpy().round(DECIMALS)
+        change = moved.flatten(1).norm(dim=1) / call.after.float().flatten(1).norm(dim=1)
+        recursion, number = place // (n + 1) + 1, place % (n + 1) + 1
+        updates = [
+            Update(call.stream, recursion, number, heat[row], round(far, DECIMALS))
+            for row, far in enumerate(change.tolist())
+        ]
+        if place == len(calls) - 1:
+            frames = finished
+        elif call.stream == "y":
+            frames = _revised(network, call.after, frames)
+        yield [replace(frame, update=update) for frame, update in zip(frames, updates, strict=True)]
+    if not calls:
+        yield finished
+
+
+def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame]) -> list[Frame]:
+    """Frames with the answers that can be read off y [R, *state_shape]."""
+    logits = network.read_answer(y)
+    likeliest = logits.softmax(-1).max(-1)
+    answers = likeliest.indices.byte().cpu().numpy()
+    confidence = likeliest.values.cpu().numpy().round(DECIMALS)
+    return [
+        replace(frame, answer=answer, confidence=sure)
+        for frame, answer, sure in zip(frames, answers, confidence, strict=True)
+    ]
+
+
+def _by_cell(network: TinyRecursiveModel, state: Tensor) -> Tensor:
+    """Root mean square of each cell's vectors, [R, L]: its channels, and its symbols if it has."""
+    squares = state.square().mean(-1)  # [R, S, L] or [R, P+L]
+    by_cell = squares.mean(1) if squares.dim() == 3 else squares[:, network.config.num_prefix :]
+    return by_cell.sqrt()
