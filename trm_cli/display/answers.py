@@ -6,13 +6,14 @@ from typing import IO, Any
 from rich.text import Text
 
 from trm_cli.display.boards import board_text
-from trm_cli.display.console import answers_console
+from trm_cli.display.console import answers_console, has_colour
 from trm_cli.display.views import BoardView, Look
 from trm_cli.solving.engine import Solution
 from trm_cli.tasks.base import Puzzle, Task
 from trm_cli.weights.store import LoadedModel
 
 SCHEMA = 1
+REMARKS = 4  # lines that stand around a drawn grid
 SHOWN_VIOLATIONS = 3  # listed under a drawn grid; the rest is counted
 
 
@@ -40,12 +41,12 @@ class AnswerWriter:
         (self.file or self.console.file).flush()
 
     def _line(self, puzzle: Puzzle, solution: Solution) -> str:
-        """The answer on one line; an unsolved one is marked by a comment after it."""
-        line = self.task.write(solution.answer)
+        """The answer as its task writes it; an unsolved one is marked by a comment after it."""
+        text = self.task.write_rows(solution.answer)
         if solution.solved:
-            return line
-        broken = len(self.task.violations(puzzle.tokens, solution.answer))
-        return f"{line} # not solved: {broken} cells break a rule"
+            return text
+        remark = unsolved(len(self.task.violations(puzzle.tokens, solution.answer)))
+        return f"{text}{remark}\n" if "\n" in text else f"{text} # {remark}"
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
         violations = self.task.violations(puzzle.tokens, solution.answer)
@@ -57,6 +58,7 @@ class AnswerWriter:
             "answer": self.task.write(solution.answer),
             "solved": solution.solved,
             "violations": [{"row": v.row, "column": v.column, "rule": v.rule} for v in violations],
+            **self.task.details(puzzle.tokens, solution.answer),
             "steps": solution.steps,
             "halted": solution.halted,
             "halt_probability": round(solution.halt_probability, 6),
@@ -77,8 +79,10 @@ class AnswerWriter:
         self.console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
         ascii_only = not self.console.encoding.lower().startswith("utf")
         view = BoardView(puzzle.tokens, solution.answer, *boxes, cells)
-        self.console.print(board_text(self.task.name, view, Look(ascii_only=ascii_only)))
-        self.console.print(_verdict(solution, len(violations)))
+        look = Look(self.console.width, self.console.height - REMARKS, ascii_only=ascii_only,
+                    in_a_list=True, marks=not has_colour(self.console))  # fmt: skip
+        self.console.print(board_text(self.task.name, view, look))
+        self.console.print(_verdict(solution, len(violations), self.model.checkpoint.name))
         for violation in violations[:SHOWN_VIOLATIONS]:
             self.console.print(
                 f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red"
@@ -90,15 +94,16 @@ class AnswerWriter:
         self.console.print()
 
 
-def _verdict(solution: Solution, broken: int) -> Text:
-    verdict = (
-        ("solved", "bold green")
-        if solution.solved
-        else (f"not solved: {broken} cells break a rule", "bold red")
-    )
+def unsolved(broken: int) -> str:
+    """What is said of an answer some cells of which break a rule."""
+    return f"not solved: {broken} {'cell breaks' if broken == 1 else 'cells break'} a rule"
+
+
+def _verdict(solution: Solution, broken: int, model: str) -> Text:
+    verdict = ("solved", "bold green") if solution.solved else (unsolved(broken), "bold red")
     steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
     return Text.assemble(
         verdict,
         (f"  {steps}  halt probability {solution.halt_probability:.1%}  "
-         f"{solution.seconds:.2f} s", "dim"),
+         f"{solution.seconds:.2f} s  model {model}", "dim"),
     )  # fmt: skip

@@ -9,11 +9,18 @@ from collections.abc import Callable
 from rich.text import Text
 
 from trm_cli.display.grids import describe_sudoku, draw_sudoku
+from trm_cli.display.mazes import describe_maze, draw_maze
 from trm_cli.display.views import BoardView, Cell, Look
 from trm_cli.solving.frames import Frame
 
-DRAWERS: dict[str, Callable[[BoardView, Look], Text]] = {"sudoku": draw_sudoku}
-DESCRIBERS: dict[str, Callable[[BoardView], list[Cell]]] = {"sudoku": describe_sudoku}
+DRAWERS: dict[str, Callable[[BoardView, Look], Text]] = {
+    "sudoku": draw_sudoku,
+    "maze": draw_maze,
+}
+DESCRIBERS: dict[str, Callable[[BoardView], list[Cell]]] = {
+    "sudoku": describe_sudoku,
+    "maze": describe_maze,
+}
 
 
 def board_text(task_name: str, view: BoardView, look: Look) -> Text:

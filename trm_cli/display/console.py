@@ -22,6 +22,11 @@ def remarks_console(quiet: bool = False) -> Console:
     return _console(sys.stderr, quiet)
 
 
+def has_colour(console: Console) -> bool:
+    """Whether what is drawn there can be told apart by colour."""
+    return console.color_system is not None and not console.no_color
+
+
 def _console(stream: TextIO, quiet: bool = False) -> Console:
     on_screen = stream.isatty()
     return Console(

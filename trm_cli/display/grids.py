@@ -44,7 +44,7 @@ def draw_sudoku(view: BoardView, look: Look) -> Text:
     compact = (2 * view.width + 2 * across - 3, view.height + down - 1)
     boxed = (compact[0] + 4, compact[1] + 2)
     opened = (4 * view.width + 1, 2 * view.height + 1)
-    if look.max_height is not None and not look.ascii_only and look.has_room(*opened):
+    if not (look.in_a_list or look.ascii_only) and look.has_room(*opened):
         return _open(view, look)
     if look.has_room(*boxed):
         return _ruled(view, look, is_boxed=True)

@@ -28,7 +28,6 @@ ROLE_STYLES = {
     VIOLATED: "#ffe9e9 on #a32f3f",
     WALL: LINES,
     OPEN: "",
-    PATH: "#0fb2dc",
     START: "bold green",
     GOAL: "bold magenta",
 }
@@ -39,7 +38,6 @@ ROLE_COLOURS: dict[str, Colour] = {  # where a cell is no more than a dot of col
     VIOLATED: WRONG,
     WALL: (0x6E, 0x76, 0x81),
     OPEN: (0x22, 0x27, 0x2E),
-    PATH: SURE,
     START: (0x2D, 0xA4, 0x4E),
     GOAL: (0xB0, 0x5C, 0xD6),
 }

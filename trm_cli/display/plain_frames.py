@@ -27,7 +27,7 @@ def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator
             yield header.task.write(frame.puzzle.tokens)
         yield ""
         return
-    look = Look(ascii_only=ascii_only, marks=True)
+    look = Look(ascii_only=ascii_only, in_a_list=True, marks=True)
     moved = [(numbers[place], moment.frames[place]) for place in sorted(moment.moved)]
     for first in range(0, len(moved), header.columns):
         row = moved[first : first + header.columns]

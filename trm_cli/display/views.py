@@ -30,6 +30,7 @@ class Look:
     max_height: int | None = None  # rows
     ascii_only: bool = False
     flash: int = 0  # how brightly changes are shown, 0 to 2 (see palette)
+    in_a_list: bool = False  # other boards follow: none larger than it need be
     marks: bool = False  # say with ! and * what no colour can say
 
     def has_room(self, width: int, height: int) -> bool:

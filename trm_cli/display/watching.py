@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from trm_cli.display.console import answers_console
+from trm_cli.display.console import answers_console, has_colour
 from trm_cli.display.plain_frames import plain_lines
 from trm_cli.display.player import Pace, Player
 from trm_cli.display.scene import Scene
@@ -67,8 +67,7 @@ class Viewer:
 
     def _play(self, moments: Iterator[Moment]) -> None:
         """Play on a screen of its own, then leave the last scene where the command was typed."""
-        has_colour = self.console.color_system is not None and not self.console.no_color
-        look = Look(ascii_only=self._ascii_only, marks=not has_colour)
+        look = Look(ascii_only=self._ascii_only, marks=not has_colour(self.console))
         pace = Pace(TERMINAL_PAUSE if self.pause is None else self.pause, self.fps)
         player = Player(moments, self.header, pace=pace, look=look, console=self.console)
         if history := player.play():
