@@ -123,7 +123,8 @@ def shortest_paths(opened: NDArray[np.bool_], starts: Cells, goals: Cells) -> ND
     count, height, width = opened.shape
     to_goal = np.full((count, height + 2, width + 2), UNREACHED, np.int16)
     to_goal[:, 1:-1, 1:-1] = distances(opened, goals)
-    flat, across = to_goal.reshape(count, -1), width + 2
+    across = width + 2
+    flat = to_goal.reshape(count, (height + 2) * across)
     steps = np.array([down * across + right for down, right in DIRECTIONS])
     here = (starts // width + 1) * across + starts % width + 1
     mazes = np.arange(count)

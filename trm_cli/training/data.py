@@ -76,6 +76,8 @@ def _generated(recipe: Recipe, task: Task, seed: int, kept: Path,
                progress: Callable[[int, int], None]) -> Gathered:  # fmt: skip
     wanted, size = recipe.data, recipe.model.height
     name = f"{wanted.puzzles} generated {wanted.described(size)}"
+    if fresh := recipe.train.fresh_puzzles:
+        name += f", {fresh} of them replaced by new ones in every step"
     if kept.is_file():
         return Gathered(read_dataset(kept, task), [name], [GENERATE])
     dataset = task.generate(wanted, size=size, seed=seed, progress=progress)

@@ -49,7 +49,7 @@ PAPER_TRAIN = TrainConfig(batch_size=768, steps=65_104, warmup_steps=2000, sched
 
 HEARS_NEIGHBOURS = ModelConfig(height=30, width=30, box_height=1, box_width=1, vocab_size=6,
                                mixer="convolution", hidden_size=32, channel_width=96,
-                               num_prefix=0, n=6, T=2, start="random")  # fmt: skip
+                               num_prefix=0, n=6, T=2, N_sup=8, start="random")  # fmt: skip
 MAZES = replace(SMALL_BATCHES, batch_size=32, symmetries=False, hint_share=0.0, fresh_puzzles=16,
                 validation=500)  # fmt: skip
 # arXiv:2510.04871 as its code runs it: README command for mazes.
@@ -91,7 +91,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         Recipe(
             name="tiny",
             task="maze",
-            model=replace(HEARS_NEIGHBOURS, height=9, width=9, N_sup=8),
+            model=replace(HEARS_NEIGHBOURS, height=9, width=9),
             train=replace(MAZES, steps=2_500, ema_decay=0.995, validation=300, report_every=25,
                           evaluate_every=500),
             data=WantedMazes(puzzles=10_000),
