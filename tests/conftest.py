@@ -30,11 +30,11 @@ def tokens(text: str) -> np.ndarray:
 
 def small_config(mixer: str = "units", **changes: object) -> ModelConfig:
     """A 4x4 network of that mixer, small enough for a test."""
-    shares = mixer in ("units", "equivariant")
+    has_no_prefix = mixer in ("units", "equivariant", "convolution")
     values = {
         "height": 4, "width": 4, "box_height": 2, "box_width": 2, "vocab_size": 6,
         "mixer": mixer, "hidden_size": 16, "token_width": 24, "channel_width": 32,
-        "num_heads": 2, "num_prefix": 0 if shares else 2, "n": 2, "T": 2, "N_sup": 4,
+        "num_heads": 2, "num_prefix": 0 if has_no_prefix else 2, "n": 2, "T": 2, "N_sup": 4,
         "start": "random", **changes,
     }  # fmt: skip
     return ModelConfig(**values)  # type: ignore[arg-type] # values of mixed types, checked there

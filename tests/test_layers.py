@@ -7,6 +7,7 @@ from tests.conftest import small_config
 from trm_cli.model.layers import (
     BLOCKS,
     AttentionBlock,
+    ConvolutionBlock,
     SwiGLU,
     UnitsBlock,
     rms_norm,
@@ -75,6 +76,25 @@ def test_units_hear_exactly_their_row_column_box_and_cell() -> None:
         for unit in torch.from_numpy(members):
             expected[:, :, unit] += F.linear(h[:, :, unit].mean(2, keepdim=True), weight)
     torch.testing.assert_close(block.listen(h), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_convolution_hears_its_neighbours_and_nothing_else() -> None:
+    config = small_config("convolution", height=5, width=5, box_height=1, box_width=1)
+    block = ConvolutionBlock(config)
+    h = torch.randn(1, 25, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(block.listen(h)[0, 12].sum(), h)
+    heard = gradient.abs().sum((0, 2)).reshape(5, 5) > 0
+    assert heard.nonzero().tolist() == [[r, c] for r in (1, 2, 3) for c in (1, 2, 3)]
+
+
+def test_a_convolution_moves_with_the_board() -> None:
+    config = small_config("convolution", height=6, width=6, box_height=1, box_width=1)
+    block = ConvolutionBlock(config)
+    board = torch.zeros(1, 6, 6, 16)
+    board[:, 2, 2] = torch.randn(16)
+    moved = board.roll(1, dims=2)
+    heard, heard_moved = (block.listen(b.reshape(1, 36, 16)).view(6, 6, 16) for b in (board, moved))
+    torch.testing.assert_close(heard.roll(1, dims=1), heard_moved)
 
 
 def test_attention_agrees_with_torch_where_nothing_is_rotated() -> None:

@@ -29,6 +29,13 @@ def test_only_the_last_recursion_is_differentiated() -> None:
     assert [gradient for _, gradient in net.calls] == [False] * 6 + [True] * 3
 
 
+def test_the_gradient_may_flow_through_more_recursions() -> None:
+    net = CountingNet()
+    one = torch.ones(1)
+    deep_recursion(net, one, one, one, n=1, T=3, T_grad=2)
+    assert [gradient for _, gradient in net.calls] == [False] * 2 + [True] * 4
+
+
 def test_the_recursion_computes_what_the_figure_says() -> None:
     x, y, z = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)
     y, z = latent_recursion(CountingNet(), x, y, z, n=2)

@@ -142,6 +142,7 @@ class TrainConfig:
     evaluate_every: int = 2000  # steps between two evaluations on the held-out puzzles
     save_minutes: float = 5.0  # between two saved states; 0 saves after every step
     precision: str = "auto"  # of the recursion: float32, bfloat16, or auto (bfloat16 on CUDA)
+    recompute: bool = False  # keep no activations inside the net: less memory, a third slower
     compile: bool = False  # torch.compile
     compile_unit: str = "net"  # what is compiled in one piece: the net, or the whole step
     cuda_graphs: bool = False  # record what is compiled as CUDA graphs

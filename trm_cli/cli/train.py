@@ -156,8 +156,6 @@ def _launch(count: int, work: "Work") -> int:
 def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str | None,
            log_to: list[str], quiet: bool) -> bool:  # fmt: skip
     """Do the work of one process; returns whether the user stopped it."""
-    import torch
-
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import GENERATED_FILE, gather
     from trm_cli.training.distributed import joined_workers
@@ -165,13 +163,12 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
     from trm_cli.training.run import RunRequest, refuse_misfits
     from trm_cli.training.run import run as start_run
     from trm_cli.training.trackers import trackers
-    from trm_cli.weights.catalogue import open_model
+    from trm_cli.weights.catalogue import find_start
 
     if quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the Hub's client is imported
     recipe = work.plan.recipe
-    start = open_model(init, task=recipe.task, num_cells=recipe.model.num_cells, device=device,
-                       dtype=torch.float32) if init else None  # fmt: skip
+    start = find_start(init, recipe.task, device) if init else None
     refuse_misfits(recipe, start)
     with joined_workers(device) as workers:
         folder = workers.share(work.folder)

@@ -8,6 +8,7 @@ symbol. Source: arXiv:2510.04871; sixteen prefix positions and the fixed start a
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
@@ -24,8 +25,15 @@ class Net(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(BLOCKS[config.mixer](config) for _ in range(config.num_layers))
+        self.recomputes = False  # keep no activations for the backward pass, compute them again
 
     def forward(self, *streams: Tensor) -> Tensor:
+        if self.recomputes and torch.is_grad_enabled():
+            again: Tensor = checkpoint(self._think, *streams, use_reentrant=False)
+            return again
+        return self._think(*streams)
+
+    def _think(self, *streams: Tensor) -> Tensor:
         h = streams[0]
         for stream in streams[1:]:
             h = h + stream

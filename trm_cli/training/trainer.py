@@ -60,6 +60,7 @@ class Trainer:
         self.working = network
         if self.dtype != torch.float32:
             self.working = copy.deepcopy(network).to(self.dtype)
+        self.working.net.recomputes = config.recompute
         self.averaged = AveragedWeights(network, config.ema_decay)
         self.optimizers = build_optimizers(network, config)
         seed_here = (seed + SEED_STRIDE * self.workers.rank) % 2**63

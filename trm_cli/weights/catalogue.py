@@ -47,8 +47,7 @@ def find_model(name: str | None, *, task: str, num_cells: int) -> Found:
     """
     found = _by_name(name) if name else _default(task, num_cells)
     theirs = found.checkpoint
-    if theirs.task != task:
-        raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
+    _refuse_other_task(found, task)
     if not _fits(theirs.model, num_cells):
         up_to = "up to " if theirs.model.any_size else ""
         raise ModelError(
@@ -57,6 +56,12 @@ def find_model(name: str | None, *, task: str, num_cells: int) -> Found:
             "--model"
         )
     return found
+
+
+def _refuse_other_task(found: Found, task: str) -> None:
+    theirs = found.checkpoint
+    if theirs.task != task:
+        raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
 
 
 def _fits(model: ModelConfig, num_cells: int) -> bool:
@@ -93,6 +98,13 @@ def _default(task: str, num_cells: int) -> Found:
         f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}; train "
         f"one with `trm train {task}` and give its folder with --model"
     )
+
+
+def find_start(name: str, task: str, device: torch.device) -> LoadedModel:
+    """The checkpoint to start a training from, of whatever size; ModelError where there is none."""
+    found = _by_name(name)
+    _refuse_other_task(found, task)
+    return load_checkpoint(found.folder, source=found.source, device=device)
 
 
 def open_model(name: str | None, *, task: str, num_cells: int, device: torch.device,
