@@ -1,0 +1,58 @@
+"""Networks whose weights fit boards of every size."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import small_config
+from trm_cli.config import same_weights
+from trm_cli.errors import ModelError
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.weights.catalogue import find_start, open_model
+from trm_cli.weights.store import Checkpoint, save_checkpoint
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkpoint for mazes of up to 12x12."""
+    torch.manual_seed(0)
+    config = small_config("convolution", height=12, width=12, box_height=1, box_width=1)
+    save_checkpoint(tmp_path, Checkpoint("any", "maze", config), TinyRecursiveModel(config))
+    return tmp_path
+
+
+def open_for(folder: Path, side: int) -> TinyRecursiveModel:
+    return open_model(str(folder), task="maze", num_cells=side * side, device=CPU,
+                      dtype=torch.float32).network  # fmt: skip
+
+
+def test_a_smaller_board_is_the_corner_of_a_larger_one(folder: Path) -> None:
+    large, small = open_for(folder, 12), open_for(folder, 7)
+    assert small.config.num_cells == 49
+    board = torch.randint(1, 6, (2, 12, 12))
+    corner = board[:, :7, :7].reshape(2, 49)
+    reach = 3  # cells that two blocks and a step in between hear beyond the border
+    h, c = large.embed(board.reshape(2, 144)), small.embed(corner)
+    ours = small.net(c).view(2, 7, 7, -1)[:, : 7 - reach, : 7 - reach]
+    theirs = large.net(h).view(2, 12, 12, -1)[:, : 7 - reach, : 7 - reach]
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_larger_board_is_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match="is for grids of up to 12x12 cells, the puzzles have 169"):
+        open_for(folder, 13)
+    with pytest.raises(ModelError, match="model 'any' is for maze, not for sudoku"):
+        find_start(str(folder), "sudoku", CPU)
+
+
+def test_a_training_may_start_from_another_size(folder: Path) -> None:
+    start = find_start(str(folder), "maze", CPU).checkpoint.model
+    other = small_config("convolution", height=20, width=20, box_height=1, box_width=1, n=5, T=3)
+    assert same_weights(start, other)
+    wider = small_config("convolution", height=12, width=12, box_height=1, box_width=1,
+                         hidden_size=24)  # fmt: skip
+    assert not same_weights(start, wider)
+    assert not same_weights(small_config("mlp"), small_config("mlp", height=8))
