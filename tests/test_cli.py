@@ -161,7 +161,7 @@ def test_a_missing_file_a_directory_and_an_unknown_task_are_one_line_each(tmp_pa
     assert done.stderr == f"trm: {tmp_path}: cannot be read (Is a directory); check the path\n"
     done = trm("solve", "chess", tmp_path)
     assert (done.returncode, done.stderr) == (
-        2, "trm: 'chess' is not a task; choose from: sudoku\n",
+        2, "trm: 'chess' is not a task; choose from: maze, sudoku\n",
     )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def test_generated_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
 
 def test_train_then_solve_then_eval_then_record(tmp_path: Path) -> None:
     data, run = tmp_path / "d.csv", tmp_path / "run"
-    assert trm("data", "sudoku", "--generate", 40, "--side", 4, "-o", data).returncode == 0
+    assert trm("data", "sudoku", "--generate", 40, "--size", 4, "-o", data).returncode == 0
     small = [f"--set={s}" for s in (
         "model.height=4", "model.width=4", "model.box_width=2", "model.vocab_size=6",
         "train.batch_size=16", "train.validation=8",

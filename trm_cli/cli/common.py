@@ -23,7 +23,7 @@ BROKEN_PIPE = 141
 CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku.",
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku or maze.",
                                          show_default=False)]  # fmt: skip
 PuzzleFile = Annotated[Optional[Path], typer.Argument(
     metavar="[FILE|-]", help="Puzzles as text or CSV; - or nothing reads stdin.",

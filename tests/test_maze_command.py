@@ -1,0 +1,94 @@
+"""Mazes on the command line: what is refused, written and drawn."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import small_config
+from tests.test_cli import on_a_terminal, trm
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.weights.store import Checkpoint, save_checkpoint
+
+MAZE = "#S  #\n# # #\n#   #\n## ##\n#  G#\n"
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    """A checkpoint with random weights for mazes of up to 30x30."""
+    torch.manual_seed(0)
+    config = small_config("convolution", height=30, width=30, box_height=1, box_width=1)
+    save_checkpoint(tmp_path, Checkpoint("any", "maze", config), TinyRecursiveModel(config))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "1: no maze in it; write # for a wall, a space or . for an open cell, S and G"),
+        (MAZE.replace("## ##", "#####"), "1:1: no way leads from S to G; open a wall"),
+        (MAZE.replace("G", "S"), "5:4: a second S, the first is at 1:2; keep one"),
+        (MAZE.replace("# # #", "#\t# #"), "2:2: a tab; write spaces, one for each open cell"),
+        (f"{MAZE}\n#S#\n# #\n#G#\n", "7: a 3x3 grid after 5x5 ones; give each size a file of its "
+         "own"),
+    ],
+    ids=["empty", "walled in", "two starts", "tab", "two sizes"],
+)  # fmt: skip
+def test_bad_mazes_get_one_line_and_2_before_any_model_loads(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "m.txt").write_text(text)
+    done = trm("solve", "maze", tmp_path / "m.txt", "-m", "nowhere")
+    separator = "" if message.startswith(" ") else ":"
+    assert done.stderr == f"trm: {tmp_path}/m.txt{separator}{message}\n"
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_maze_too_large_for_the_network_is_refused_in_one_line(untrained: Path) -> None:
+    rows = ["S" + "." * 30, *["." * 31] * 29, "." * 30 + "G"]
+    done = trm("solve", "maze", "-m", untrained, stdin="\n".join(rows))
+    assert done.stderr == (
+        "trm: model 'any' is for grids of up to 30x30 cells, the puzzles have 961 cells; choose "
+        "another with --model\n"
+    )
+    assert done.returncode == 3
+
+
+def test_an_unsolved_maze_is_written_in_rows_and_marked(untrained: Path) -> None:
+    done = trm("solve", "maze", "-m", untrained, stdin=MAZE)
+    *rows, remark = done.stdout.rstrip("\n").splitlines()
+    assert [len(row) for row in rows] == [5] * 5
+    assert remark.startswith("not solved: ")
+    assert done.returncode == 1
+    described = json.loads(trm("solve", "maze", "-m", untrained, "--json", stdin=MAZE).stdout)
+    assert (described["solved"], described["valid"], described["path"]) == (False, False, None)
+    assert (described["moves"], described["shortest"]) == (None, 6)
+
+
+def test_a_maze_is_drawn_on_a_terminal(tmp_path: Path, untrained: Path) -> None:
+    (tmp_path / "m.txt").write_text(MAZE)
+    drawn = on_a_terminal("solve", "maze", tmp_path / "m.txt", "-m", untrained)
+    assert "not solved" in drawn
+    assert "model any" in drawn
+
+
+def test_mazes_are_generated_as_wanted() -> None:
+    arguments = ("data", "maze", "--size", 7, "--generate", 20, "--min-path", 9)
+    done = trm(*arguments, "--walls", "35-45", "--seed", 3)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert (done.returncode, len(rows)) == (0, 20)
+    assert all(int(row["rating"]) >= 9 == len(row["question"]) // 7 + 2 for row in rows)
+    assert done.stdout == trm(*arguments, "--walls", "35-45", "--seed", 3).stdout
+    refusals = {
+        ("maze", "--givens", "5"): "--givens is for sudoku, not for maze; drop it",
+        ("sudoku", "--min-path", "5"): "--min-path is for maze, not for sudoku; drop it",
+        ("maze", "--walls", "50-30"): "--walls 50-30: write 0 to 99 percent, fewest first",
+        ("maze", "--walls", "few"): "--walls few: write a number or a range such as 30-50",
+        ("maze", "--size", "65"): "no maze of 65x65; choose a size of 3 to 64",
+    }
+    for wrong, message in refusals.items():
+        done = trm("data", *wrong, "--generate", 1)
+        assert (done.returncode, done.stderr) == (2, f"trm: {message}\n")
