@@ -95,9 +95,9 @@ def test_every_example_is_its_task_s_pair_redrawn_as_its_name_says(
         for task in subset.tasks:
             shown = [*task.demonstrations, *zip(task.tests, task.answers, strict=True)]
             known[task.name] = {(a.tobytes(), b.tobytes()) for a, b in shown if b is not None}
-    for name, (first, second) in drawn(data.train, data.names):
-        task, way = Way.of_name(name)
-        assert (way.undo(first).tobytes(), way.undo(second).tobytes()) in known[task]
+    for whole, (first, second) in drawn(data.train, data.names):
+        name, way = Way.of_name(whole)
+        assert (way.undo(first).tobytes(), way.undo(second).tobytes()) in known[name]
 
 
 def test_puzzles_of_a_task_all_differ_and_are_as_many_as_asked(data: ArcData) -> None:

@@ -18,6 +18,8 @@ def arc_data(
         metavar="SOURCE...", show_default=False,
         help="Files of tasks (one task, or many), Kaggle's challenges with their solutions beside "
         "them, or folders of such files; JSON, gzipped or not. All pairs are trained on.")],
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="FOLDER", help="A new folder.", show_default=False)],
     evaluation: Annotated[Optional[list[Path]], typer.Option(
         "--evaluation", "-e", metavar="SOURCE", show_default="none",
         help="One of the sources, or one more, of evaluation tasks: only their demonstrations are "
@@ -30,8 +32,6 @@ def arc_data(
     keep_leaks: Annotated[bool, typer.Option(
         "--keep-leaks", help="Train also on pairs that an evaluation task asks for, where another "
         "task has them; the official builder does.")] = False,
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="A new folder.", show_default=False)] = ...,
     seed: Annotated[int, typer.Option(
         "--seed", min=0, max=2**32 - 1, help="Same seed, same bytes.")] = 42,
     quiet: Quiet = False,

@@ -7,7 +7,6 @@ answered by a vote. `trm data arc` and its like therefore have options of their 
 from collections.abc import Callable
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -20,9 +19,9 @@ def by_task(**others: Callable[..., Any]) -> type[TyperCommand]:
             self,
             info_name: str | None,
             args: list[str],
-            parent: click.Context | None = None,
+            parent: Any = None,
             **extra: Any,
-        ) -> click.Context:
+        ) -> Any:
             if args and args[0] in others:
                 other = _command(others[args[0]])
                 return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
@@ -31,7 +30,7 @@ def by_task(**others: Callable[..., Any]) -> type[TyperCommand]:
     return TaskCommand
 
 
-def _command(function: Callable[..., Any]) -> click.Command:
+def _command(function: Callable[..., Any]) -> Any:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
                       context_settings={"help_option_names": ["-h", "--help"]})  # fmt: skip
     app.command()(function)

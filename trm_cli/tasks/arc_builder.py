@@ -9,7 +9,7 @@ The draws follow one another as in the official builder, and the folder is laid 
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,14 +174,3 @@ def _corner(first: Grid, second: Grid, rng: np.random.RandomState) -> tuple[int,
     top = int(rng.randint(0, SIDE - max(first.shape[0], second.shape[0]) + 1))
     left = int(rng.randint(0, SIDE - max(first.shape[1], second.shape[1]) + 1))
     return top, left
-
-
-def ways_for(pairs: list[Pair], count: int, seed: int) -> list[Way]:
-    """The plain way, then up to `count` random ones under which pairs look different."""
-    rows = _draw_ways({TRAIN: pairs}, count, np.random.RandomState(seed))
-    return [Way(int(row[0]), row[1:]) for row in rows]
-
-
-def without_answers(task: ArcTask) -> ArcTask:
-    """The same task, as one who has to solve it sees it."""
-    return replace(task, answers=(None,) * len(task.tests))

@@ -163,7 +163,7 @@ def _array(folder: Path, name: str, count: int) -> Iterator[BinaryIO]:
     """A .npy file of boards [count, 900], written from its first byte to its last."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, NUM_CELLS)}
     with (folder / f"all__{name}.npy").open("wb") as sink:
-        np.lib.format.write_array_header_1_0(sink, header)  # type: ignore[no-untyped-call] # numpy's
+        np.lib.format.write_array_header_1_0(sink, header)
         yield sink
 
 

@@ -136,4 +136,5 @@ def _renumbered(first: Grid, second: Grid) -> bytes:
     places = np.where(colours == 0, -1, places)  # black comes first, if it is there
     ranks = np.empty(NUM_COLOURS, np.uint8)
     ranks[colours[np.argsort(places)]] = np.arange(len(colours)) + (0 not in colours)
-    return bytes(first.shape) + bytes(second.shape) + ranks[cells].tobytes()
+    renumbered: bytes = ranks[cells].tobytes()
+    return bytes(first.shape) + bytes(second.shape) + renumbered
