@@ -162,10 +162,14 @@ class TinyRecursiveModel(nn.Module):
         return logits[:, self.config.num_prefix :]
 
     def read_halt(self, y: Tensor) -> Tensor:
-        """Logit that the answer is right, [B]: read at the first position, or at the mean field."""
+        """Logit that the answer is right, [B].
+
+        Read at the first position, as published; at the mean field where every symbol has one; at
+        the largest value of each channel where a net sees one neighbourhood at a time.
+        """
         if self.config.shares_symbols:
             summary = y.mean((1, 2))
         else:
-            summary = y[:, 0] if self.config.num_prefix else y.amax(1)
+            summary = y.amax(1) if self.config.any_size else y[:, 0]
         halt: Tensor = self.halt_head(summary).float()
         return halt.squeeze(-1)
