@@ -54,7 +54,7 @@ def evaluate(
     """
     from trm_cli.display.scores import show_scores
     from trm_cli.display.solving import SolvingDisplay
-    from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
+    from trm_cli.solving.engine import SolveSettings, solve_stream
     from trm_cli.solving.evaluate import Evaluated, score_groups
     from trm_cli.solving.record import record_scores
     from trm_cli.tasks import get_task
@@ -62,7 +62,7 @@ def evaluate(
     from trm_cli.weights.catalogue import open_model
 
     puzzle_task = get_task(task)
-    settings = SolveSettings(check_halt(halt), max_steps, seed)
+    settings = SolveSettings(halt, max_steps, seed)
     dataset = read_dataset(data, puzzle_task).head(limit)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=dataset.puzzles.shape[1], device=chosen,

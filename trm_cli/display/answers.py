@@ -3,12 +3,14 @@
 import json
 from typing import IO, Any
 
+import numpy as np
 from rich.text import Text
 
 from trm_cli.display.console import answers_console
 from trm_cli.display.grids import grid_text
 from trm_cli.solving.engine import Solution
-from trm_cli.tasks.base import Puzzle, Task
+from trm_cli.solving.guesses import Guess
+from trm_cli.tasks.base import BLANK, Puzzle, Task
 from trm_cli.weights.store import LoadedModel
 
 SCHEMA = 1
@@ -44,7 +46,7 @@ class AnswerWriter:
         if solution.solved:
             return line
         broken = len(self.task.violations(puzzle.tokens, solution.answer))
-        return f"{line} # not solved: {broken} cells break a rule"
+        return f"{line} # {_unsolved(solution, broken)}"
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
         violations = self.task.violations(puzzle.tokens, solution.answer)
@@ -59,15 +61,28 @@ class AnswerWriter:
             "steps": solution.steps,
             "halted": solution.halted,
             "halt_probability": round(solution.halt_probability, 6),
-            "attempt": 0,
+            "attempt": solution.attempt,
             "seconds": round(solution.seconds, 4),
             "model": {
                 "name": self.model.checkpoint.name,
                 "source": self.model.source,
                 "sha256": self.model.sha256,
             },
+            "view": solution.view,
+            "guess": self._guess(puzzle, solution.guess),
+            "attempts": len(solution.outcomes),
+            "total_steps": solution.total_steps,
         }
         return json.dumps(result)
+
+    def _guess(self, puzzle: Puzzle, guess: Guess | None) -> dict[str, Any] | None:
+        if guess is None:
+            return None
+        alone = np.full_like(puzzle.tokens, BLANK)
+        alone[guess.cell] = guess.token
+        row, column = divmod(guess.cell, puzzle.width)
+        symbol = self.task.write(alone)[guess.cell]
+        return {"row": row + 1, "column": column + 1, "symbol": symbol}
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
         violations = self.task.violations(puzzle.tokens, solution.answer)
@@ -78,7 +93,7 @@ class AnswerWriter:
         self.console.print(
             grid_text(puzzle.tokens, solution.answer, boxes, cells, ascii_only=ascii_only)
         )
-        self.console.print(_verdict(solution, len(violations)))
+        self.console.print(_verdict(solution, len(violations), puzzle.width))
         for violation in violations[:SHOWN_VIOLATIONS]:
             self.console.print(
                 f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red"
@@ -90,15 +105,33 @@ class AnswerWriter:
         self.console.print()
 
 
-def _verdict(solution: Solution, broken: int) -> Text:
+def _unsolved(solution: Solution, broken: int) -> str:
+    if not solution.total_steps:
+        return "not solved: no time was left for it"
+    return f"not solved: {broken} cells break a rule"
+
+
+def _verdict(solution: Solution, broken: int, width: int) -> Text:
     verdict = (
-        ("solved", "bold green")
-        if solution.solved
-        else (f"not solved: {broken} cells break a rule", "bold red")
+        ("solved", "bold green") if solution.solved else (_unsolved(solution, broken), "bold red")
     )
-    steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
     return Text.assemble(
         verdict,
-        (f"  {steps}  halt probability {solution.halt_probability:.1%}  "
+        (f"  {_course(solution, width)}  halt probability {solution.halt_probability:.1%}  "
          f"{solution.seconds:.2f} s", "dim"),
     )  # fmt: skip
+
+
+def _course(solution: Solution, width: int) -> str:
+    """Which attempt the answer comes from, in how many steps, and what it varied."""
+    steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
+    if len(solution.outcomes) == 1:
+        return steps
+    made = "" if solution.solved else f" of {len(solution.outcomes)}"
+    parts = [f"attempt {solution.attempt + 1}{made}"]
+    if solution.view:
+        parts.append(f"view {solution.view}")
+    if solution.guess:
+        row, column = divmod(solution.guess.cell, width)
+        parts.append(f"guess at row {row + 1}, column {column + 1}")
+    return f"{steps} ({', '.join(parts)})"
