@@ -53,13 +53,13 @@ VARIATIONS: list[dict[str, Any]] = [
 def test_attempts_differ_and_depend_on_the_seed_but_not_on_the_batch(
     network: TinyRecursiveModel, small_data: Dataset, varied: dict[str, Any]
 ) -> None:
-    data = small_data.head(12)
+    data = small_data.head(6)
     first = answers(solved_by(network, data, **varied))
     assert all(len(made) == 4 for made in first)
-    assert sum(len(set(made)) > 1 for made in first) > 6
-    for batch_size in (1, 5, 64):
+    assert sum(len(set(made)) > 1 for made in first) > 3
+    for batch_size in (1, 5):
         assert answers(solved_by(network, data, batch_size=batch_size, **varied)) == first
-    backwards = data.rows(np.arange(12)[::-1])
+    backwards = data.rows(np.arange(6)[::-1])
     assert answers(solved_by(network, backwards, **varied))[::-1] == first
     if varied != {"starts": "fixed", "guess": True}:  # a guess is not drawn by lot
         assert answers(solved_by(network, data, seed=1, **varied)) != first
@@ -97,7 +97,7 @@ def test_answers_given_in_views_are_answers_to_the_puzzle_as_it_is(
         assert all(np.array_equal(outcome.answer, right) for outcome in solution.outcomes)
     seen = torch.cat(shown)
     assert len(seen) == 24
-    assert len(seen.unique(dim=0)) > 18  # the views differ
+    assert len(np.unique(seen.numpy(), axis=0)) > 18  # the views differ
 
 
 class AsTokens(torch.nn.Module):

@@ -118,9 +118,12 @@ class Attempts:
         return None if puzzle is None else Attempt.first(row, puzzle, self.settings)
 
     def _begin_ahead(self) -> Attempt | None:
-        rows = (row for row, retried in self._retried.items() if retried.following < retried.needed)
-        row = next(rows, None)
-        return None if row is None else self._further(row)
+        ranks = [
+            (retried.following, row)
+            for row, retried in self._retried.items()
+            if retried.following < retried.needed
+        ]
+        return self._further(min(ranks)[1]) if ranks else None
 
     def _further(self, row: int) -> Attempt:
         retried = self._retried[row]
