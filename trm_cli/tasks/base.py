@@ -133,6 +133,10 @@ class Task(ABC):
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
+    def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Whether each answer [N, L] keeps every rule, though it may change its puzzle's givens."""
+        return self.rules_hold(puzzles, answers)
+
     @abstractmethod
     def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
         """Every cell of an answer [L] that breaks a rule; empty exactly where the rules hold."""
