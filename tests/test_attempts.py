@@ -157,7 +157,7 @@ class Retrying(ScriptedNetwork):
         y_after, _, logits, halt = super().forward(x, y, z)
         lucky = z[:, 0, 0, 0] > self.luck
         wrong = torch.nn.functional.one_hot(torch.full((len(x), 16), 2), 6).float()
-        return y_after, z, torch.where(lucky[:, None, None], logits, wrong), halt
+        return y_after, z, torch.where(lucky[:, None, None], logits, wrong), halt + lucky
 
 
 def test_only_unsolved_puzzles_go_on_and_the_answer_is_the_first_that_holds(
