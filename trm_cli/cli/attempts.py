@@ -65,7 +65,10 @@ def chosen_settings(*, time_limit: str | None, **given: Any) -> dict[str, Any]:
 
 def deadline(time_limit: str | None) -> Callable[[], bool]:
     """A clock that starts now: whether the time is up; raises UsageError where it is no time."""
-    seconds = parse_duration(time_limit)
+    try:
+        seconds = parse_duration(time_limit)
+    except UsageError as error:
+        raise UsageError(f"--time-limit: {error}") from error
     end = math.inf if seconds is None else time.monotonic() + seconds
     return lambda: time.monotonic() >= end
 

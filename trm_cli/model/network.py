@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
 from trm_cli.model.recursion import deep_recursion
+from trm_cli.model.variants import damped
 from trm_cli.tasks.base import FIRST_SYMBOL
 
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
@@ -141,7 +142,8 @@ class TinyRecursiveModel(nn.Module):
 
         Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
         """
-        y, z = deep_recursion(self.net, x, y, z, n=self.config.n, T=self.config.T)
+        net = damped(self.net, self.config.damping) if self.config.damping else self.net
+        y, z = deep_recursion(net, x, y, z, n=self.config.n, T=self.config.T)
         return y, z, self.read_answer(y), self.read_halt(y)
 
     def read_answer(self, y: Tensor) -> Tensor:
