@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,3 +125,22 @@ def test_when_the_time_is_up_every_puzzle_is_printed_still(tmp_path: Path) -> No
     lines = done.stdout.splitlines()
     assert (done.returncode, len(lines)) == (1, 300)
     assert lines[-1] == f"{HARD} # not solved: no time was left for it"
+
+
+def test_the_checkpoint_says_how_it_is_best_run_and_options_go_before(
+    tmp_path: Path, data: Path, untrained: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(untrained, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["solving"] = {"attempts": 3, "max_steps": 2, "noise": 0.5}
+    (folder / "config.json").write_text(json.dumps(config))
+    own = json.loads(trm("solve", "sudoku", "-m", folder, "--json", stdin=PUZZLE).stdout)
+    assert (own["attempts"], own["total_steps"]) == (3, 6)
+    given = ("--attempts", 2, "--max-steps", 1)
+    other = json.loads(trm("solve", "sudoku", "-m", folder, "--json", *given, stdin=PUZZLE).stdout)
+    assert (other["attempts"], other["total_steps"]) == (2, 2)
+    config["solving"] = {"patience": 3}
+    (folder / "config.json").write_text(json.dumps(config))
+    done = trm("solve", "sudoku", "-m", folder, stdin=PUZZLE)
+    assert (done.returncode, "`solving` in the model's config.json" in done.stderr) == (3, True)

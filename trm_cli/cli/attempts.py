@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from trm_cli.cli.common import parse_duration
-from trm_cli.errors import UsageError
+from trm_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from trm_cli.solving.settings import SolveSettings
@@ -74,9 +74,16 @@ def deadline(time_limit: str | None) -> Callable[[], bool]:
 
 
 def complete_settings(own: dict[str, Any], chosen: dict[str, Any]) -> "SolveSettings":
-    """The user's settings, the rest as the checkpoint's own; raises UsageError on nonsense."""
+    """The user's settings, the rest as the checkpoint's own.
+
+    Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
+    """
     from trm_cli.solving.settings import SolveSettings
 
+    try:
+        SolveSettings(**own)
+    except (TypeError, UsageError) as error:
+        raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
     plain, settings = SolveSettings(), SolveSettings(**{**own, **chosen})
     idle = [
         name for name in FURTHER if chosen.get(name, getattr(plain, name)) != getattr(plain, name)
