@@ -127,6 +127,16 @@ class Completing(TinyRecursiveModel):
         return y, z, logits, torch.full((len(answer),), -3.0)
 
 
+def test_a_guess_is_not_made_twice_where_nothing_else_varies(
+    network: TinyRecursiveModel, small_data: Dataset
+) -> None:
+    made = solved_by(network, small_data.head(4), attempts=99, starts="fixed", guess=True)
+    for solution in made:
+        guesses = [o.guess for o in solution.outcomes]
+        assert guesses[0] is None
+        assert 1 < len(set(guesses)) == len(guesses) < 99
+
+
 def test_guesses_take_the_most_divided_cell_first_and_its_likeliest_symbol_first() -> None:
     puzzle = np.full(16, FIRST_SYMBOL, np.uint8)
     puzzle[[3, 7]] = BLANK

@@ -32,7 +32,7 @@ def measured(network: TinyRecursiveModel, data: Dataset, *, tally: Tally | None 
     tally = tally or Tally()
     chosen = SolveSettings(**settings)
     steps = evaluate(network, Sudoku(), chunks(data), tally, batch_size=4, settings=chosen,
-                     keeps_bits=True)  # fmt: skip
+                     keeps_solved=True)  # fmt: skip
     for count, _ in enumerate(steps, 1):
         if count == until:
             break
@@ -121,7 +121,7 @@ def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> 
     tally = measured(ScriptedNetwork(wrong, [1] * 10, [1] * 10), wrong, halt="q")
     counts = tally.groups["all"]["all"]
     assert (counts.valid, counts.verified, counts.exact) == (10, 0, 10)
-    assert (tally.solved_bits, tally.misfired) == ("0" * 10, 10)
+    assert (tally.solved, tally.misfired) == (bytearray(10), 10)
 
 
 @pytest.mark.parametrize("until", [1, 6, 9])

@@ -63,7 +63,7 @@ class Measurement:
             for model, own, tally in zip(models, settings, tallies, strict=True):
                 self._measure(model, own, tally, batch_size=batch_size, stops=stops, quiet=quiet,
                               keep=keep, is_interrupted=is_interrupted,
-                              keeps_bits=len(models) > 1)  # fmt: skip
+                              keeps_solved=len(models) > 1)  # fmt: skip
         keep()
         return [
             Evaluated(self.data.name, self.survey.sha256, model.checkpoint.name, model.sha256,
@@ -72,7 +72,7 @@ class Measurement:
         ]  # fmt: skip
 
     def _measure(self, model: LoadedModel, settings: SolveSettings, tally: Tally, *,
-                 batch_size: int, stops: Callable[[], bool], quiet: bool, keeps_bits: bool,
+                 batch_size: int, stops: Callable[[], bool], quiet: bool, keeps_solved: bool,
                  keep: Callable[[], None], is_interrupted: Callable[[], bool],
                  ) -> None:  # fmt: skip
         chunks = first_rows(read_chunks(self.data, self.task, ROWS_AT_ONCE), self.limit)
@@ -82,7 +82,7 @@ class Measurement:
         with display:
             for solution in evaluate(model.network, self.task, chunks, tally,
                                      batch_size=batch_size, settings=settings, stops=stops,
-                                     keeps_bits=keeps_bits):  # fmt: skip
+                                     keeps_solved=keeps_solved):  # fmt: skip
                 display.show(solution)
                 if is_interrupted():
                     keep()

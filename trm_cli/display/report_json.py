@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from trm_cli.solving.evaluate import Evaluated
-from trm_cli.solving.statistics import mcnemar, wilson
+from trm_cli.solving.evaluate import Evaluated, compare
+from trm_cli.solving.statistics import wilson
 from trm_cli.solving.tally import NUM_BINS
 
 SCHEMA = 1
@@ -19,7 +19,7 @@ def described(evaluated: list[Evaluated]) -> dict[str, Any]:
         "models": [_network(one) for one in evaluated],
     }  # fmt: skip
     if len(evaluated) == 2:
-        result["comparison"] = _comparison(*evaluated)
+        result["comparison"] = asdict(compare(*evaluated))
     return result
 
 
@@ -64,12 +64,3 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
 
 def _share(solved: int, puzzles: int) -> dict[str, Any]:
     return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
-
-
-def _comparison(first: Evaluated, second: Evaluated) -> dict[str, Any]:
-    pairs = list(zip(first.tally.solved_bits, second.tally.solved_bits, strict=True))
-    only = pairs.count(("1", "0")), pairs.count(("0", "1"))
-    return {
-        "both": pairs.count(("1", "1")), "first_only": only[0], "second_only": only[1],
-        "neither": pairs.count(("0", "0")), "mcnemar_p": mcnemar(*only),
-    }  # fmt: skip

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trm_cli.solving.evaluate import Evaluated, Scores
+from trm_cli.solving.evaluate import Evaluated, Scores, compare
 from trm_cli.solving.settings import SolveSettings
-from trm_cli.solving.statistics import mcnemar, wilson
+from trm_cli.solving.statistics import wilson
 from trm_cli.solving.tally import NUM_BINS
 
 SCORE_COLUMNS = (
@@ -41,16 +41,13 @@ def sections(evaluated: Evaluated) -> list[Section]:
 
 def comparison(first: Evaluated, second: Evaluated) -> Section:
     """Two networks on the same puzzles, with a paired test."""
-    pairs = list(zip(first.tally.solved_bits, second.tally.solved_bits, strict=True))
-    counts = {pair: pairs.count(pair) for pair in (("1", "1"), ("1", "0"), ("0", "1"), ("0", "0"))}
-    chance = mcnemar(counts["1", "0"], counts["0", "1"])
-    names = distinct_names(first, second)
+    found, names = compare(first, second), distinct_names(first, second)
     rows = [
-        ("solved by both", f"{counts['1', '1']:,}"),
-        (f"solved by {names[0]} alone", f"{counts['1', '0']:,}"),
-        (f"solved by {names[1]} alone", f"{counts['0', '1']:,}"),
-        ("solved by neither", f"{counts['0', '0']:,}"),
-        ("p of the exact McNemar test", f"{chance:.3g}"),
+        ("solved by both", f"{found.both:,}"),
+        (f"solved by {names[0]} alone", f"{found.first_only:,}"),
+        (f"solved by {names[1]} alone", f"{found.second_only:,}"),
+        ("solved by neither", f"{found.neither:,}"),
+        ("p of the exact McNemar test", f"{found.mcnemar_p:.3g}"),
     ]
     return Section(
         f"{names[0]} against {names[1]}", ("", "puzzles"), rows,

@@ -91,7 +91,10 @@ class Attempts:
             guesses: list[Guess] = []
             if self.settings.guess and beliefs is not None:
                 guesses = rank_guesses(attempt.puzzle, beliefs, self.settings.attempts - 1)
-            self._retried[row] = _Retried(attempt.puzzle, guesses, self.settings.attempts)
+            needed = self.settings.attempts
+            if self.settings.varies_guess_alone:
+                needed = min(needed, 1 + len(guesses))
+            self._retried[row] = _Retried(attempt.puzzle, guesses, needed)
         retried = self._retried[row]
         retried.running.discard(number)
         if succeeds:

@@ -7,14 +7,14 @@ moment.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, SolveSettings, Stops, never, solve_stream
-from trm_cli.solving.statistics import Interval, wilson
+from trm_cli.solving.statistics import Interval, mcnemar, wilson
 from trm_cli.solving.tally import GROUPINGS, Counts, Question, Tally
 from trm_cli.tasks.base import Dataset, Task, Tokens
 
@@ -72,13 +72,31 @@ class Evaluated:
         ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """How many puzzles two networks solved, and whether they differ."""
+
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    mcnemar_p: float  # how likely so unequal counts are if both are equally good
+
+
+def compare(first: Evaluated, second: Evaluated) -> Comparison:
+    """Two networks that were evaluated on the same puzzles with `keeps_solved`."""
+    pairs = Counter(zip(first.tally.solved, second.tally.solved, strict=True))
+    only = pairs[1, 0], pairs[0, 1]
+    return Comparison(pairs[1, 1], *only, pairs[0, 0], mcnemar(*only))
+
+
 def evaluate(network: TinyRecursiveModel, task: Task, chunks: Iterable[Dataset], tally: Tally, *,
              batch_size: int, settings: SolveSettings, stops: Stops = never,
-             keeps_bits: bool = False) -> Iterator[Solution]:  # fmt: skip
+             keeps_solved: bool = False) -> Iterator[Solution]:  # fmt: skip
     """Solve the puzzles of a data set and count them, from where the tally stands.
 
-    chunks      the whole data set in order, in parts of any size: what was counted is skipped.
-    keeps_bits  remember for each puzzle whether it was solved.
+    chunks        the whole data set in order, in parts of any size: what was counted is skipped.
+    keeps_solved  remember for each puzzle whether it was solved, for `compare`.
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
     if not tally.puzzles:
@@ -97,8 +115,8 @@ def evaluate(network: TinyRecursiveModel, task: Task, chunks: Iterable[Dataset],
         question = under_way.popleft()
         valid = bool(task.valid(question.puzzle[None], solution.answer[None])[0])
         tally.add(question, solution, valid=valid, select=settings.select)
-        if keeps_bits:
-            tally.solved_bits += "01"[solution.solved]
+        if keeps_solved:
+            tally.solved.append(solution.solved)
         now = time.perf_counter()
         tally.seconds += now - before
         before = now

@@ -52,7 +52,12 @@ class SolveSettings:
     @property
     def varies(self) -> bool:
         """Whether a further attempt can end otherwise than the first."""
-        return self.starts == "random" or self.noise > 0 or self.views > 1 or self.guess
+        return self.guess or not self.varies_guess_alone
+
+    @property
+    def varies_guess_alone(self) -> bool:
+        """Whether further attempts with the same guess, or with none, would be the same."""
+        return self.starts == "fixed" and self.noise == 0 and self.views == 1
 
 
 LEAST = {"max_steps": 1, "attempts": 1, "retry_steps": 0, "views": 1}

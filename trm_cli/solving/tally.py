@@ -78,7 +78,7 @@ class Tally:
     untouched: int = 0  # puzzles that no step was made on, for lack of time
     seconds: float = 0.0  # spent
     waited: float = 0.0  # sum, over puzzles, of the time that each was in the batch
-    solved_bits: str = ""  # one digit a puzzle: 1 if it was solved; only for a comparison
+    solved: bytearray = field(default_factory=bytearray)  # 1 or 0 a puzzle; only to compare
 
     @property
     def puzzles(self) -> int:
@@ -133,7 +133,7 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """The same, for a file that `from_dict` reads."""
-        return asdict(self)
+        return {**asdict(self), "solved": "".join(map(str, self.solved))}
 
     @classmethod
     def from_dict(cls, known: dict[str, Any]) -> "Tally":
@@ -141,7 +141,8 @@ class Tally:
         groups = {kind: {name: Counts(**counts) for name, counts in named.items()}
                   for kind, named in known["groups"].items()}  # fmt: skip
         bins = [Bin(**one) for one in known["bins"]]
-        return cls(**{**known, "groups": groups, "bins": bins})
+        solved = bytearray(map(int, known["solved"]))
+        return cls(**{**known, "groups": groups, "bins": bins, "solved": solved})
 
 
 Named = tuple[float, str] | None  # where a group stands among others, and its name

@@ -13,17 +13,26 @@ class Views:
     """The first `count` views of puzzles of one size; the seed decides them."""
 
     def __init__(self, task: Task, num_cells: int, *, count: int, seed: int) -> None:
-        drawn = task.symmetries(num_cells, count=count, rng=np.random.default_rng(seed))
-        drawn.cells[0], drawn.symbols[0] = np.arange(num_cells), np.arange(drawn.symbols.shape[1])
-        self._there, self._back = drawn, drawn.inverse()
+        self._is_single = count == 1
+        if not self._is_single:
+            drawn = task.symmetries(num_cells, count=count, rng=np.random.default_rng(seed))
+            drawn.cells[0], drawn.symbols[0] = (
+                np.arange(num_cells),
+                np.arange(len(drawn.symbols[0])),
+            )
+            self._there, self._back = drawn, drawn.inverse()
 
     def show(self, puzzle: Tokens, view: int) -> Tokens:
         """A puzzle [L] as it looks in a view."""
+        if self._is_single:
+            return puzzle
         shown: Tokens = _some(self._there, np.array([view])).apply(puzzle[None])[0]
         return shown
 
     def undo(self, answers: Tokens, views: NDArray[np.int64]) -> Tokens:
         """Answers [R, L], each given in its view [R], as answers to the puzzles as they are."""
+        if self._is_single:
+            return answers
         return _some(self._back, views).apply(answers)
 
 
