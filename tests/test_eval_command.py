@@ -45,7 +45,7 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
     for drawing in (reports["svg"].read_text(), re.findall("<svg.*</svg>", page, re.DOTALL)[0]):
         root = ElementTree.fromstring(drawing)
         panels = root.findall(".//{*}g[@class='panel']")
-        assert len(panels) == len(root.findall(".//{*}polyline")) >= 2
+        assert len(root.findall(".//{*}polyline")) >= len(panels) >= 2
     described = json.loads(reports["json"].read_text())
     assert described["models"][0]["groups"][0]["verified"] == 1.0
     assert described["command"].startswith("trm eval sudoku")

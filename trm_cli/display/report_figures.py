@@ -6,6 +6,7 @@ from trm_cli.display.svg import LEFT, WIDTH, Scale, document, line, text, ticks_
 from trm_cli.solving.evaluate import Evaluated
 
 TOP, HEIGHT, BETWEEN, BOTTOM = 90.0, 200.0, 92.0, 52.0  # of panels, between and below, in pixels
+RELIABILITY = "Answers that are right, %, by what the halt head says"
 Points = list[tuple[float, float]]
 
 
@@ -22,8 +23,7 @@ def draw(evaluated: list[Evaluated], *, title: str, command: str = "") -> str:
          [_percentages(one.tally.solved_within_steps, one.puzzles) for one in evaluated]),
         ("Solved, % of the puzzles", "attempts",
          [_percentages(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]),
-        ("Answers that are right, %, where the halt head says so", "halt head's probability, %",
-         [_reliability(one) for one in evaluated]),
+        (RELIABILITY, "halt head's probability, %", [_reliability(one) for one in evaluated]),
     ]  # fmt: skip
     shown = [panel for panel in panels if any(len(points) > 1 for points in panel[2])]
     parts, words = [], [f"Measured by {command}."] if command else []
@@ -45,6 +45,10 @@ def _panel(heading: str, x_name: str, named: list[tuple[str, Points]],
         Curve(name, points, number, lambda value: f"{value:.1f}%", has_marks=True)
         for number, (name, points) in enumerate(named) if points
     ]  # fmt: skip
+    if heading == RELIABILITY:
+        says = [(0.0, 0.0), (100.0, 100.0)]
+        curves.append(Curve("as it says", says, 5, lambda value: f"{value:.0f}%", is_thin=True,
+                            is_dashed=True))  # fmt: skip
     values = [y for curve in curves for _, y in curve.points]
     xs = [x for curve in curves for x, _ in curve.points]
     ticks = ticks_between(min(values), max(values))

@@ -9,10 +9,10 @@ from trm_cli.display.sections import Section, comparison, manner, sections
 from trm_cli.solving.evaluate import Evaluated
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2em auto; padding: 0 1em;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
   color: #1f2328; background: #ffffff; }
-table { border-collapse: collapse; margin: 1em 0; }
-th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #d0d7de; }
+table { border-collapse: collapse; margin: 1em 0; font-size: 13px; white-space: nowrap; }
+th, td { padding: .25em .6em; text-align: right; border-bottom: 1px solid #d0d7de; }
 th:first-child, td:first-child { text-align: left; }
 .group { font-weight: 600; }
 .note { color: #57606a; }
