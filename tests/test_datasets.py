@@ -1,4 +1,5 @@
 import gzip
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,13 @@ def test_parts_of_a_file_are_the_file_and_a_survey_knows_it(
     whole, head = join(parts), small_data.head(limit)
     assert (whole.sha256, whole.sources) == (head.sha256, head.sources)
     assert survey(path, Sudoku(), limit) == Survey(len(head), 16, head.sha256)
+
+
+def test_a_pipe_is_refused_where_it_would_be_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(PuzzleError, match="save it to a file first"):
+        survey(path, Sudoku())
 
 
 def test_parts_of_different_sizes_are_refused(tmp_path: Path, small_data: Dataset) -> None:

@@ -133,6 +133,8 @@ class Survey:
 
 def survey(path: Path, task: Task, limit: int | None = None) -> Survey:
     """Read and check a data set, or its first rows; raises PuzzleError as `read_dataset` does."""
+    if path.is_fifo():
+        raise PuzzleError(f"{path}: a pipe can be read once only; save it to a file first")
     puzzles, num_cells, sha256 = 0, 0, hashlib.sha256()
     for chunk in first_rows(read_chunks(path, task), limit):
         puzzles, num_cells = puzzles + len(chunk), chunk.puzzles.shape[1]
