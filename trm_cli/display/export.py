@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from trm_cli.display.export_svg import animated_svg
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.frames import Header, Moment
@@ -35,4 +36,7 @@ def _trace(header: Header, moments: list[Moment], _seconds: float) -> bytes:
     return "".join(f"{line}\n" for line in trace_lines(header, moments)).encode()
 
 
-WRITERS: dict[str, Callable[[Header, list[Moment], float], bytes]] = {".jsonl": _trace}
+WRITERS: dict[str, Callable[[Header, list[Moment], float], bytes]] = {
+    ".jsonl": _trace,
+    ".svg": animated_svg,
+}

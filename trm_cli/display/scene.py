@@ -34,9 +34,10 @@ class Scene:
     def lines(self, width: int, height: int) -> list[Text]:
         """At most `height` lines of at most `width` columns."""
         inside = width - 2
-        is_airy = height >= AIRY_HEIGHT
+        is_one = len(self.moment.frames) == 1
+        is_airy = is_one and height >= AIRY_HEIGHT
         body_height = height - 3 - 2 * is_airy
-        draw = self._one if len(self.moment.frames) == 1 else self._tiles
+        draw = self._one if is_one else self._tiles
         body = draw(inside, body_height)
         between = [Text()] if is_airy else []
         below = [*between, self._verdict(), self._footer(inside)]
