@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from trm_cli.display.export_gif import animated_gif
+from trm_cli.display.export_html import page
 from trm_cli.display.export_svg import animated_svg
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
@@ -38,5 +40,7 @@ def _trace(header: Header, moments: list[Moment], _seconds: float) -> bytes:
 
 WRITERS: dict[str, Callable[[Header, list[Moment], float], bytes]] = {
     ".jsonl": _trace,
+    ".gif": animated_gif,
     ".svg": animated_svg,
+    ".html": page,
 }

@@ -108,7 +108,7 @@ def _ruled(view: BoardView, look: Look, *, is_boxed: bool) -> Text:
 
 
 def _ruled_row(view: BoardView, look: Look, row: int, left: str, right: str) -> Text:
-    text = Text(left, LINES)
+    text = Text().append(left, LINES)
     for column in range(view.width):
         cell = row * view.width + column
         if column and column % view.box_width == 0:

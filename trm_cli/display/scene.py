@@ -14,7 +14,7 @@ from trm_cli.solving.frames import Frame, Header, Moment
 GAP = 3  # columns between a board and its figures
 LEAST_FIGURES, MOST_FIGURES = 12, 60  # columns of the figures
 WIDE_FIGURES = 28  # columns that figures take from a board that could be larger
-CAPTION = 10  # columns beside a tile
+CAPTION = 11  # columns beside a tile
 AIRY_HEIGHT = 23  # rows of a terminal that has room for empty lines
 
 
@@ -34,14 +34,14 @@ class Scene:
     def lines(self, width: int, height: int) -> list[Text]:
         """At most `height` lines of at most `width` columns."""
         inside = width - 2
-        is_one = len(self.moment.frames) == 1
-        is_airy = is_one and height >= AIRY_HEIGHT
-        body_height = height - 3 - 2 * is_airy
-        draw = self._one if is_one else self._tiles
-        body = draw(inside, body_height)
-        between = [Text()] if is_airy else []
+        if len(self.moment.frames) == 1:
+            room = height - (5 if height >= AIRY_HEIGHT else 3)
+            body = self._one(inside, room)[:room]
+        else:
+            body = self._tiles(inside, height - 3)[: height - 3]
+        between = [Text()] if len(body) + 5 <= height else []
         below = [*between, self._verdict(), self._footer(inside)]
-        lines = [self._title(inside), *between, *body[:body_height], *below]
+        lines = [self._title(inside), *between, *body, *below]
         for line in lines:
             line.truncate(inside)
         return [Text(" ").append_text(line) for line in lines[:height]]
@@ -94,12 +94,12 @@ class Scene:
 
     def _tile(self, index: int, frame: Frame, width: int, height: int) -> list[Text]:
         """A small board with a caption at its right, every line as wide as the tile."""
-        look = replace(self.look, max_width=width - CAPTION - 1, max_height=height)
+        look = replace(self.look, max_width=width - CAPTION, max_height=height)
         if index not in self.moment.moved:
             look = replace(look, flash=0)
         board = rows_of(board_text(self.header.task.name, view_of(frame), look))[:height]
         number = self.moment.page * self.at_once + index + 1
-        lines = beside([board, _caption(number, frame)], 1)[: max(height, 1)]
+        lines = beside([board, _caption(number, frame)], 2)[: max(height, 1)]
         for line in lines:
             line.truncate(width)
             line.pad_right(width - line.cell_len)

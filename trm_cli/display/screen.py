@@ -20,7 +20,7 @@ from trm_cli.display.scene import Scene
 from trm_cli.display.views import Look
 from trm_cli.solving.frames import Header, Moment
 
-ONE_SIZE, MANY_SIZE = (80, 24), (120, 40)  # columns and rows of a picture of one puzzle, of several
+ONE_SIZE, MANY_SIZE = (80, 24), (112, 42)  # columns and rows of a picture of one puzzle, of several
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
 THEME = TerminalTheme(
