@@ -132,18 +132,14 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
     num_shown = shape[0] * shape[1]
     task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
 
-    from trm_cli.solving.frames import Header
     from trm_cli.solving.trace import Trace
-    from trm_cli.solving.watching import moments
+    from trm_cli.solving.watching import header_of, moments
     from trm_cli.weights.catalogue import open_model
 
     where = choose_device(device, threads)
     loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=where,
                         dtype=choose_dtype(dtype, where))  # fmt: skip
     settings = complete_settings(loaded.checkpoint.solving, chosen)
-    config = loaded.network.config
-    num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
-    header = Header(task, loaded.checkpoint.name, num_parameters, config.n, config.T,
-                    settings.max_steps, settings.halt, len(puzzles), *shape, inner)  # fmt: skip
+    header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
     return Trace(header, moments(loaded.network, task, puzzles, settings=settings,
                                  at_once=num_shown, inner=inner))  # fmt: skip
