@@ -44,13 +44,14 @@ class Player:
 
     def __init__(
         self, source: Iterator[Moment], header: Header, *, pace: Pace, look: Look,
-        console: Console, clock: Callable[[], float] = time.monotonic,
+        console: Console, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.source = source
         self.header = header
         self.pause, self.fps = pace.pause, pace.fps
         self.look = look
         self.console = console
+        self.keys = keys or Keys()
         self.clock = clock
         self.history: list[Moment] = []
         self.cursor = -1  # which moment is shown
@@ -58,6 +59,7 @@ class Player:
         self.is_paused = False
         self.is_quit = False
         self._drawn: object = None  # what the screen shows, as a key
+        self.num_draws = 0
         self._spent = 0.0  # seconds of drawing while the network computed
         self._began = clock()
 
@@ -65,7 +67,7 @@ class Player:
         """Run to the end; returns the moments that were computed."""
         live = Live(console=self.console, screen=True, auto_refresh=False, redirect_stdout=False,
                     redirect_stderr=False)  # fmt: skip
-        with Keys() as keys, live, restored_on_signals(keys, live):
+        with self.keys as keys, live, restored_on_signals(keys, live):
             ahead = Ahead(self.source)
             try:
                 while not self._is_finished(ahead):
@@ -135,6 +137,7 @@ class Player:
         hints = (ASCII_HINTS if look.ascii_only else HINTS) if has_keys else ""
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
+        self.num_draws += 1
         self._spent += (self.clock() - before) * is_busy
 
     def _flash(self, now: float) -> int:

@@ -12,10 +12,9 @@ from trm_cli.display.sparkline import area
 from trm_cli.display.views import Look
 from trm_cli.solving.frames import Frame, Header
 
-LABELS, VALUES = 10, 7  # columns
+LABELS, VALUES = 9, 7  # columns
 CHARTS_FROM = 24  # columns that have room for sparklines; below it, values alone
-MOST_PITCH = 3  # columns of one step in a sparkline
-LEAST_STEPS = 8  # that a sparkline keeps room for
+MOST_PITCH = 3  # columns of one step in a sparkline, at most
 EACH, GROUPS, NOWHERE = range(3)  # where there are empty lines
 SIZES = ((3, EACH), (2, EACH), (1, EACH), (1, GROUPS), (1, NOWHERE))  # rows of a chart; empty lines
 TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring lines do not touch
@@ -51,8 +50,9 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
 
 def _figures(frame: Frame, header: Header, look: Look, *, width: int, rows: int,
              gaps: int) -> Iterator[Text]:  # fmt: skip
+    of = " of " if width >= CHARTS_FROM else "/"
     yield Text.assemble(
-        _label("step"), (str(frame.step), "bold"), (f" of {header.max_steps}", "dim")
+        _label("step"), (str(frame.step), "bold"), (f"{of}{header.max_steps}", "dim")
     )
     if width >= CHARTS_FROM:
         yield _progress(frame.step / header.max_steps, width, look)
@@ -66,12 +66,12 @@ def _figures(frame: Frame, header: Header, look: Look, *, width: int, rows: int,
         if gaps == EACH or (gaps == GROUPS and reading.ends_group):
             yield Text()
     attempt = Text.assemble(_label("attempt"), str(frame.attempt + 1))
-    seconds = Text.assemble(_label("time"), f"{frame.seconds:.2f} s")
+    seconds = f"{frame.seconds:.2f} s"
     if width < CHARTS_FROM:
-        yield from (attempt, seconds)
+        yield from (attempt, Text.assemble(_label("time"), seconds))
     else:
         attempt.pad_right(LABELS + VALUES + 2 - attempt.cell_len)
-        yield attempt.append_text(seconds)
+        yield attempt.append("time ", "dim").append(seconds)
 
 
 def _label(name: str) -> tuple[str, str]:
@@ -92,7 +92,7 @@ def _readings(frame: Frame) -> list[Reading]:
     sure, new, wrong = written(SURE), written(NEW), written(WRONG)
     return [
         Reading("halt", percent(halt), HALTING, lambda f: f.halt_probability, is_share=True),
-        Reading("confident", percent(_mean_confidence(frame)), sure, _mean_confidence,
+        Reading("sure", percent(_mean_confidence(frame)), sure, _mean_confidence,
                 is_share=True, ends_group=True),
         Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
         Reading("violated", str(len(frame.violated)), wrong, lambda f: len(f.violated),
@@ -107,8 +107,9 @@ def _chart(reading: Reading, history: tuple[Frame, ...], look: Look, *, width: i
            rows: int) -> Iterator[Text]:  # fmt: skip
     """The name, the value, and the series behind it, `rows` lines high."""
     room = width - LABELS - VALUES - 2
-    pitch = max(1, min(MOST_PITCH, room // max(LEAST_STEPS, len(history))))
-    series = [reading.of(step) for step in history for _ in range(pitch)]
+    values = [reading.of(step) for step in history]
+    columns = max(len(values), min(room, MOST_PITCH * len(values)))
+    series = [values[column * len(values) // columns] for column in range(columns)]
     most = max((value for value in series if value is not None), default=0.0)
     bounds = (0.0, TOP * (1.0 if reading.is_share else most or 1.0))
     drawn = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=bounds)
