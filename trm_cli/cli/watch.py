@@ -115,18 +115,14 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
     task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
 
     from trm_cli.solving.engine import SolveSettings, check_halt
-    from trm_cli.solving.frames import Header
     from trm_cli.solving.trace import Trace
-    from trm_cli.solving.watching import moments
+    from trm_cli.solving.watching import header_of, moments
     from trm_cli.weights.catalogue import open_model
 
     settings = SolveSettings(check_halt(halt), max_steps, seed)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=chosen,
                         dtype=choose_dtype(dtype, chosen))  # fmt: skip
-    config = loaded.network.config
-    num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
-    header = Header(task, loaded.checkpoint.name, num_parameters, config.n, config.T, max_steps,
-                    halt, len(puzzles), *shape, inner)  # fmt: skip
+    header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
     return Trace(header, moments(loaded.network, task, puzzles, settings=settings,
                                  at_once=num_shown, inner=inner))  # fmt: skip

@@ -65,6 +65,15 @@ def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[
     )
 
 
+def overhead_line(measured: Overhead) -> str:
+    """The same on one line."""
+    return (
+        f"{measured.steps} steps take {measured.unseen:.2f} s unseen; watched, with "
+        f"{measured.draws:.0f} screens drawn, {measured.slower:+.1%} by the clock and "
+        f"{measured.slower_cpu:+.1%} of processor time"
+    )
+
+
 def _round(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle],
            settings: SolveSettings) -> Round:  # fmt: skip
     def solve_unseen() -> int:

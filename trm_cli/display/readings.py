@@ -92,7 +92,7 @@ def _readings(frame: Frame) -> list[Reading]:
     sure, new, wrong = written(SURE), written(NEW), written(WRONG)
     return [
         Reading("halt", percent(halt), HALTING, lambda f: f.halt_probability, is_share=True),
-        Reading("sure", percent(_mean_confidence(frame)), sure, _mean_confidence,
+        Reading("sure", percent(mean_confidence(frame)), sure, mean_confidence,
                 is_share=True, ends_group=True),
         Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
         Reading("violated", str(len(frame.violated)), wrong, lambda f: len(f.violated),
@@ -133,7 +133,8 @@ def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
     return [Text.assemble((where, "dim"), (call, "bold")), *rows_of(heat)]
 
 
-def _mean_confidence(frame: Frame) -> float | None:
+def mean_confidence(frame: Frame) -> float | None:
+    """Over all cells, 0 to 1; None before the first answer."""
     return None if frame.confidence is None else float(frame.confidence.mean())
 
 

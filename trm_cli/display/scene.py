@@ -44,7 +44,9 @@ class Scene:
         lines = [self._title(inside), *between, *body, *below]
         for line in lines:
             line.truncate(inside)
-        return [Text(" ").append_text(line) for line in lines[:height]]
+        return [
+            Text(" ", no_wrap=True, overflow="ignore").append_text(line) for line in lines[:height]
+        ]
 
     def _title(self, width: int) -> Text:
         header, frames = self.header, self.moment.frames

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import SolveSettings, Step, run
-from trm_cli.solving.frames import Frame, Moment, Update
+from trm_cli.solving.frames import Frame, Header, Moment, Update
+from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
+from trm_cli.weights.store import LoadedModel
 
 DECIMALS = 4  # of every figure: a trace holds the same values, written short
 
@@ -27,6 +29,25 @@ class Call:
     stream: str  # z, of three streams, or y, of two
     before: Tensor
     after: Tensor
+
+
+def header_of(loaded: LoadedModel, settings: SolveSettings, *, num_puzzles: int,
+              shape: tuple[int, int] = (1, 1), inner: bool = False) -> Header:  # fmt: skip
+    """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
+    config = loaded.network.config
+    return Header(
+        task=get_task(loaded.checkpoint.task),
+        model=loaded.checkpoint.name,
+        num_parameters=sum(weight.numel() for weight in loaded.network.parameters()),
+        n=config.n,
+        T=config.T,
+        max_steps=settings.max_steps,
+        halt=settings.halt,
+        num_puzzles=num_puzzles,
+        rows=shape[0],
+        columns=shape[1],
+        inner=inner,
+    )
 
 
 @contextmanager
