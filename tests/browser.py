@@ -27,6 +27,7 @@ class Page:
     def __init__(self, sends: int, receives: int) -> None:
         self.sends, self.receives = sends, receives
         self.session = ""
+        self.folder = Path()  # where the files lie that it may open
         self.number = 0
         self.unread = b""
         self.events: list[dict[str, Any]] = []

@@ -65,7 +65,8 @@ class Terminal:
         """The first screen on which these words stand."""
         end = time.monotonic() + timeout
         while words not in (shown := self.screen()):
-            assert time.monotonic() < end and not self.is_over, (words, self.written[-3000:])
+            is_late = self.is_over or time.monotonic() > end
+            assert not is_late, (words, self.written[-3000:])
         return shown
 
     def end(self, timeout: float = 60.0) -> int:

@@ -79,8 +79,18 @@ def test_a_terminal_without_such_characters_gets_ascii(size: tuple[int, int]) ->
 
 def test_narrow_terminals_show_the_figures_without_charts() -> None:
     text = "\n".join(drawn(run_of_one()[-1], HEADER, (30, 20)))
-    words = ["step     3/4", "halt     90.0%", "sure     87.5%", "changed  4", "violated 0",
-             "change y 0.500", "change z 0.333", "attempt  1", "time     0.38 s", "solved in 3"]
+    words = [
+        "step     3/4",
+        "halt     90.0%",
+        "sure     87.5%",
+        "changed  4",
+        "violated 0",
+        "change y 0.500",
+        "change z 0.333",
+        "attempt  1",
+        "time     0.38 s",
+        "solved in 3",
+    ]
     assert [word for word in words if word not in text] == []
 
 
@@ -103,8 +113,9 @@ def test_a_puzzle_that_halted_flashes_no_more() -> None:
         return sum("on #f2c037" in str(span.style) for line in lines for span in line.spans)
 
     both_new, second_new = run_of_two()[2:]
-    assert new_cells(both_new) == sum(len(frame.changed) for frame in both_new.frames)
-    assert new_cells(second_new) == len(second_new.frames[1].changed)
+    one, two = (len(frame.changed) for frame in both_new.frames)
+    spans = new_cells(both_new) / (one + two)  # of a cell
+    assert new_cells(second_new) == spans * len(second_new.frames[1].changed) > 0
 
 
 def test_the_verdict_is_plain() -> None:

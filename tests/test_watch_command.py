@@ -82,7 +82,10 @@ def test_several_puzzles_are_printed_side_by_side_and_counted(tmp_path: Path) ->
     path.write_text("\n".join(trace_lines(HEADER_OF_TWO, run_of_two())))
     done = trm("watch", "--replay", path)
     frame = done.stdout.split("\n\n")[2].splitlines()
-    assert [line.split("   ")[0] for line in frame[:2]] == ["puzzle 1", "step 2 of 4  attempt 1  0.38 s"]
+    assert [line.split("   ")[0] for line in frame[:2]] == [
+        "puzzle 1",
+        "step 2 of 4  attempt 1  0.38 s",
+    ]
     assert frame[-1] == "solved in 2 steps"
     assert done.stdout.endswith("solved in 3 steps\n\n2 of 2 solved\n")
 

@@ -77,7 +77,7 @@ def test_keys_pause_step_back_and_forth_change_the_speed_and_quit(start: Start) 
 def test_it_is_drawn_anew_when_the_terminal_changes_its_size(start: Start) -> None:
     terminal = start("--pause", "20")
     assert "┏━━━┯" in terminal.wait("20 s a step")
-    terminal.resize(40, 12)
+    terminal.resize(40, 10)
     assert "┌─────┬" in terminal.wait("┌─────┬─────┐")
     terminal.resize(120, 40)
     terminal.wait("┏━━━┯")
@@ -104,13 +104,11 @@ def test_signals_leave_the_terminal_as_it_was(start: Start, number: int, code: i
 def test_in_the_background_the_terminal_is_the_shell_s_again(start: Start) -> None:
     terminal = start("--pause", "20")
     terminal.wait("20 s a step")
-    os.kill(terminal.pid, signal.SIGTSTP)
+    os.kill(terminal.pid, signal.SIGTSTP)  # with no shell above it, it goes on at once
     limit = time.monotonic() + 30
-    while not terminal.is_restored:
-        terminal.read()
+    while terminal.read().count("\x1b[?1049h") < 2:
         assert time.monotonic() < limit
-    terminal.written = ""
-    os.kill(terminal.pid, signal.SIGCONT)
+    assert "\x1b[?1049l" in terminal.written
     terminal.wait("20 s a step")
     terminal.press("q")
     terminal.end()
@@ -144,7 +142,7 @@ def test_a_dumb_terminal_gets_plain_frames(start: Start) -> None:
     terminal = start(TERM="dumb")
     assert terminal.end() == 0
     assert "\x1b" not in terminal.written
-    assert terminal.written.count("step ") == 3
+    assert terminal.written.count("\nstep ") == 3
 
 
 def test_an_ascii_terminal_gets_ascii(start: Start) -> None:
@@ -152,13 +150,3 @@ def test_an_ascii_terminal_gets_ascii(start: Start) -> None:
     assert terminal.end() == 0
     assert STYLES.sub("", terminal.written).isascii()
     assert "| 2 1 | 4 3 |" in terminal.written or "arrows step" in terminal.written
-
-
-def test_puzzles_on_stdin_leave_the_keys_to_the_terminal(tmp_path: Path) -> None:
-    script = tmp_path / "watch.sh"
-    import sys
-
-    script.write_text(f"echo 1..4..1..1..4..1 | {sys.executable} -m trm_cli watch sudoku - --pause 20")
-    terminal = Terminal("-h")
-    terminal.end()
-    terminal.close()

@@ -123,6 +123,11 @@ def test_side_by_side_each_puzzle_keeps_its_place_when_it_has_halted(small_data:
     four = small_data.head(4)
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
     shown = list(moments(network, Sudoku(), puzzles(four, 4), settings=SolveSettings(), at_once=4))
-    assert [sorted(moment.moved) for moment in shown] == [[0, 1, 2, 3], [0, 1, 2, 3], [1, 2, 3], [1]]
+    assert [sorted(moment.moved) for moment in shown] == [
+        [0, 1, 2, 3],
+        [0, 1, 2, 3],
+        [1, 2, 3],
+        [1],
+    ]
     assert [frame.step for frame in shown[-1].frames] == [1, 3, 2, 2]
     assert all(frame.solved and frame.is_last for frame in shown[-1].frames)

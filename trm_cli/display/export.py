@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from trm_cli.display.export_gif import animated_gif
+from trm_cli.display.export_gif import animated_gif, require_pillow
 from trm_cli.display.export_html import page
 from trm_cli.display.export_svg import animated_svg
 from trm_cli.errors import UsageError
@@ -27,10 +27,12 @@ def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float 
 
 
 def check_names(paths: list[Path]) -> list[Path]:
-    """The paths themselves; raises UsageError where a name is of no kind that can be written."""
+    """The paths themselves; raises UsageError where one is of no kind that can be written here."""
     for path in paths:
         if path.suffix not in WRITERS:
             raise UsageError(f"--save {path}: name a file ending in {', '.join(WRITERS)}")
+        if path.suffix == ".gif":
+            require_pillow()
     return paths
 
 

@@ -12,8 +12,9 @@ from trm_cli.display.views import Look
 from trm_cli.solving.frames import Frame, Header, Moment
 
 GAP = 3  # columns between a board and its figures
-LEAST_FIGURES, MOST_FIGURES = 12, 60  # columns of the figures
+LEAST_FIGURES, MOST_FIGURES = 14, 60  # columns of the figures
 WIDE_FIGURES = 28  # columns that figures take from a board that could be larger
+FIGURE_LINES = 9  # rows of figures below a board
 CAPTION = 11  # columns beside a tile
 AIRY_HEIGHT = 23  # rows of a terminal that has room for empty lines
 
@@ -67,18 +68,23 @@ class Scene:
 
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
-        for figures in (WIDE_FIGURES, LEAST_FIGURES):
-            look = replace(self.look, max_width=width - figures - GAP, max_height=height)
-            board = rows_of(board_text(self.header.task.name, view_of(frame), look))
-            if len(board) <= height and board[0].cell_len + GAP + figures <= width:
-                break
-        room = width - max(line.cell_len for line in board) - GAP
+        board = self._board(frame, width - WIDE_FIGURES - GAP, height)
+        if len(board) > height or _width(board) > width - WIDE_FIGURES - GAP:
+            board = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
+        if len(above) > len(board) and 2 * height > width:
+            board = above
+        room = width - _width(board) - GAP
         if room >= LEAST_FIGURES:
             told = readings(frame, self.header, self.look,
                             width=min(room, MOST_FIGURES), height=height)  # fmt: skip
             return beside([board, told], GAP)
         told = readings(frame, self.header, self.look, width=width, height=height - len(board))
         return [*board, *told]
+
+    def _board(self, frame: Frame, width: int, height: int) -> list[Text]:
+        look = replace(self.look, max_width=width, max_height=height)
+        return rows_of(board_text(self.header.task.name, view_of(frame), look))
 
     def _tiles(self, width: int, height: int) -> list[Text]:
         columns = self.header.columns
@@ -121,6 +127,10 @@ class Scene:
 
     def _footer(self, width: int) -> Text:
         return spread(Text(self.keys, "dim"), Text(self.state, "bold"), width)
+
+
+def _width(lines: list[Text]) -> int:
+    return max(line.cell_len for line in lines)
 
 
 def _caption(number: int, frame: Frame) -> list[Text]:
