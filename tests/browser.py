@@ -7,12 +7,19 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+AT_3_AND_4 = (  # where the browser looks for its pipes
+    "import fcntl, os, sys\n"
+    "pipes = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]]\n"
+    "os.dup2(pipes[0], 3), os.dup2(pipes[1], 4)\n"
+    "os.execv(sys.argv[3], sys.argv[3:])"
+)
 CODES = {" ": "Space", "+": "Equal", "-": "Minus"}
 
 
@@ -113,7 +120,7 @@ def browsing(browser: str, profile: Path) -> Iterator[Page]:
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                "--no-first-run", "--remote-debugging-pipe", "--window-size=1100,900",
                f"--user-data-dir={profile}"]  # fmt: skip
-    words = ["sh", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', browser, *options]
+    words = [sys.executable, "-c", AT_3_AND_4, str(theirs_in), str(theirs_out), browser, *options]
     process = subprocess.Popen(words, pass_fds=(theirs_in, theirs_out),
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     os.close(theirs_in)

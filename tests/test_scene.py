@@ -78,7 +78,7 @@ def test_a_terminal_without_such_characters_gets_ascii(size: tuple[int, int]) ->
 
 
 def test_narrow_terminals_show_the_figures_without_charts() -> None:
-    text = "\n".join(drawn(run_of_one()[-1], HEADER, (30, 20)))
+    text = "\n".join(drawn(run_of_one()[-1], HEADER, (38, 15)))
     words = [
         "step     3/4",
         "halt     90.0%",

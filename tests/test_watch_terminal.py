@@ -70,7 +70,15 @@ def test_keys_pause_step_back_and_forth_change_the_speed_and_quit(start: Start) 
     terminal.press("[D")
     terminal.wait("paused 3/4")
     terminal.press("xyz\x1b[5~q")  # keys without a meaning do nothing
-    assert terminal.end() == 1  # quit before the last puzzle was seen to its end
+    assert terminal.end() == 0
+    assert terminal.is_restored
+
+
+def test_to_quit_before_the_end_is_not_to_have_solved_it(start: Start) -> None:
+    terminal = start("--pause", "20")
+    terminal.wait("20 s a step")
+    terminal.press("q")
+    assert terminal.end() == 1
     assert terminal.is_restored
 
 

@@ -84,7 +84,7 @@ def bench_watch(
     threads: Threads = None,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Solve the bundled examples unseen and watched in turn: what does the drawing cost?
+    """Solve the bundled examples unseen and watched in turn, to see what drawing costs.
 
     Example: trm bench watch sudoku
     """

@@ -56,8 +56,9 @@ def _figures(frame: Frame, header: Header) -> list[str]:
     counts = f"changed {len(frame.changed)}  violated {len(frame.violated)}"
     if frame.is_inside and update is not None:
         return [step, f"{counts}  change {update.stream} {update.change:.3f}"]
+    moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
     return [
         f"{step}  {frame.seconds:.2f} s",
         f"{counts}  halt {percent(frame.halt_probability)}",
-        f"sure {percent(mean_confidence(frame))}  change y {frame.change_y:.3f}  change z {frame.change_z:.3f}",
+        f"sure {percent(mean_confidence(frame))}  {moved}",
     ]

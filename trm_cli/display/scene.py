@@ -69,8 +69,9 @@ class Scene:
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
         board = self._board(frame, width - WIDE_FIGURES - GAP, height)
-        if len(board) > height or _width(board) > width - WIDE_FIGURES - GAP:
-            board = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        if len(board) < min(frame.puzzle.height, len(larger)):
+            board = larger  # digits are worth more than charts
         above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
         if len(above) > len(board) and 2 * height > width:
             board = above
