@@ -60,12 +60,12 @@ def test_a_film_holds_each_step_for_its_time_and_the_end_for_longer() -> None:
 
 
 def test_lines_of_neighbouring_characters_meet() -> None:
-    for mark, (left, right, up, down) in ARMS.items():
+    for mark, arms in ARMS.items():
         shapes = rectangles(mark, 0.5)
         assert shapes is not None
         edges = [min(s[0] for s in shapes) == 0, max(s[2] for s in shapes) == 1,
                  min(s[1] for s in shapes) == 0, max(s[3] for s in shapes) == 1]  # fmt: skip
-        assert edges == [arm != "0" for arm in (left, right, up, down)], mark
+        assert edges == [arm != "0" for arm in arms], mark
     assert rectangles("5", 0.5) is None
 
 

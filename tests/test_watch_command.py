@@ -62,7 +62,7 @@ def shown(*words: object, stdin: str = "") -> Finished:
     """Run `trm` in this process, which has imported torch already."""
     done = CliRunner().invoke(app, list(map(str, words)), input=stdin)
     assert done.exception is None or isinstance(done.exception, SystemExit)
-    return Finished(words, done.exit_code, done.stdout, done.stderr)
+    return Finished([*map(str, words)], done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture
