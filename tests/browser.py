@@ -72,7 +72,7 @@ class Page:
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
         self.call("Page.navigate", url=path.as_uri())
-        self.wait("document.readyState === 'complete'")
+        self.wait("location.protocol === 'file:' && document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression is, on the page."""

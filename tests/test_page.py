@@ -11,7 +11,7 @@ from trm_cli.display.export_html import page as written
 BROWSER = find_browser()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser that can be driven")
 GLYPHS = "[...document.querySelectorAll('.board')].map((board) => board.textContent)"
-PLACE = "document.getElementById('place').textContent"
+PLACE = "document.getElementById('place')?.textContent"
 VERDICT = "document.getElementById('verdict').textContent"
 PLAY = "document.getElementById('play').textContent"
 PAPER = "getComputedStyle(document.body).backgroundColor"

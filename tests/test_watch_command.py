@@ -2,9 +2,9 @@
 
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def shown(*words: object, stdin: str = "") -> Finished:
     """Run `trm` in this process, which has imported torch already."""
     done = CliRunner().invoke(app, list(map(str, words)), input=stdin)
     assert done.exception is None or isinstance(done.exception, SystemExit)
-    return Finished(list(map(str, words)), done.exit_code, done.stdout, done.stderr)
+    return Finished([*map(str, words)], done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_without_a_file_there_is_an_example_and_a_grid_takes_more_of_them(untrai
 
 
 def test_a_dash_reads_stdin(untrained: Path) -> None:
-    done = shown("watch", "sudoku", "-", "-m", untrained, "--max-steps", 1, stdin="." * 81)
+    done = trm("watch", "sudoku", "-", "-m", untrained, "--max-steps", 1, stdin="." * 81)
     assert "puzzle 1 of 1  stdin:1\n" in done.stdout
 
 
@@ -156,16 +156,17 @@ def test_help_is_fast_and_needs_no_torch() -> None:
         "import sys; sys.modules['torch'] = None\n"
         "from trm_cli.cli.app import app\napp(['watch', '-h'])"
     )
-    began = time.perf_counter()
+    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - began < 10  # a second at most where nothing else runs
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 2  # seconds; torch: more
     assert done.stdout.startswith("Usage: ")
     for option in ("--inner", "--grid", "--fps", "--pause", "--save", "--replay"):
         assert option in done.stdout
 
 
-def test_the_benchmark_says_what_drawing_costs() -> None:
+def test_the_benchmark_says_what_drawing_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trm_cli.cli.bench.NUM_WATCHED", 1)
     done = shown("bench", "watch", "sudoku", "--rounds", 1, "--json")
     measured = json.loads(done.stdout)
     assert list(measured) == ["steps", "draws", "unseen", "slower", "slower_cpu"]
-    assert measured["steps"] > 9
+    assert measured["steps"] > 0
