@@ -55,7 +55,7 @@ def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, b
 
     stops  asked before every step; once it says yes, no more are made.
     """
-    views = Views(task, network.config.num_cells, count=settings.views, seed=settings.seed)
+    views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     queue, batch = Attempts(puzzles, views, settings), Batch(network, settings)
     while not stops():
         batch.add(queue.take(batch_size - len(batch.attempts)))
