@@ -16,7 +16,7 @@ from trm_cli.solving.engine import Solution, SolveSettings, run, solve_stream
 from trm_cli.solving.guesses import Guess, filled, rank_guesses
 from trm_cli.solving.outcomes import Outcome, choose
 from trm_cli.solving.views import Views
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Symmetries
 from trm_cli.tasks.sudoku import Sudoku
 
 
@@ -72,13 +72,32 @@ def test_attempt_0_is_the_plain_run(network: TinyRecursiveModel, small_data: Dat
 
 
 def test_a_view_is_drawn_back(small_data: Dataset) -> None:
-    views = Views(Sudoku(), 16, count=5, seed=3)
+    views = Views(Sudoku(), 16, wanted=5, seed=3)
     for row, answer in enumerate(small_data.answers[:10]):
         number = row % 5
         shown = views.show(answer, number)
         assert np.array_equal(shown, answer) == (number == 0)
         assert Sudoku().rules_hold(views.show(small_data.puzzles[row], number)[None], shown[None])
         assert np.array_equal(views.of([number]).undo(shown[None])[0], answer)
+
+
+class FewViews(Sudoku):
+    """Knows but three ways to redraw a puzzle."""
+
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+        three = super().symmetries(num_cells, count=3, rng=rng)
+        chosen = rng.integers(3, size=count)
+        return Symmetries(three.cells[chosen], three.symbols[chosen])
+
+
+def test_every_view_is_another_however_few_there_are() -> None:
+    for task, count in ((Sudoku(), 9), (FewViews(), 4)):
+        views = Views(task, 16, wanted=9, seed=0)
+        assert views.count == count  # those of the task, and the puzzle as it is
+        shown = {
+            views.show(np.arange(16, dtype=np.uint8) % 6, view).tobytes() for view in range(count)
+        }
+        assert len(shown) == count
 
 
 def test_answers_given_in_views_are_answers_to_the_puzzle_as_it_is(

@@ -138,7 +138,7 @@ class Attempts:
         retried.following += 1
         retried.running.add(number)
         guess = retried.guesses[(number - 1) % len(retried.guesses)] if retried.guesses else None
-        view = number % self.settings.views
+        view = number % self._views.count
         return Attempt(
             row=row, number=number, puzzle=retried.puzzle,
             shown=self._views.show(filled(retried.puzzle, guess), view), view=view,

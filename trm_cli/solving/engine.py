@@ -71,7 +71,7 @@ def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, b
     """
     if settings.guess and not task.has_blanks:
         raise UsageError(f"--guess fills blanks, and a {task.name} has none; drop it")
-    views = Views(task, network.config.num_cells, count=settings.views, seed=settings.seed)
+    views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     queue, batch = Attempts(puzzles, views, settings, ahead=ahead), Batch(network, settings)
     while not stops():
         batch.add(queue.take(batch_size - len(batch.attempts)))

@@ -90,7 +90,7 @@ def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle
     yield Moment(page, tuple(frames), frozenset(range(len(frames))))
     steps = run(network, task, (puzzle.tokens for puzzle in group), batch_size=len(group),
                 settings=settings, details=True, ahead=False)  # fmt: skip
-    views = Views(task, network.config.num_cells, count=settings.views, seed=settings.seed)
+    views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
     with observer as calls:
         seconds, began = 0.0, time.perf_counter()

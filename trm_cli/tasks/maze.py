@@ -99,9 +99,7 @@ class Maze(Task):
         turned = [np.rot90(board, turns) for board in (grid, grid.T) for turns in range(4)]
         ways = np.stack([board.reshape(-1) for board in turned]).astype(np.int64)
         symbols = np.tile(np.arange(self.vocab_size(num_cells), dtype=np.uint8), (count, 1))
-        others = np.arange(1, len(ways))  # all eight, each as often, the first as it is
-        order = [np.append(0, rng.permutation(others)) for _ in range(-(-count // len(ways)))]
-        return Symmetries(ways[np.concatenate(order)[:count]], symbols)
+        return Symmetries(ways[rng.integers(len(ways), size=count)], symbols)
 
     def usual(self, size: int) -> Wanted:
         return WantedMazes()
