@@ -53,8 +53,8 @@ def test_a_board_is_as_large_as_fits(width: int, height: int, drawn: str) -> Non
     assert board_text("sudoku", VIEW, Look(width, height)).plain == drawn
 
 
-def test_without_limits_it_is_boxed() -> None:
-    assert board_text("sudoku", VIEW, Look()).plain == BOXED
+def test_in_a_list_it_is_boxed() -> None:
+    assert board_text("sudoku", VIEW, Look(in_a_list=True)).plain == BOXED
 
 
 def test_marks_say_what_colours_would_and_ascii_draws_the_lines() -> None:
