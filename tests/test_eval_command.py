@@ -23,7 +23,7 @@ HARD = "....7..1...9..46.3.8....5...9..46.....37..9.6....93.5.........5..4.3.7.1
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve 4x4 puzzles, for networks that solve in moments."""
     path = tmp_path_factory.mktemp("data") / "d.csv"
-    assert trm("data", "sudoku", "--generate", 12, "--side", 4, "-o", path).returncode == 0
+    assert trm("data", "sudoku", "--generate", 12, "--size", 4, "-o", path).returncode == 0
     return path
 
 
