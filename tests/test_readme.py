@@ -19,6 +19,7 @@ ENDINGS = {
     "easy.txt": 0,
     "maze-15x15.txt": 0,
     "maze-30x30.txt": 0,
+    "maze-7-steps.txt": 0,
     "maze-9x9.txt": 0,
     "maze-no-way.txt": 2,
     "medium.txt": 0,
