@@ -1,0 +1,19 @@
+"""Variants of the recursion: functions that stand in for what the paper calls."""
+
+import torch
+from torch import Tensor
+
+from trm_cli.model.recursion import Net
+
+
+def damped(net: Net, share: float) -> Net:
+    """A net whose updates keep a share of what they replace: z in net(x, y, z), y in net(y, z).
+
+    Makes fixed points easier to reach from many starts. Source: EqR, arXiv:2605.21488.
+    """
+
+    def update(*streams: Tensor) -> Tensor:
+        replaced = streams[-1] if len(streams) == 3 else streams[0]
+        return torch.lerp(net(*streams), replaced, share)
+
+    return update
