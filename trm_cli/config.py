@@ -15,6 +15,7 @@ STARTS = ("fixed", "random")
 ROTARIES = ("none", "1d", "2d")
 MOST_STEPS = 10**12  # of a run; far beyond any that ends
 SHARES = ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing", "muon_momentum")
+MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 
 
@@ -53,9 +54,10 @@ class ModelConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in ("num_prefix", "num_puzzles") else 1
-            if field.type is int and not (isinstance(value, int) and least <= value <= LARGEST):
+            most = MOST_PUZZLES if field.name == "num_puzzles" else LARGEST
+            if field.type is int and not (isinstance(value, int) and least <= value <= most):
                 raise ConfigError(
-                    f"model.{field.name}: expected {least} to {LARGEST:,}, got {value!r}"
+                    f"model.{field.name}: expected {least} to {most:,}, got {value!r}"
                 )
         if not (math.isfinite(self.rotary_base) and self.rotary_base > 0):
             raise ConfigError(f"model.rotary_base: expected more than 0, got {self.rotary_base}")
@@ -86,6 +88,11 @@ class ModelConfig:
     def num_symbols(self) -> int:
         """Symbols that an answer is made of: the vocabulary without padding and blank."""
         return self.vocab_size - 2
+
+    @property
+    def looks_up_puzzles(self) -> bool:
+        """Whether each puzzle has a row of its own in a table that is kept beside the network."""
+        return self.num_puzzles > 1
 
     @property
     def any_size(self) -> bool:
