@@ -91,6 +91,7 @@ class PuzzleTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any  # the library's types are missing
+        self._ways: NDArray[np.uint8] | None = None  # adopted ones
         try:
             self._file = safe_open(path, framework="pt")
             names = set(self._file.keys())
@@ -105,13 +106,29 @@ class PuzzleTable:
         if (self.tasks and WAYS not in names) or max(ends, default=0) > self.num_rows:
             raise ModelError(f"{path}: fewer rows than it names; download or train it again")
 
+    def adopt(self, register: Register) -> None:
+        """Let a register say what the rows stand for, where the file does not.
+
+        Raises ModelError where it is of another number of rows.
+        """
+        if len(register.ways) != self.num_rows:
+            raise ModelError(
+                f"{self.path}: {self.num_rows:,} rows, but the data set has {len(register.ways):,} "
+                "puzzles; give the data set of its training"
+            )
+        self.tasks, self._ways = register.tasks, register.ways
+
     def of_digest(self, digest: str) -> KnownTask | None:
         """The task with these demonstrations, if the network was trained on it."""
         return next((task for task in self.tasks.values() if task.digest == digest), None)
 
     def read(self, known: KnownTask) -> TaskRows:
         """The rows of a task of this table's register, and its ways."""
-        return TaskRows(self.rows(known), ways_of(self._part(WAYS, known).numpy()))
+        if self._ways is None:
+            ways = self._part(WAYS, known).numpy()
+        else:
+            ways = self._ways[known.first : known.first + known.count]
+        return TaskRows(self.rows(known), ways_of(ways))
 
     def rows(self, known: KnownTask) -> Tensor:
         """The rows of a task, [K, D] float32."""
