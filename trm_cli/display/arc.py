@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 from trm_cli.display.console import has_colour
+from trm_cli.display.palette import INKS, ON_BLACK, written
 from trm_cli.solving.voting import Ballot
 from trm_cli.tasks.arc_files import ArcTask
 from trm_cli.tasks.arc_grid import Grid, key
 
-COLOURS = ("#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00", "#aaaaaa", "#f012be", "#ff851b",
-           "#7fdbff", "#870c25")  # fmt: skip
-BLACK_DOT = "#5a5a5a"  # on a cell of black, which is no cell to see on a black terminal
+COLOURS = tuple(written(ink) for ink in INKS)
 GAP = 3  # columns between two pictures
 ARROW, ASCII_ARROW = " → ", " > "
 
@@ -66,7 +65,8 @@ def grid_lines(grid: Grid, style: Style) -> list[Text]:
 
 
 def _wide(colour: int) -> tuple[str, str]:
-    return (" " if colour else "·") + " ", f"{BLACK_DOT} on {COLOURS[colour]}"
+    """A cell; one of black holds a dot, or it would not be seen on a black terminal."""
+    return ("  " if colour else "· "), f"{ON_BLACK} on {COLOURS[colour]}"
 
 
 def _half(upper: list[int], lower: list[int] | None) -> Text:

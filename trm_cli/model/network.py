@@ -152,6 +152,12 @@ class TinyRecursiveModel(nn.Module):
         z = torch.randn(shape, generator=generator, device=device)
         return y, z.to(self.z_init)
 
+    @torch.no_grad()
+    def recall(self, row: Tensor) -> None:
+        """Mean the puzzle of this row [1, D] of the table wherever no rows are given."""
+        assert isinstance(self.embed, TokenEmbedding)
+        self.embed.puzzles.copy_(row)
+
     def forward(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One supervision step on an embedded puzzle.
 
