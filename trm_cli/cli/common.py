@@ -25,7 +25,8 @@ DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d
 
 TaskName = Annotated[str, typer.Argument(
     metavar="TASK", show_default=False,
-    help="Kind of puzzle: sudoku, maze or arc, whose options COMMAND arc -h lists.")]  # fmt: skip
+    help="Kind of puzzle: sudoku, maze, or arc with its own options (COMMAND arc -h).",
+)]  # fmt: skip
 PuzzleFile = Annotated[Optional[Path], typer.Argument(
     metavar="[FILE|-]", help="Puzzles as text or CSV; - or nothing reads stdin.",
     show_default=False)]  # fmt: skip
