@@ -8,13 +8,13 @@ Source: arXiv:2510.04871, figure 3 and section 4.6.
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from trm_cli.errors import TrainingError
-from trm_cli.solving.engine import Solution, SolveSettings, solve_stream
+from trm_cli.solving.engine import Solution, SolveSettings, Stops, never, solve_stream
 from trm_cli.solving.evaluate import Scores, score
 from trm_cli.tasks.base import Dataset, Task
 from trm_cli.training.optim import rate_factor
@@ -86,13 +86,8 @@ class _Moment:
     stopped: bool  # the user wishes to stop
 
 
-def never() -> bool:
-    """The wish to stop of somebody who has none."""
-    return False
-
-
 def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
-          stopped: Callable[[], bool] = never) -> Iterator[Event]:  # fmt: skip
+          stopped: Stops = never) -> Iterator[Event]:  # fmt: skip
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
@@ -177,7 +172,7 @@ def refuse_no_number(trainer: Trainer) -> None:
 
 
 def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
-             stopped: Callable[[], bool] = never) -> Evaluation | None:  # fmt: skip
+             stopped: Stops = never) -> Evaluation | None:  # fmt: skip
     """Solve the held-out puzzles with the averaged weights, halting as `trm solve` does.
 
     Returns None if `stopped` said so on the way.
