@@ -5,7 +5,9 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli import __version__
+from trm_cli.cli.arc_data import arc_data
 from trm_cli.cli.bench import bench
+from trm_cli.cli.by_task import by_task
 from trm_cli.cli.data import data
 from trm_cli.cli.evaluate import evaluate
 from trm_cli.cli.solve import solve
@@ -24,7 +26,7 @@ app.command()(solve)
 app.command()(watch)
 app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate)
-app.command()(data)
+app.command(cls=by_task(arc=arc_data))(data)
 app.add_typer(bench, name="bench")
 
 
