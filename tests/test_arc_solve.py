@@ -180,3 +180,12 @@ def test_a_wrong_file_and_a_wrong_model_are_one_line(new_task: Path, tmp_path: P
     assert str(missing) in done.stderr
     done = solve(new_task, "--model", "sudoku")
     assert (done.exit_code, done.stderr) == (3, "trm: model 'sudoku' is for sudoku, not for arc\n")
+
+
+def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
+    done = CliRunner().invoke(app, ["solve", "--json", "arc", str(new_task)])
+    assert done.exit_code == 2
+    assert "write arc before any option: trm solve arc ..." in done.stderr
+    own = CliRunner().invoke(app, ["solve", "arc", "--help"])
+    assert own.exit_code == 0
+    assert "--adapt" in own.stdout

@@ -94,3 +94,26 @@ def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(ModelError):
         PuzzleTable(path)
+
+
+STREAM = """
+import resource, sys
+from pathlib import Path
+import torch
+from trm_cli.weights.puzzles import chunks_of, save_table
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+table = torch.load(sys.argv[1], weights_only=True, mmap=True)["puzzle_emb.weights"]
+save_table(Path(sys.argv[2]), chunks_of(table), shape=tuple(table.shape))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in kilobytes, as Linux does")
+def test_a_table_is_copied_from_a_mapped_file_chunk_by_chunk(tmp_path: Path) -> None:
+    table = torch.arange(LARGE, dtype=torch.float32)[:, None].expand(LARGE, WIDTH).contiguous()
+    torch.save({"puzzle_emb.weights": table}, tmp_path / "theirs.pt")
+    done = subprocess.run([sys.executable, "-c", STREAM, tmp_path / "theirs.pt", tmp_path],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    opened = PuzzleTable(tmp_path / TABLE_FILE)
+    assert opened.rows(KnownTask(LARGE - 1, 1, "")).tolist() == [[LARGE - 1.0] * WIDTH]
+    assert int(done.stdout) * 1000 < 1.3 * table.nbytes  # the mapped file itself, and a chunk

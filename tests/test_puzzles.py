@@ -10,13 +10,13 @@ import torch
 from tests.arc_tasks import small_data, small_recipe
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import never
 from trm_cli.solving.predicting import predict
 from trm_cli.tasks import get_task
 from trm_cli.tasks.arc_data import ArcData
 from trm_cli.tasks.base import PADDING
 from trm_cli.training.arc_sources import folder_of, judged_by, register_of, sized
 from trm_cli.training.distributed import Workers
-from trm_cli.training.loop import never
 from trm_cli.training.puzzle_examples import PuzzleExamples
 from trm_cli.training.puzzles import PuzzleTrainer, _solution, update_rows
 from trm_cli.training.recipes import get_recipe

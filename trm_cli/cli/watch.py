@@ -15,7 +15,9 @@ from trm_cli.cli.attempts import (
     NumAttempts,
     NumViews,
     RetrySteps,
+    Select,
     Starts,
+    StepLimit,
     chosen_settings,
     complete_settings,
 )
@@ -43,6 +45,7 @@ LARGEST_GRID = 8  # puzzles across or down
 
 @user_errors()
 def watch(
+    context: typer.Context,
     task: Annotated[Optional[str], typer.Argument(
         metavar="[TASK]", help="Kind of puzzle: sudoku, maze or arc.", show_default=False)] = None,
     file: Annotated[Optional[Path], typer.Argument(
@@ -52,10 +55,12 @@ def watch(
     attempts: NumAttempts = None,
     max_steps: MaxSteps = None,
     retry_steps: RetrySteps = None,
+    step_limit: StepLimit = None,
     guess: Guess = None,
     starts: Starts = None,
     noise: Noise = None,
     views: NumViews = None,
+    select: Select = None,
     halt: Halt = "verified",
     inner: Annotated[bool, typer.Option(
         "--inner", help="Also show every update of z and y inside a step.")] = False,
@@ -96,9 +101,7 @@ def watch(
         _refuse_beside_replay(task, file)
         trace = read_trace(replay)
     else:
-        chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
-                                 guess=guess, starts=starts, noise=noise, views=views, halt=halt,
-                                 seed=seed, time_limit=None)  # fmt: skip
+        chosen = chosen_settings(context.params)
         trace = _computed(task, file, shape, model=model, chosen=chosen, inner=inner,
                           device=device, dtype=dtype, threads=threads)  # fmt: skip
     record = Record(keeps=bool(save))

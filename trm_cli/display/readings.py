@@ -40,7 +40,7 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     for rows, gaps in SIZES:
         if width < CHARTS_FROM and gaps == EACH:
             continue
-        lines = list(_figures(frame, header, look, width=width, rows=rows, gaps=gaps))
+        lines = list(_figures(frame, look, width=width, rows=rows, gaps=gaps))
         if gaps != NOWHERE and inside:
             lines.append(Text())
         if len(lines) + len(inside) <= height:
@@ -48,14 +48,14 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     return [*lines, *inside][:height]
 
 
-def _figures(frame: Frame, header: Header, look: Look, *, width: int, rows: int,
+def _figures(frame: Frame, look: Look, *, width: int, rows: int,
              gaps: int) -> Iterator[Text]:  # fmt: skip
     of = " of " if width >= CHARTS_FROM else "/"
     yield Text.assemble(
-        _label("step"), (str(frame.step), "bold"), (f"{of}{header.max_steps}", "dim")
+        _label("step"), (str(frame.step), "bold"), (f"{of}{frame.max_steps}", "dim")
     )
     if width >= CHARTS_FROM:
-        yield _progress(frame.step / header.max_steps, width, look)
+        yield _progress(frame.step / frame.max_steps, width, look)
     if gaps != NOWHERE:
         yield Text()
     for reading in _readings(frame):

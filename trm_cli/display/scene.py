@@ -68,13 +68,14 @@ class Scene:
 
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
-        board = self._board(frame, width - WIDE_FIGURES - GAP, height)
-        larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
-        if len(board) < min(frame.puzzle.height, len(larger)):
-            board = larger  # digits are worth more than charts
-        above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
-        if len(above) > len(board) and 2 * height > width:
-            board = above
+        board = larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        if _width(larger) > width - WIDE_FIGURES - GAP:
+            board = self._board(frame, width - WIDE_FIGURES - GAP, height)
+            if len(board) < min(frame.puzzle.height, len(larger)):
+                board = larger  # digits are worth more than charts
+        if 2 * height > width:
+            above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
+            board = above if len(above) > len(board) else board
         room = width - _width(board) - GAP
         if room >= LEAST_FIGURES:
             told = readings(frame, self.header, self.look,

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 
 from trm_cli.errors import TrainingError
+from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
 from trm_cli.tasks.base import Dataset, Task
 from trm_cli.training.optim import rate_factor
-from trm_cli.training.trainer import SUMS, Stopped, Trainer
+from trm_cli.training.trainer import SUMS, Trainer
 
 NO_NUMBER = (
     "the loss is no number at step {step}; lower the learning rate "
@@ -83,13 +84,8 @@ class _Moment:
     stopped: bool  # the user wishes to stop
 
 
-def never() -> bool:
-    """The wish to stop of somebody who has none."""
-    return False
-
-
 def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
-          stopped: Stopped = never) -> Iterator[Event]:  # fmt: skip
+          stopped: Stops = never) -> Iterator[Event]:  # fmt: skip
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
@@ -174,7 +170,7 @@ def refuse_no_number(trainer: Trainer) -> None:
 
 
 def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
-             stopped: Stopped = never) -> Evaluation | None:  # fmt: skip
+             stopped: Stops = never) -> Evaluation | None:  # fmt: skip
     """Judge the averaged weights by held-out puzzles; None if `stopped` said so on the way."""
     solutions = trainer.judge(task, held_out, stopped)
     if solutions is None:

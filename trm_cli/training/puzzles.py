@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution
+from trm_cli.solving.engine import Solution, Stops
 from trm_cli.solving.outcomes import Outcome, conclude
 from trm_cli.solving.predicting import Prediction, predict
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
@@ -22,7 +22,7 @@ from trm_cli.training.batches import Examples
 from trm_cli.training.distributed import Workers
 from trm_cli.training.optim import rate_factor
 from trm_cli.training.puzzle_examples import PuzzleBatch, PuzzleExamples
-from trm_cli.training.trainer import Stopped, Trainer
+from trm_cli.training.trainer import Trainer
 from trm_cli.weights.puzzles import Register, chunks_of, save_table
 
 CPU_BATCH, GPU_BATCH = 16, 512  # boards looked at together
@@ -92,7 +92,7 @@ class PuzzleTrainer(Trainer):
                     decay=self.config.puzzle_decay)  # fmt: skip
         return super()._update()
 
-    def judge(self, task: Task, held_out: Dataset, stopped: Stopped) -> list[Solution] | None:
+    def judge(self, task: Task, held_out: Dataset, stopped: Stops) -> list[Solution] | None:
         """Answer pairs of known puzzles; solved is what equals the label where that says anything.
 
         All steps are taken, as in an answer by vote. Returns None if `stopped` said so on the way.

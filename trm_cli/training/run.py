@@ -3,7 +3,7 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from trm_cli import __version__
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import Stops, never
 from trm_cli.tasks import get_task
 from trm_cli.tasks.arc_data import ArcData
 from trm_cli.training.arc_sources import register_of, start_table
@@ -29,7 +30,6 @@ from trm_cli.training.loop import (
     SavePoint,
     evaluation_is_due,
     is_over,
-    never,
     train,
 )
 from trm_cli.training.plan import Plan
@@ -57,7 +57,7 @@ class RunRequest:
     start: LoadedModel | None = None  # weights to start from
     resumed: SavedState | None = None  # a state of this folder's run to go on from
     workers: Workers = field(default_factory=Workers)
-    stopped: Callable[[], bool] = never  # says when the user wants the run to end
+    stopped: Stops = never  # says when the user wants the run to end
 
 
 def run(request: RunRequest) -> Iterator[Event]:

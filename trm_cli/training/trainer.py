@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from trm_cli.config import TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, solve_stream
+from trm_cli.solving.engine import Solution, SolveSettings, Stops, solve_stream
 from trm_cli.tasks.base import Dataset, Task
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.distributed import Workers
@@ -29,8 +29,6 @@ SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradie
         "halted", "halted_right")  # fmt: skip
 SEED_STRIDE = 1_000_003  # between the seeds of two workers
 CPU_BATCH, GPU_BATCH = 32, 512  # held-out puzzles solved together
-
-Stopped = Callable[[], bool]  # whether the user wishes the run to end
 
 
 @contextmanager
@@ -91,7 +89,7 @@ class Trainer:
         """The averaged weights, in what the recursion computes in."""
         return copy.deepcopy(self.averaged.model).to(self.dtype)
 
-    def judge(self, task: Task, held_out: Dataset, stopped: Stopped) -> list[Solution] | None:
+    def judge(self, task: Task, held_out: Dataset, stopped: Stops) -> list[Solution] | None:
         """Solve held-out puzzles with the averaged weights, halting as `trm solve` does.
 
         Returns None if `stopped` said so on the way.
