@@ -68,7 +68,7 @@ def small_recipe(data: ArcData) -> Recipe:
     """The recipe `tiny`, made tinier, for a data set."""
     recipe = sized(get_recipe("arc", "tiny"), [str(data.folder)])
     model = replace(recipe.model, hidden_size=8, channel_width=8, num_heads=2, n=1, T=1, N_sup=2)
-    return replace(recipe, model=model, train=replace(recipe.train, batch_size=4))
+    return replace(recipe, model=model, train=replace(recipe.train, batch_size=4, muon_lr=0.02))
 
 
 def save_untrained(folder: Path, data: ArcData) -> Path:

@@ -17,10 +17,10 @@ from trm_cli.training.adapt import Adaptation, adapt
 from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
 from trm_cli.weights.store import WEIGHTS_FILE, load_checkpoint
 
-ALWAYS_RED = [[2, 2], [2, 0]]
+ALWAYS_BLACK = [[0, 0], [0, 0]]
 NEW: dict[str, Any] = {
-    "train": [{"input": [[n, 0], [0, n]], "output": ALWAYS_RED} for n in (1, 3, 4)],
-    "test": [{"input": [[5, 0], [0, 5]], "output": ALWAYS_RED}],
+    "train": [{"input": [[n, 0], [0, n]], "output": ALWAYS_BLACK} for n in (1, 3, 4)],
+    "test": [{"input": [[5, 0], [0, 5]], "output": ALWAYS_BLACK}],
 }
 CPU = torch.device("cpu")
 
@@ -77,7 +77,7 @@ def test_a_new_task_is_learned_from_its_demonstrations_then_answered(
     assert told["adapted"]["steps"] == 150
     assert told["adapted"]["cell_accuracy"] > 0.9
     assert told["model"]["source"] == str(model)
-    assert (test["attempt_1"], test["solved"], test["predictions"]) == (ALWAYS_RED, True, 4)
+    assert (test["attempt_1"], test["solved"], test["predictions"]) == (ALWAYS_BLACK, True, 4)
     assert test["votes"][0] > 2
     assert "learned in 150 steps" in done.stderr
     assert (model / WEIGHTS_FILE).read_bytes() == before

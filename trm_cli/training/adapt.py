@@ -59,7 +59,7 @@ def adapt(network: TinyRecursiveModel, task: ArcTask, how: Adaptation, trained: 
     planned = plan([subset], augmentations=how.augmentations, seed=how.seed)
     (group,) = planned.groups
     examples = PuzzleExamples.of_part(_part(group, planned.rng, side), device)
-    config = _numbers(trained, how.steps, _batch_size(side, device))
+    config = _numbers(trained, how.steps, _batch_size(examples))
     torch.manual_seed(how.seed)
     table = torch.zeros(len(group.ways), network.config.hidden_size)
     trainer = PuzzleTrainer(network, examples, config, seed=how.seed, table=table)
@@ -74,10 +74,11 @@ def adapt(network: TinyRecursiveModel, task: ArcTask, how: Adaptation, trained: 
                    sums["cell_accuracy"] / sums["steps"])  # fmt: skip
 
 
-def _batch_size(side: int, device: torch.device) -> int:
-    """Boards in a step: few large ones, or more small ones."""
-    cells = CPU_CELLS if device.type == "cpu" else GPU_CELLS
-    return max(1, cells // (side * side))
+def _batch_size(examples: PuzzleExamples) -> int:
+    """Boards in a step: few large ones, or more small ones, but not more than there are."""
+    count, num_cells = examples.puzzles.shape
+    cells = CPU_CELLS if examples.puzzles.device.type == "cpu" else GPU_CELLS
+    return min(count, max(1, cells // num_cells))
 
 
 def _numbers(trained: dict[str, Any], steps: int, batch_size: int) -> TrainConfig:
