@@ -13,6 +13,7 @@ from trm_cli.cli.common import (
     Json,
     ModelName,
     Quiet,
+    Revision,
     Seed,
     TaskName,
     Threads,
@@ -20,6 +21,7 @@ from trm_cli.cli.common import (
     choose_batch_size,
     choose_device,
     choose_dtype,
+    hide_download_bars,
     refuse_read_only,
     user_errors,
 )
@@ -31,6 +33,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(
         "--data", help="CSV or CSV.gz with question and answer columns.", show_default=False)],
     model: ModelName = None,
+    revision: Revision = None,
     limit: Annotated[Optional[int], typer.Option(
         "--limit", min=1, show_default="all", help="Evaluate the first rows only.")] = None,
     halt: Annotated[str, typer.Option(
@@ -64,9 +67,11 @@ def evaluate(
     puzzle_task = get_task(task)
     settings = SolveSettings(check_halt(halt), max_steps, seed)
     dataset = read_dataset(data, puzzle_task).head(limit)
+    hide_download_bars(quiet)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=dataset.puzzles.shape[1], device=chosen,
-                        dtype=choose_dtype(dtype, chosen), compiles=compile_net)  # fmt: skip
+                        dtype=choose_dtype(dtype, chosen), compiles=compile_net,
+                        revision=revision)  # fmt: skip
     if record:
         refuse_read_only(loaded.folder)
     with SolvingDisplay(len(dataset), quiet=quiet) as display:

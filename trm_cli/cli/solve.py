@@ -16,12 +16,14 @@ from trm_cli.cli.common import (
     Output,
     PuzzleFile,
     Quiet,
+    Revision,
     Seed,
     TaskName,
     Threads,
     choose_batch_size,
     choose_device,
     choose_dtype,
+    hide_download_bars,
     is_stdout,
     opened,
     refuse_existing,
@@ -36,6 +38,7 @@ def solve(
     task: TaskName,
     file: PuzzleFile = None,
     model: ModelName = None,
+    revision: Revision = None,
     halt: Annotated[str, typer.Option("--halt", help=(
         "When to stop: verified (the halt head fires and the rules hold), q (the head fires), "
         "never (always --max-steps)."))] = "verified",
@@ -69,9 +72,11 @@ def solve(
     from trm_cli.weights.catalogue import open_model
 
     settings = SolveSettings(check_halt(halt), max_steps, seed)
+    hide_download_bars(quiet)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=chosen,
-                        dtype=choose_dtype(dtype, chosen), compiles=compile_net)  # fmt: skip
+                        dtype=choose_dtype(dtype, chosen), compiles=compile_net,
+                        revision=revision)  # fmt: skip
     solutions = solve_stream(
         loaded.network, puzzle_task, (puzzle.tokens for puzzle in puzzles),
         batch_size=choose_batch_size(batch_size, chosen), settings=settings,

@@ -12,10 +12,12 @@ from trm_cli.cli.common import (
     Force,
     ModelName,
     Quiet,
+    Revision,
     Seed,
     Threads,
     choose_device,
     choose_dtype,
+    hide_download_bars,
     refuse_existing,
     user_errors,
 )
@@ -36,6 +38,7 @@ def watch(
         metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.",
         show_default=False)] = None,
     model: ModelName = None,
+    revision: Revision = None,
     halt: Annotated[str, typer.Option("--halt", help=(
         "When to stop: verified (the halt head fires and the rules hold), q (the head fires), "
         "never (always --max-steps)."))] = "verified",
@@ -80,8 +83,10 @@ def watch(
         _refuse_beside_replay(task, file)
         trace = read_trace(replay)
     else:
-        trace = _computed(task, file, shape, model=model, halt=halt, max_steps=max_steps, seed=seed,
-                          inner=inner, device=device, dtype=dtype, threads=threads)  # fmt: skip
+        hide_download_bars(quiet)
+        trace = _computed(task, file, shape, model=model, revision=revision, halt=halt,
+                          max_steps=max_steps, seed=seed, inner=inner, device=device,
+                          dtype=dtype, threads=threads)  # fmt: skip
     record = Record(keeps=bool(save))
     Viewer(trace.header, pause, fps, quiet).show(trace.moments, record)
     for path in save or []:
@@ -104,8 +109,8 @@ def _refuse_beside_replay(task: str | None, file: Path | None) -> None:
 
 
 def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], *,
-              model: str | None, halt: str, max_steps: int, seed: int, inner: bool,
-              device: str, dtype: str, threads: int | None) -> "Trace":  # fmt: skip
+              model: str | None, revision: str | None, halt: str, max_steps: int, seed: int,
+              inner: bool, device: str, dtype: str, threads: int | None) -> "Trace":  # fmt: skip
     """Everything that is to be computed, not one step of it done yet."""
     from trm_cli.cli.inputs import read_example, read_puzzles
 
@@ -123,7 +128,7 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
     settings = SolveSettings(check_halt(halt), max_steps, seed)
     chosen = choose_device(device, threads)
     loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=chosen,
-                        dtype=choose_dtype(dtype, chosen))  # fmt: skip
+                        dtype=choose_dtype(dtype, chosen), revision=revision)  # fmt: skip
     config = loaded.network.config
     num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
     header = Header(task, loaded.checkpoint.name, num_parameters, config.n, config.T, max_steps,

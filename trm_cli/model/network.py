@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
 from trm_cli.model.recursion import deep_recursion
+from trm_cli.model.variants import RECURSIONS
 from trm_cli.tasks.base import FIRST_SYMBOL
 
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
@@ -150,7 +151,8 @@ class TinyRecursiveModel(nn.Module):
         Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
         """
         y, z = deep_recursion(self.net, x, y, z, n=self.config.n, T=self.config.T,
-                              T_grad=self.config.T_grad)  # fmt: skip
+                              T_grad=self.config.T_grad,
+                              recursion=RECURSIONS[self.config.recursion])  # fmt: skip
         return y, z, self.read_answer(y), self.read_halt(y)
 
     def read_answer(self, y: Tensor) -> Tensor:

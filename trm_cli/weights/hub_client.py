@@ -28,10 +28,12 @@ class Kind:
     wrong: type[TRMError]  # where the name, the log-in or the file is wrong
     failed: type[TRMError]  # where the network, the server or the disk fails
     check_revision: str
+    elsewhere: str = ""  # where else was looked already
 
 
 DATASET = Kind("dataset", HUB_PREFIX, UsageError, TrainingError, "check what follows the @")
-MODEL = Kind("model", "", ModelError, ModelError, "check --revision")
+MODEL = Kind("model", "", ModelError, ModelError, "check --revision",
+             "no folder or file of that name here, and on the Hub ")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def list_files(address: Address) -> list[str]:
         if not cached:
             raise
         return cached
-    return [sibling.rfilename for sibling in found.siblings or []]
+    return [sibling.rfilename for sibling in getattr(found, "siblings", None) or []]
 
 
 def _cached_files(address: Address) -> list[str]:
@@ -146,7 +148,8 @@ def _refused(error: Exception, status: int, address: Address) -> TRMError:
         return address.kind.wrong(f"{address}: gated; ask for access on its page, then {LOG_IN}")
     if status in (401, 403, 404):
         return address.kind.wrong(
-            f"{address}: missing, or closed to you (HTTP {status}); check the name, or {LOG_IN}"
+            f"{address}: {address.kind.elsewhere}missing, or closed to you (HTTP {status}); "
+            f"check the name, or {LOG_IN}"
         )
     if status == TOO_MANY:
         return address.kind.failed(
