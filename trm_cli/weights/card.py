@@ -40,6 +40,7 @@ def card(checkpoint: Checkpoint) -> str:
         _network(model),
         "## Training",
         _training(training),
+        *(["## Storage", training["storage"]] if "storage" in training else []),
         "## Accuracy",
         "Averaged weights, one start, no retries. Exact: every cell equals the label. Verified: "
         "givens kept and rules hold. Right when halted: of the puzzles whose halt head fired, the "
@@ -53,7 +54,7 @@ def hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
     """The card as the Hub shows it: the same, with how to load it and figures it can read."""
     _, _, body = card(checkpoint).split("---\n", 2)
     head = _front_matter(checkpoint).removesuffix("\n---")
-    body = body.replace("FOLDER, FOLDER being where this card lies", repo_id)
+    body = body.replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")
     results = [
         line
         for name, entry in checkpoint.measured.items()
@@ -98,7 +99,7 @@ def _network(model: ModelConfig) -> str:
 
 
 def _training(training: dict[str, Any]) -> str:
-    if not training:
+    if not training.keys() - {"storage"}:
         return "Not recorded."
     if "converted_from" in training:
         return _converted(training["converted_from"])

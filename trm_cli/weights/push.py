@@ -26,8 +26,9 @@ class Pushed:
     url: str = ""
 
 
-def push(checkpoint: Checkpoint, network: TinyRecursiveModel, repo_id: str, *, private: bool = False,
-         dry_run: bool = False, storage: str = "float32") -> Pushed:  # fmt: skip
+def push(checkpoint: Checkpoint, network: TinyRecursiveModel, repo_id: str, *,
+         private: bool = False, dry_run: bool = False,
+         storage: str = "float32") -> Pushed:  # fmt: skip
     """Make the repository if there is none and commit config, weights and card to it.
 
     dry_run  ask nothing of the Hub; say what would go up.
