@@ -143,7 +143,7 @@ def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[str, int
         raise ModelError(f"cannot be of task {task!r}; choose {', '.join(USUAL_N)}")
     side = side or (vocabulary - 2 if task == "sudoku" else USUAL_SIDE[task])
     expected = {"sudoku": side + 2, "maze": MAZE_VOCABULARY, "arc": ARC_VOCABULARY}[task]
-    if vocabulary != expected:
+    if vocabulary != expected and not given.task:
         raise ModelError(f"knows {vocabulary} tokens; {task} on {side}x{side} cells has {expected}")
     return task, side
 
