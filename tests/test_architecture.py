@@ -45,7 +45,7 @@ def test_a_module_imports_only_from_floors_below(path: Path) -> None:
 
 def test_the_two_lowest_floors_and_the_help_need_no_torch() -> None:
     code = (
-        "import sys, trm_cli, trm_cli.tasks, trm_cli.tasks.datasets, trm_cli.config, trm_cli.cli.app;"
+        "import sys, trm_cli.tasks, trm_cli.tasks.datasets, trm_cli.config, trm_cli.cli.app;"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
