@@ -175,10 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(Request("POST", path, self.headers["Authorization"], None))
         fault = self._fault()
         if fault and fault.status != 200:
-            return self._refuse(fault.status, fault.error_code)
+            self._refuse(fault.status, fault.error_code)
+            return
         answer = self._take(path, content)
         self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
-        return None
 
     def _take(self, path: str, content: bytes) -> dict[str, object]:
         if path.endswith("/create"):

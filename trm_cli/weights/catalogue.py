@@ -89,8 +89,8 @@ def find_by_name(name: str, revision: str | None = None) -> Found:
         return Found(bundled[name], read_config(bundled[name]), BUNDLED)
     if not is_local and not looks_like_hub_name(name):
         raise ModelError(
-            f"no model {name!r}: neither a folder or file, nor one of the bundled "
-            f"{', '.join(bundled)}, nor OWNER/NAME on the Hub"
+            f"no model {name!r}: neither a folder nor one of the bundled "
+            f"{', '.join(bundled)}, nor a file, nor OWNER/NAME on the Hub"
         )
     path = path if is_local else fetch_model(name, revision)
     folder = _checkpoint_folder(Source(path, name, revision))
