@@ -81,7 +81,8 @@ def test_json_has_one_object_per_puzzle_of_the_documented_shape(puzzle_file: Pat
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert list(first) == [
         "schema", "task", "index", "puzzle", "answer", "solved", "violations", "steps", "halted",
-        "halt_probability", "attempt", "seconds", "model",
+        "halt_probability", "attempt", "seconds", "model", "view", "guess", "attempts",
+        "total_steps",
     ]  # fmt: skip
     assert (first["puzzle"], first["answer"], first["solved"]) == (PUZZLE, ANSWER, True)
     assert (first["index"], second["index"], second["puzzle"]) == (0, 1, ANSWER)
@@ -172,7 +173,18 @@ def test_a_missing_model_ends_with_3(puzzle_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--device", "tpu"), ("--dtype", "int3"), ("--halt", "soon"), ("--max-steps", "0")]
+    "options",
+    [
+        ("--device", "tpu"),
+        ("--dtype", "int3"),
+        ("--halt", "soon"),
+        ("--max-steps", "0"),
+        ("--select", "best"),
+        ("--starts", "warm"),
+        ("--noise", "-1"),
+        ("--views", "0"),
+        ("--time-limit", "soon"),
+    ],
 )
 def test_a_wrong_option_ends_with_2(puzzle_file: Path, options: tuple[str, str]) -> None:
     done = trm("solve", "sudoku", puzzle_file, *options)
@@ -259,8 +271,8 @@ def test_train_then_solve_then_eval_then_record(tmp_path: Path) -> None:
     done = trm("solve", "sudoku", "-m", run / "checkpoint", stdin="1..4........4..1")
     assert done.returncode == ("not solved" in done.stdout)
     done = trm("eval", "sudoku", "--data", data, "-m", run / "checkpoint", "--json", "--record")
-    scores = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (scores[0]["group"], scores[0]["puzzles"]) == ("all", 40)
+    scores = json.loads(done.stdout)["models"][0]["groups"][0]
+    assert (scores["group"], scores["puzzles"]) == ("all", 40)
     assert "### d.csv, 40 puzzles, at most 16 steps" in (run / "checkpoint/README.md").read_text()
     warm = trm(*train, "--run", tmp_path / "warm", "--init", run / "checkpoint")
     assert warm.returncode == 0

@@ -1,4 +1,5 @@
 import gzip
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,15 @@ import pytest
 from tests.conftest import ANSWER, PUZZLE, sudokus
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import UNRATED, Dataset
-from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
+from trm_cli.tasks.datasets import (
+    Survey,
+    dataset_bytes,
+    first_rows,
+    join,
+    read_chunks,
+    read_dataset,
+    survey,
+)
 from trm_cli.tasks.sudoku import Sudoku
 
 SWAP = str.maketrans("78", "87")
@@ -107,3 +116,31 @@ def test_sets_of_different_sizes_do_not_join(small_data: Dataset) -> None:
 def test_the_hash_depends_on_the_rows_alone(small_data: Dataset) -> None:
     assert small_data.rows(np.arange(60)).sha256 == small_data.sha256
     assert small_data.head(59).sha256 != small_data.sha256
+
+
+@pytest.mark.parametrize("limit", [None, 1, 7, 8, 500])
+def test_parts_of_a_file_are_the_file_and_a_survey_knows_it(
+    tmp_path: Path, small_data: Dataset, limit: int | None
+) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(dataset_bytes(small_data, Sudoku(), gzipped=False))
+    parts = list(first_rows(read_chunks(path, Sudoku(), 7), limit))
+    assert max(len(part) for part in parts) <= 7
+    whole, head = join(parts), small_data.head(limit)
+    assert (whole.sha256, whole.sources) == (head.sha256, head.sources)
+    assert survey(path, Sudoku(), limit) == Survey(len(head), 16, head.sha256)
+
+
+def test_a_pipe_is_refused_where_it_would_be_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(PuzzleError, match="save it to a file first"):
+        survey(path, Sudoku())
+
+
+def test_parts_of_different_sizes_are_refused(tmp_path: Path, small_data: Dataset) -> None:
+    path = tmp_path / "d.csv"
+    rows = dataset_bytes(small_data.head(1), Sudoku(), gzipped=False).decode()
+    path.write_text(f"{rows},{PUZZLE},{ANSWER},\n")
+    with pytest.raises(PuzzleError, match="puzzles of different sizes; keep one size to a file"):
+        list(read_chunks(path, Sudoku(), 1))

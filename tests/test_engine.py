@@ -6,7 +6,7 @@ from torch import Tensor
 from tests.conftest import small_config
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, check_halt, run, solve_stream
+from trm_cli.solving.engine import Solution, SolveSettings, run, solve_stream
 from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -142,4 +142,4 @@ def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
 
 def test_an_unknown_way_to_halt_is_refused() -> None:
     with pytest.raises(UsageError, match="choose verified, q, never"):
-        check_halt("soon")
+        SolveSettings("soon")

@@ -28,7 +28,8 @@ CPU = torch.device("cpu")
 
 def weights(mixer: str = "mlp") -> dict[str, Tensor]:
     """The official tensors of a 4x4 Sudoku network, as the golden logits were computed with."""
-    return official_weights(json.loads(str(np.load(GOLDEN)[f"{mixer}_shapes"])))
+    named = official_weights(json.loads(str(np.load(GOLDEN)[f"{mixer}_shapes"])))
+    return {name.removeprefix("inner."): tensor for name, tensor in named.items()}
 
 
 def vocabulary(count: int, num_puzzles: int = 1, mixer: str = "attention") -> dict[str, Tensor]:
@@ -203,8 +204,15 @@ def huge_view(path: Path) -> None:
     torch.save({"a.b": torch.ones(1).expand(1 << 20, 1 << 20)}, path)
 
 
+def written(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
+
+
 def header(length: int) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(length.to_bytes(8, "little") + b"{" + bytes(99)) and None
+    return written(length.to_bytes(8, "little") + b"{" + bytes(99))
 
 
 def terabyte(path: Path) -> None:
@@ -236,8 +244,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "1 TB tensor": (terabyte, "damaged"),
     "truncated": (truncated, "damaged"),
     "nan": (not_a_number, "holds values that are no numbers"),
-    "empty": (lambda path: path.write_bytes(b"") and None, "no weights"),
-    "text": (lambda path: path.write_bytes(b"hello world, here I am") and None, "no weights"),
+    "empty": (written(b""), "no weights"),
+    "text": (written(b"hello world, here I am"), "no weights"),
     "list": (lambda path: torch.save([1, 2], path), "holds no dictionary of tensors"),
     "mixed": (lambda path: torch.save({"a.b": torch.ones(1), "c": 1}, path), "no named tensor"),
     "deep": (lambda path: torch.save({"model": {"model": {"model": {}}}}, path), "no dictionary"),

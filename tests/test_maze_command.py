@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,11 +69,31 @@ def test_an_unsolved_maze_is_written_in_rows_and_marked(untrained: Path) -> None
     assert (described["moves"], described["shortest"]) == (None, 6)
 
 
-def test_a_maze_is_drawn_on_a_terminal(tmp_path: Path, untrained: Path) -> None:
+def test_a_maze_is_drawn_on_a_terminal_with_the_model_that_solved_it(tmp_path: Path) -> None:
     (tmp_path / "m.txt").write_text(MAZE)
-    drawn = on_a_terminal("solve", "maze", tmp_path / "m.txt", "-m", untrained)
-    assert "not solved" in drawn
-    assert "model any" in drawn
+    drawn = on_a_terminal("solve", "maze", tmp_path / "m.txt", NO_COLOR="1")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn).replace("\r\n", "\n")
+    assert "██S     ██\n██┃ ██  ██\n██┗━┓   ██\n████┃ ████\n██  ┗━G ██\n" in plain
+    assert re.search(r"^solved .* model maze$", plain, flags=re.MULTILINE)
+
+
+def test_mazes_are_solved_by_the_bundled_network() -> None:
+    done = trm("solve", "maze", stdin=f"{MAZE}\n{MAZE}")
+    solved = "#S  #\n#o# #\n#oo #\n##o##\n# oG#\n\n"
+    assert (done.returncode, done.stdout) == (0, solved * 2)
+    told = json.loads(trm("solve", "maze", "--json", stdin=MAZE).stdout)
+    assert (told["solved"], told["moves"], told["model"]["name"]) == (True, 6, "maze")
+    assert told["path"] == [[1, 2], [2, 2], [3, 2], [3, 3], [4, 3], [5, 3], [5, 4]]
+
+
+def test_a_maze_larger_than_any_bundled_network_knows_is_refused() -> None:
+    rows = ["S" + "." * 30, *["." * 31] * 29, "." * 30 + "G"]
+    done = trm("solve", "maze", stdin="\n".join(rows))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "trm: no bundled maze model for puzzles of 961 cells, only maze (up to 30x30); train one "
+        "with `trm train maze` and give its folder with --model\n"
+    )
 
 
 def test_mazes_are_generated_as_wanted() -> None:

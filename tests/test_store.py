@@ -114,7 +114,7 @@ def test_a_model_that_does_not_fit_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="no model 'nobody'"):
         find_model("nobody", task="sudoku", num_cells=81)
     with pytest.raises(ModelError, match="no bundled maze model"):
-        find_model(None, task="maze", num_cells=900)
+        find_model(None, task="maze", num_cells=961)
 
 
 @pytest.mark.parametrize("name", sorted(bundled_checkpoints()))

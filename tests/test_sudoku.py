@@ -126,3 +126,11 @@ def test_a_transposition_is_among_the_symmetries() -> None:
     pool = Sudoku().symmetries(81, count=64, rng=np.random.default_rng(0))
     row_becomes_column = [np.ptp(cells[:9] % 9) == 0 for cells in pool.cells]
     assert 16 < sum(row_becomes_column) < 48
+
+
+def test_an_answer_is_valid_by_itself_and_holds_only_if_it_keeps_the_givens() -> None:
+    other = tokens(ANSWER.translate(str.maketrans("12", "21")))
+    broken = np.roll(tokens(ANSWER), 1)
+    puzzles, answers = np.stack([tokens(PUZZLE)] * 3), np.stack([tokens(ANSWER), other, broken])
+    assert Sudoku().valid(puzzles, answers).tolist() == [True, True, False]
+    assert Sudoku().rules_hold(puzzles, answers).tolist() == [True, False, False]

@@ -45,6 +45,7 @@ class ModelConfig:
     T_grad: int = 1  # the last of them, through which the gradient flows; 1 in the paper
     N_sup: int = 16  # supervision steps trained for
     start: str = "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
+    damping: float = 0.0  # share of the old y or z that each update keeps; 0 in the paper
     recursion: str = "y_and_z"  # the paper's, or single_z: see model/variants.py
 
     def __post_init__(self) -> None:
@@ -63,6 +64,8 @@ class ModelConfig:
                 )
         if not (math.isfinite(self.rotary_base) and self.rotary_base > 0):
             raise ConfigError(f"model.rotary_base: expected more than 0, got {self.rotary_base}")
+        if not 0 <= self.damping < 1:
+            raise ConfigError(f"model.damping: expected 0 to less than 1, got {self.damping}")
         if self.num_symbols < 1:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
         if self.height % self.box_height or self.width % self.box_width:

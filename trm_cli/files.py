@@ -8,8 +8,12 @@ from pathlib import Path
 def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
     """Write a file beside its place, then put it there; what was there stays until then.
 
+    A device or a pipe is written to as it is.
     lasting  have the disk keep it before anything that follows from it is written.
     """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     if lasting:

@@ -9,14 +9,18 @@ import typer
 from trm_cli.cli.common import (
     DeviceName,
     Json,
+    ModelName,
     Quiet,
     TaskName,
     Threads,
     choose_device,
+    choose_dtype,
     parse_duration,
     user_errors,
 )
 from trm_cli.errors import UsageError
+
+NUM_WATCHED = 9  # examples that `trm bench watch` solves
 
 bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True,
                     rich_markup_mode=None)  # fmt: skip
@@ -67,6 +71,36 @@ def bench_train(
     finally:  # a batch that does not fit into memory leaves what was measured before
         if speeds and not json:
             show_speeds(speeds, f"trm train {task} --recipe {recipe} on {chosen}")
+
+
+@bench.command("watch")
+@user_errors()
+def bench_watch(
+    task: TaskName,
+    model: ModelName = None,
+    rounds: Annotated[int, typer.Option(
+        "--rounds", min=1, max=1000, help="How often the examples are solved and watched.")] = 7,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Solve the bundled examples unseen and watched in turn, to see what drawing costs.
+
+    Example: trm bench watch sudoku
+    """
+    from trm_cli.cli.inputs import read_example
+    from trm_cli.display.overhead import measure_overhead, overhead_line
+    from trm_cli.solving.engine import SolveSettings
+    from trm_cli.solving.watching import header_of
+    from trm_cli.weights.catalogue import open_model
+
+    _, puzzles = read_example(task, NUM_WATCHED)
+    chosen = choose_device(device, threads)
+    loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=chosen,
+                        dtype=choose_dtype("auto", chosen))  # fmt: skip
+    header = header_of(loaded, SolveSettings(), num_puzzles=len(puzzles))
+    measured = measure_overhead(loaded.network, header, list(puzzles), rounds=rounds)
+    typer.echo(json_module.dumps(asdict(measured)) if json else overhead_line(measured))
 
 
 def _sizes(text: str) -> list[int]:

@@ -5,11 +5,26 @@ from typing import Annotated, Optional
 
 import typer
 
+from trm_cli.cli.attempts import (
+    Guess,
+    Halt,
+    MaxSteps,
+    Noise,
+    NumAttempts,
+    NumViews,
+    RetrySteps,
+    Select,
+    Starts,
+    TimeLimit,
+    chosen_settings,
+    deadline,
+)
 from trm_cli.cli.common import (
     BatchSize,
     Compile,
     DeviceName,
     DtypeName,
+    Force,
     Json,
     ModelName,
     Quiet,
@@ -22,6 +37,7 @@ from trm_cli.cli.common import (
     choose_device,
     choose_dtype,
     hide_download_bars,
+    refuse_existing,
     refuse_read_only,
     user_errors,
 )
@@ -34,54 +50,70 @@ def evaluate(
         "--data", help="CSV or CSV.gz with question and answer columns.", show_default=False)],
     model: ModelName = None,
     revision: Revision = None,
+    compare: Annotated[Optional[str], typer.Option(
+        "--compare", metavar="MODEL", show_default="none",
+        help="A second model, put beside the first with a paired test.")] = None,
     limit: Annotated[Optional[int], typer.Option(
         "--limit", min=1, show_default="all", help="Evaluate the first rows only.")] = None,
-    halt: Annotated[str, typer.Option(
-        "--halt", help="When to stop: verified, q or never (see `trm solve -h`).")] = "verified",
-    max_steps: Annotated[int, typer.Option(
-        "--max-steps", min=1, help="Supervision steps at most.")] = 16,
+    attempts: NumAttempts = None,
+    max_steps: MaxSteps = None,
+    retry_steps: RetrySteps = None,
+    guess: Guess = None,
+    starts: Starts = None,
+    noise: Noise = None,
+    views: NumViews = None,
+    select: Select = None,
+    halt: Halt = "verified",
+    time_limit: TimeLimit = None,
     batch_size: BatchSize = None,
     compile_net: Compile = False,
+    output: Annotated[Optional[Path], typer.Option(
+        "--output", "-o", show_default="none",
+        help="Write a report, too: .md, .html (with figures), .svg (figures) or .json.")] = None,
+    resume: Annotated[Optional[Path], typer.Option(
+        "--resume", show_default="none", metavar="FILE",
+        help="Keep the counts in this file, and go on from it if it exists.")] = None,
     record: Annotated[bool, typer.Option(
         "--record", help="Write the figures into the checkpoint's config.json and card.")] = False,
     json: Json = False,
+    force: Force = False,
     device: DeviceName = "auto",
     dtype: DtypeName = "auto",
     threads: Threads = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Measure a checkpoint: cells, exact, verified, steps, precision of the halt head.
+    """Measure a checkpoint: cells, exact, verified, steps, attempts, calibration, speed.
 
     Example: trm eval sudoku --data puzzles.csv.gz
     """
-    from trm_cli.display.scores import show_scores
-    from trm_cli.display.solving import SolvingDisplay
-    from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
-    from trm_cli.solving.evaluate import Evaluated, score_groups
-    from trm_cli.solving.record import record_scores
-    from trm_cli.tasks import get_task
-    from trm_cli.tasks.datasets import read_dataset
-    from trm_cli.weights.catalogue import open_model
+    from trm_cli.display.reports import check_format
 
-    puzzle_task = get_task(task)
-    settings = SolveSettings(check_halt(halt), max_steps, seed)
-    dataset = read_dataset(data, puzzle_task).head(limit)
+    stops = deadline(time_limit)
+    chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
+                             guess=guess, starts=starts, noise=noise, views=views,
+                             select=select, halt=halt, seed=seed,
+                             time_limit=time_limit)  # fmt: skip
+    check_format(output)
+    refuse_existing(output, force)
+
+    from trm_cli.cli.measuring import Measurement, open_both
+    from trm_cli.display.reports import write_report
+    from trm_cli.display.scores import show_scores
+    from trm_cli.solving.record import record_scores
+
     hide_download_bars(quiet)
-    chosen = choose_device(device, threads)
-    loaded = open_model(model, task=task, num_cells=dataset.puzzles.shape[1], device=chosen,
-                        dtype=choose_dtype(dtype, chosen), compiles=compile_net,
-                        revision=revision)  # fmt: skip
+    where = choose_device(device, threads)
+    measurement = Measurement(task, data, limit, chosen)
+    loaded = open_both(model, compare, task=task, num_cells=measurement.survey.num_cells,
+                       device=where, dtype=choose_dtype(dtype, where),
+                       compiles=compile_net, revision=revision)  # fmt: skip
     if record:
-        refuse_read_only(loaded.folder)
-    with SolvingDisplay(len(dataset), quiet=quiet) as display:
-        solutions = []
-        size = choose_batch_size(batch_size, chosen)
-        for solution in solve_stream(loaded.network, puzzle_task, dataset.puzzles,
-                                     batch_size=size, settings=settings):  # fmt: skip
-            solutions.append(solution)
-            display.show(solution)
-    evaluated = Evaluated(data.name, dataset, settings, score_groups(dataset, solutions))
+        refuse_read_only(loaded[0].folder)
+    evaluated = measurement.run(loaded, batch_size=choose_batch_size(batch_size, where),
+                                kept=resume, stops=stops, quiet=quiet)  # fmt: skip
     show_scores(evaluated, as_json=json)
+    if output:
+        write_report(output, evaluated, as_typed())
     if record:
-        record_scores(loaded, evaluated, as_typed())
+        record_scores(loaded[0], evaluated[0], as_typed())

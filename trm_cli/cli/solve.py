@@ -1,10 +1,24 @@
 """`trm solve`: puzzles in, answers out."""
 
 from contextlib import nullcontext
-from typing import Annotated
 
 import typer
 
+from trm_cli.cli.attempts import (
+    Guess,
+    Halt,
+    MaxSteps,
+    Noise,
+    NumAttempts,
+    NumViews,
+    RetrySteps,
+    Select,
+    Starts,
+    TimeLimit,
+    chosen_settings,
+    complete_settings,
+    deadline,
+)
 from trm_cli.cli.common import (
     BatchSize,
     Compile,
@@ -39,11 +53,16 @@ def solve(
     file: PuzzleFile = None,
     model: ModelName = None,
     revision: Revision = None,
-    halt: Annotated[str, typer.Option("--halt", help=(
-        "When to stop: verified (the halt head fires and the rules hold), q (the head fires), "
-        "never (always --max-steps)."))] = "verified",
-    max_steps: Annotated[int, typer.Option(
-        "--max-steps", min=1, help="Supervision steps at most.")] = 16,
+    attempts: NumAttempts = None,
+    max_steps: MaxSteps = None,
+    retry_steps: RetrySteps = None,
+    guess: Guess = None,
+    starts: Starts = None,
+    noise: Noise = None,
+    views: NumViews = None,
+    select: Select = None,
+    halt: Halt = "verified",
+    time_limit: TimeLimit = None,
     batch_size: BatchSize = None,
     compile_net: Compile = False,
     output: Output = None,
@@ -63,23 +82,28 @@ def solve(
     """
     from trm_cli.cli.inputs import read_puzzles
 
+    stops = deadline(time_limit)
+    chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
+                             guess=guess, starts=starts, noise=noise, views=views,
+                             select=select, halt=halt, seed=seed,
+                             time_limit=time_limit)  # fmt: skip
     refuse_existing(output, force)
     puzzle_task, puzzles = read_puzzles(task, file)
 
     from trm_cli.display.answers import AnswerWriter
     from trm_cli.display.solving import SolvingDisplay
-    from trm_cli.solving.engine import SolveSettings, check_halt, solve_stream
+    from trm_cli.solving.engine import solve_stream
     from trm_cli.weights.catalogue import open_model
 
-    settings = SolveSettings(check_halt(halt), max_steps, seed)
     hide_download_bars(quiet)
-    chosen = choose_device(device, threads)
-    loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=chosen,
-                        dtype=choose_dtype(dtype, chosen), compiles=compile_net,
+    where = choose_device(device, threads)
+    loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=where,
+                        dtype=choose_dtype(dtype, where), compiles=compile_net,
                         revision=revision)  # fmt: skip
     solutions = solve_stream(
         loaded.network, puzzle_task, (puzzle.tokens for puzzle in puzzles),
-        batch_size=choose_batch_size(batch_size, chosen), settings=settings,
+        batch_size=choose_batch_size(batch_size, where),
+        settings=complete_settings(loaded.checkpoint.solving, chosen), stops=stops,
     )  # fmt: skip
     to_file = nullcontext() if is_stdout(output) else opened(output, "w")
     with to_file as sink:

@@ -2,10 +2,22 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from trm_cli.cli.attempts import (
+    Guess,
+    Halt,
+    MaxSteps,
+    Noise,
+    NumAttempts,
+    NumViews,
+    RetrySteps,
+    Starts,
+    chosen_settings,
+    complete_settings,
+)
 from trm_cli.cli.common import (
     DeviceName,
     DtypeName,
@@ -33,17 +45,20 @@ LARGEST_GRID = 8  # puzzles across or down
 @user_errors()
 def watch(
     task: Annotated[Optional[str], typer.Argument(
-        metavar="[TASK]", help="Kind of puzzle: sudoku.", show_default=False)] = None,
+        metavar="[TASK]", help="Kind of puzzle: sudoku or maze.", show_default=False)] = None,
     file: Annotated[Optional[Path], typer.Argument(
         metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.",
         show_default=False)] = None,
     model: ModelName = None,
     revision: Revision = None,
-    halt: Annotated[str, typer.Option("--halt", help=(
-        "When to stop: verified (the halt head fires and the rules hold), q (the head fires), "
-        "never (always --max-steps)."))] = "verified",
-    max_steps: Annotated[int, typer.Option(
-        "--max-steps", min=1, help="Supervision steps at most.")] = 16,
+    attempts: NumAttempts = None,
+    max_steps: MaxSteps = None,
+    retry_steps: RetrySteps = None,
+    guess: Guess = None,
+    starts: Starts = None,
+    noise: Noise = None,
+    views: NumViews = None,
+    halt: Halt = "verified",
     inner: Annotated[bool, typer.Option(
         "--inner", help="Also show every update of z and y inside a step.")] = False,
     grid: Annotated[str, typer.Option(
@@ -84,9 +99,11 @@ def watch(
         trace = read_trace(replay)
     else:
         hide_download_bars(quiet)
-        trace = _computed(task, file, shape, model=model, revision=revision, halt=halt,
-                          max_steps=max_steps, seed=seed, inner=inner, device=device,
-                          dtype=dtype, threads=threads)  # fmt: skip
+        chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
+                                 guess=guess, starts=starts, noise=noise, views=views, halt=halt,
+                                 seed=seed, time_limit=None)  # fmt: skip
+        trace = _computed(task, file, shape, model=model, revision=revision, chosen=chosen,
+                          inner=inner, device=device, dtype=dtype, threads=threads)  # fmt: skip
     record = Record(keeps=bool(save))
     Viewer(trace.header, pause, fps, quiet).show(trace.moments, record)
     for path in save or []:
@@ -109,8 +126,8 @@ def _refuse_beside_replay(task: str | None, file: Path | None) -> None:
 
 
 def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], *,
-              model: str | None, revision: str | None, halt: str, max_steps: int, seed: int,
-              inner: bool, device: str, dtype: str, threads: int | None) -> "Trace":  # fmt: skip
+              model: str | None, revision: str | None, chosen: dict[str, Any], inner: bool,
+              device: str, dtype: str, threads: int | None) -> "Trace":  # fmt: skip
     """Everything that is to be computed, not one step of it done yet."""
     from trm_cli.cli.inputs import read_example, read_puzzles
 
@@ -119,19 +136,14 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
     num_shown = shape[0] * shape[1]
     task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
 
-    from trm_cli.solving.engine import SolveSettings, check_halt
-    from trm_cli.solving.frames import Header
     from trm_cli.solving.trace import Trace
-    from trm_cli.solving.watching import moments
+    from trm_cli.solving.watching import header_of, moments
     from trm_cli.weights.catalogue import open_model
 
-    settings = SolveSettings(check_halt(halt), max_steps, seed)
-    chosen = choose_device(device, threads)
-    loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=chosen,
-                        dtype=choose_dtype(dtype, chosen), revision=revision)  # fmt: skip
-    config = loaded.network.config
-    num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
-    header = Header(task, loaded.checkpoint.name, num_parameters, config.n, config.T, max_steps,
-                    halt, len(puzzles), *shape, inner)  # fmt: skip
+    where = choose_device(device, threads)
+    loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=where,
+                        dtype=choose_dtype(dtype, where), revision=revision)  # fmt: skip
+    settings = complete_settings(loaded.checkpoint.solving, chosen)
+    header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
     return Trace(header, moments(loaded.network, task, puzzles, settings=settings,
                                  at_once=num_shown, inner=inner))  # fmt: skip

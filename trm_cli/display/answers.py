@@ -3,13 +3,15 @@
 import json
 from typing import IO, Any
 
+import numpy as np
 from rich.text import Text
 
 from trm_cli.display.boards import board_text
 from trm_cli.display.console import answers_console, has_colour
 from trm_cli.display.views import BoardView, Look
 from trm_cli.solving.engine import Solution
-from trm_cli.tasks.base import Puzzle, Task
+from trm_cli.solving.guesses import Guess
+from trm_cli.tasks.base import BLANK, Puzzle, Task
 from trm_cli.weights.store import LoadedModel
 
 SCHEMA = 1
@@ -45,7 +47,7 @@ class AnswerWriter:
         text = self.task.write_rows(solution.answer)
         if solution.solved:
             return text
-        remark = unsolved(len(self.task.violations(puzzle.tokens, solution.answer)))
+        remark = _unsolved(solution, len(self.task.violations(puzzle.tokens, solution.answer)))
         return f"{text}{remark}\n" if "\n" in text else f"{text} # {remark}"
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
@@ -62,15 +64,28 @@ class AnswerWriter:
             "steps": solution.steps,
             "halted": solution.halted,
             "halt_probability": round(solution.halt_probability, 6),
-            "attempt": 0,
+            "attempt": solution.attempt,
             "seconds": round(solution.seconds, 4),
             "model": {
                 "name": self.model.checkpoint.name,
                 "source": self.model.source,
                 "sha256": self.model.sha256,
             },
+            "view": solution.view,
+            "guess": self._guess(puzzle, solution.guess),
+            "attempts": len(solution.outcomes),
+            "total_steps": solution.total_steps,
         }
         return json.dumps(result)
+
+    def _guess(self, puzzle: Puzzle, guess: Guess | None) -> dict[str, Any] | None:
+        if guess is None:
+            return None
+        alone = np.full_like(puzzle.tokens, BLANK)
+        alone[guess.cell] = guess.token
+        row, column = divmod(guess.cell, puzzle.width)
+        symbol = self.task.write(alone)[guess.cell]
+        return {"row": row + 1, "column": column + 1, "symbol": symbol}
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
         violations = self.task.violations(puzzle.tokens, solution.answer)
@@ -82,7 +97,8 @@ class AnswerWriter:
         look = Look(self.console.width, self.console.height - REMARKS, ascii_only=ascii_only,
                     in_a_list=True, marks=not has_colour(self.console))  # fmt: skip
         self.console.print(board_text(self.task.name, view, look))
-        self.console.print(_verdict(solution, len(violations), self.model.checkpoint.name))
+        verdict = _verdict(solution, len(violations), puzzle.width)
+        self.console.print(verdict.append(f"  model {self.model.checkpoint.name}", "dim"))
         for violation in violations[:SHOWN_VIOLATIONS]:
             self.console.print(
                 f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red"
@@ -94,16 +110,33 @@ class AnswerWriter:
         self.console.print()
 
 
-def unsolved(broken: int) -> str:
-    """What is said of an answer some cells of which break a rule."""
+def _unsolved(solution: Solution, broken: int) -> str:
+    if not solution.total_steps:
+        return "not solved: no time was left for it"
     return f"not solved: {broken} {'cell breaks' if broken == 1 else 'cells break'} a rule"
 
 
-def _verdict(solution: Solution, broken: int, model: str) -> Text:
-    verdict = ("solved", "bold green") if solution.solved else (unsolved(broken), "bold red")
-    steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
+def _verdict(solution: Solution, broken: int, width: int) -> Text:
+    verdict = (
+        ("solved", "bold green") if solution.solved else (_unsolved(solution, broken), "bold red")
+    )
     return Text.assemble(
         verdict,
-        (f"  {steps}  halt probability {solution.halt_probability:.1%}  "
-         f"{solution.seconds:.2f} s  model {model}", "dim"),
+        (f"  {_course(solution, width)}  halt probability {solution.halt_probability:.1%}  "
+         f"{solution.seconds:.2f} s", "dim"),
     )  # fmt: skip
+
+
+def _course(solution: Solution, width: int) -> str:
+    """Which attempt the answer comes from, in how many steps, and what it varied."""
+    steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
+    if len(solution.outcomes) == 1:
+        return steps
+    made = "" if solution.solved else f" of {len(solution.outcomes)}"
+    parts = [f"attempt {solution.attempt + 1}{made}"]
+    if solution.view:
+        parts.append(f"view {solution.view}")
+    if solution.guess:
+        row, column = divmod(solution.guess.cell, width)
+        parts.append(f"guess at row {row + 1}, column {column + 1}")
+    return f"{steps} ({', '.join(parts)})"

@@ -13,11 +13,6 @@ ASCII_HALVES = " '.:"
 DENSITIES, ASCII_DENSITIES = " ░▒▓█", " .:+#"
 
 
-def dot_size(view: BoardView) -> tuple[int, int]:
-    """Columns and rows of a map of dots."""
-    return view.width, -(-view.height // 2)
-
-
 def dot_map(described: list[Cell], view: BoardView, look: Look) -> Text:
     """A board without digits: roles as colours; without colour, the cells that break a rule."""
     if look.marks or look.ascii_only:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from trm_cli.display.export_gif import animated_gif, require_pillow
+from trm_cli.display.export_html import page
+from trm_cli.display.export_svg import animated_svg
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.frames import Header, Moment
@@ -24,10 +27,12 @@ def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float 
 
 
 def check_names(paths: list[Path]) -> list[Path]:
-    """The paths themselves; raises UsageError where a name is of no kind that can be written."""
+    """The paths themselves; raises UsageError where one is of no kind that can be written here."""
     for path in paths:
         if path.suffix not in WRITERS:
             raise UsageError(f"--save {path}: name a file ending in {', '.join(WRITERS)}")
+        if path.suffix == ".gif":
+            require_pillow()
     return paths
 
 
@@ -35,4 +40,9 @@ def _trace(header: Header, moments: list[Moment], _seconds: float) -> bytes:
     return "".join(f"{line}\n" for line in trace_lines(header, moments)).encode()
 
 
-WRITERS: dict[str, Callable[[Header, list[Moment], float], bytes]] = {".jsonl": _trace}
+WRITERS: dict[str, Callable[[Header, list[Moment], float], bytes]] = {
+    ".jsonl": _trace,
+    ".gif": animated_gif,
+    ".svg": animated_svg,
+    ".html": page,
+}

@@ -13,7 +13,7 @@ from itertools import chain
 
 from rich.text import Text
 
-from trm_cli.display.dots import dot_map, dot_size
+from trm_cli.display.dots import dot_map
 from trm_cli.display.palette import EMPTY, FILLED, GIVEN, LINES, VIOLATED, cell_style
 from trm_cli.display.views import BoardView, Cell, Look, confidence_at, mark
 from trm_cli.tasks.base import BLANK
@@ -48,7 +48,7 @@ def draw_sudoku(view: BoardView, look: Look) -> Text:
         return _open(view, look)
     if look.has_room(*boxed):
         return _ruled(view, look, is_boxed=True)
-    if look.has_room(*compact) or not look.has_room(*dot_size(view)):
+    if look.has_room(*compact):
         return _ruled(view, look, is_boxed=False)
     return dot_map(describe_sudoku(view), view, look)
 
@@ -78,11 +78,9 @@ def _net(view: BoardView, kind: str) -> str:
 
 def _add_cell(text: Text, view: BoardView, look: Look, cell: int) -> None:
     digit, style = _digit(view, cell), _style(view, look, cell)
-    if " on " in style:  # the whole cell is coloured
-        text.append(f" {digit}{mark(view, cell) if look.marks else ' '}", style)
-        return
-    text.append(" ").append(digit, style)
-    text.append(mark(view, cell) if look.marks else " ")
+    around = style.replace(" underline", "") if " on " in style else ""  # the paper of the cell
+    text.append(" ", around).append(digit, style)
+    text.append(mark(view, cell) if look.marks else " ", around)
 
 
 def _ruled(view: BoardView, look: Look, *, is_boxed: bool) -> Text:
@@ -108,7 +106,7 @@ def _ruled(view: BoardView, look: Look, *, is_boxed: bool) -> Text:
 
 
 def _ruled_row(view: BoardView, look: Look, row: int, left: str, right: str) -> Text:
-    text = Text(left, LINES)
+    text = Text().append(left, LINES)
     for column in range(view.width):
         cell = row * view.width + column
         if column and column % view.box_width == 0:

@@ -12,7 +12,7 @@ in a character: a maze of 30x30 takes 30 columns and 15 rows.
 from rich.text import Text
 
 from trm_cli.display import palette
-from trm_cli.display.dots import dot_map, dot_size
+from trm_cli.display.dots import dot_map
 from trm_cli.display.palette import cell_style
 from trm_cli.display.views import BoardView, Cell, Look, confidence_at, mark
 from trm_cli.tasks.maze_grid import GOAL, OPEN, PATH, START, WALL
@@ -36,7 +36,7 @@ def draw_maze(view: BoardView, look: Look) -> Text:
     if look.has_room(2 * view.width, view.height):
         return _lines(view, look, columns=2)
     says_all = look.marks or look.ascii_only  # dots are nothing without their colours
-    if look.has_room(view.width, view.height) or says_all or not look.has_room(*dot_size(view)):
+    if look.has_room(view.width, view.height) or says_all:
         return _lines(view, look, columns=1)
     return dot_map(describe_maze(view), view, look)
 

@@ -14,6 +14,8 @@ ROLES = (GIVEN, FILLED, EMPTY, VIOLATED, WALL, OPEN, PATH, START, GOAL)
 Colour = tuple[int, int, int]
 
 LINES = "#7d8590"  # of a board
+HALTING = "#35b37e"  # the halt probability
+MOVING = "#a58fe0"  # how far y and z moved
 GUESSED: Colour = (0x86, 0x8B, 0x94)
 SURE: Colour = (0x0F, 0xB2, 0xDC)
 WRONG: Colour = (0xA3, 0x2F, 0x3F)

@@ -7,7 +7,7 @@ from rich.text import Text
 from trm_cli.display.boards import board_text, view_of
 from trm_cli.display.dots import heat_map
 from trm_cli.display.lines import beside, rows_of
-from trm_cli.display.readings import HOTTEST, verdict
+from trm_cli.display.readings import HOTTEST, mean_confidence, percent, verdict
 from trm_cli.display.views import Look
 from trm_cli.solving.frames import Frame, Header, Moment
 
@@ -56,8 +56,9 @@ def _figures(frame: Frame, header: Header) -> list[str]:
     counts = f"changed {len(frame.changed)}  violated {len(frame.violated)}"
     if frame.is_inside and update is not None:
         return [step, f"{counts}  change {update.stream} {update.change:.3f}"]
+    moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
     return [
         f"{step}  {frame.seconds:.2f} s",
-        f"{counts}  halt {frame.halt_probability:.1%}",
-        f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}",
+        f"{counts}  halt {percent(frame.halt_probability)}",
+        f"sure {percent(mean_confidence(frame))}  {moved}",
     ]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from types import FrameType
 
 from rich.console import Console
@@ -24,7 +25,7 @@ INNER_SHARE = 0.25  # of the pause: how long an update inside a step stays
 LINGERING = 3  # pauses that the end stays on the screen, for a key to be pressed
 PACE_FACTOR = 1.5  # one press of + or -
 LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
-DRAWING_SHARE = 0.04  # of the time while the network computes: drawing takes no more
+DRAWING_SHARE = 0.03  # of the time while the network computes: drawing takes no more
 UNLIMITED = 1 << 30
 HINTS = "space pause  ←→ step  +- speed  q quit"
 ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
@@ -44,13 +45,14 @@ class Player:
 
     def __init__(
         self, source: Iterator[Moment], header: Header, *, pace: Pace, look: Look,
-        console: Console, clock: Callable[[], float] = time.monotonic,
+        console: Console, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.source = source
         self.header = header
         self.pause, self.fps = pace.pause, pace.fps
         self.look = look
         self.console = console
+        self.keys = keys or Keys()
         self.clock = clock
         self.history: list[Moment] = []
         self.cursor = -1  # which moment is shown
@@ -58,18 +60,25 @@ class Player:
         self.is_paused = False
         self.is_quit = False
         self._drawn: object = None  # what the screen shows, as a key
-        self._spent = 0.0  # seconds of drawing while the network computed
-        self._began = clock()
+        self.num_draws = 0
+        self._polled = clock()
+        self._busy = 0.0  # seconds that the network has computed for while others watched
+        self._spent = 0.0  # seconds of drawing in that time
+        self._cost = 0.0  # seconds that the latest drawing took
 
     def play(self) -> list[Moment]:
         """Run to the end; returns the moments that were computed."""
         live = Live(console=self.console, screen=True, auto_refresh=False, redirect_stdout=False,
                     redirect_stderr=False)  # fmt: skip
-        with Keys() as keys, live, restored_on_signals(keys, live):
+        with self.keys as keys, live, restored_on_signals(keys, live):
+            self.history += islice(self.source, 1)  # the question: nothing is computed yet
+            self._show(len(self.history) - 1)
+            self._draw(live, has_keys=keys.there, is_busy=False)
             ahead = Ahead(self.source)
+            self._polled = self.clock()
             try:
                 while not self._is_finished(ahead):
-                    pressed = keys.read(1 / self.fps if self.history else 0)
+                    pressed = keys.read(1 / self.fps)
                     for name in pressed:
                         self._press(name)
                     self._advance(ahead)
@@ -124,18 +133,23 @@ class Player:
 
     def _draw(self, live: Live, *, has_keys: bool, is_busy: bool) -> None:
         """Draw if anything is new, unless that would take too much of the network's time."""
+        before = self.clock()
+        self._busy += (before - self._polled) * is_busy
+        self._polled = before
         if self.cursor < 0:
             return
-        before = self.clock()
         state, flash = self._state(), self._flash(before)
         new = (self.cursor, state, flash, self.console.size)
-        if new == self._drawn or (is_busy and self._spent > DRAWING_SHARE * (before - self._began)):
+        is_dear = is_busy and self._spent + self._cost > DRAWING_SHARE * self._busy
+        if new == self._drawn or is_dear:
             return
         look = Look(ascii_only=self.look.ascii_only, marks=self.look.marks, flash=flash)
         hints = (ASCII_HINTS if look.ascii_only else HINTS) if has_keys else ""
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
-        self._spent += (self.clock() - before) * is_busy
+        self.num_draws += 1
+        self._cost = self.clock() - before
+        self._spent += self._cost * is_busy
 
     def _flash(self, now: float) -> int:
         if self.pause == 0:

@@ -1,104 +1,145 @@
 """The figures beside a board: where the recursion is, and how far it has come."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
 from trm_cli.display.dots import heat_map
 from trm_cli.display.lines import rows_of
-from trm_cli.display.palette import NEW, SURE, WRONG, written
+from trm_cli.display.palette import HALTING, MOVING, NEW, SURE, WRONG, written
 from trm_cli.display.sparkline import area
 from trm_cli.display.views import Look
 from trm_cli.solving.frames import Frame, Header
 
-LABELS, VALUES = 10, 8  # columns
-LEAST_WIDTH = 24  # columns with room for a sparkline; below it, values alone
-MOST_PITCH = 3  # columns of one step in a sparkline
+LABELS, VALUES = 9, 7  # columns
+CHARTS_FROM = 24  # columns that have room for sparklines; below it, values alone
+MOST_PITCH = 3  # columns of one step in a sparkline, at most
+EACH, GROUPS, NOWHERE = range(3)  # where there are empty lines
+SIZES = ((3, EACH), (2, EACH), (1, EACH), (1, GROUPS), (1, NOWHERE))  # rows of a chart; empty lines
+TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring lines do not touch
 NOTHING = "-"  # where there is no value yet
-HALTING, HOT, CALM = "#35b37e", written(WRONG), written(SURE)
-HOTTEST = 1.0  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
+HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One figure, and the series that it is the end of."""
+
+    name: str
+    value: str
+    colour: str
+    of: Callable[[Frame], float | None]  # its value after an earlier step
+    is_share: bool = False  # drawn between 0 and 1
+    ends_group: bool = False
 
 
 def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
     """At most `height` lines of at most `width` columns about one puzzle."""
-    charts = list(_charts(frame, header, look, width, rows=1))
-    lines = [*_step(frame, header, width, look), *charts, *_ending(frame, header)]
-    taller = 1 + (height - len(lines) - _inner_rows(frame)) // 5
-    if taller > 1 and width >= LEAST_WIDTH:
-        charts = list(_charts(frame, header, look, width, rows=min(4, taller)))
-        lines = [*_step(frame, header, width, look), Text(), *charts, *_ending(frame, header)]
-    if frame.update is not None or header.inner:
-        lines += _inner(frame, header, look, width, height - len(lines))
-    return lines[:height]
-
-
-def _step(frame: Frame, header: Header, width: int, look: Look) -> Iterator[Text]:
-    of = f" of {header.max_steps}"
-    yield Text.assemble(("step".ljust(LABELS), "dim"), (str(frame.step), "bold"), (of, "dim"))
-    if width >= LEAST_WIDTH:
-        done = round(width * frame.step / header.max_steps)
-        full, rest = ("=", "-") if look.ascii_only else ("━", "─")
-        yield Text.assemble((full * done, CALM), (rest * (width - done), "dim"))
-
-
-def _charts(frame: Frame, header: Header, look: Look, width: int, rows: int) -> Iterator[Text]:
-    """One line, or more where there is room, for each figure that changes from step to step."""
-    update = frame.update
-    moved = {} if update is None else {update.stream: update.change}
-    figures: list[tuple[str, str, str, Callable[[Frame], float | None]]] = [
-        ("halt", _percent(_latest_halt(frame)), HALTING, lambda f: f.halt_probability),
-        ("changed", str(len(frame.changed)), written(NEW), lambda f: len(f.changed)),
-        ("violated", str(len(frame.violated)), HOT, lambda f: len(f.violated)),
-        ("change y", _norm(moved.get("y", frame.change_y)), CALM, lambda f: f.change_y),
-        ("change z", _norm(moved.get("z", frame.change_z)), CALM, lambda f: f.change_z),
-    ]
-    pitch = max(1, min(MOST_PITCH, (width - LABELS - VALUES - 2) // max(1, header.max_steps)))
-    for name, value, style, of in figures:
-        label = Text.assemble((name.ljust(LABELS), "dim"), (value.rjust(VALUES), "bold"))
-        if width < LEAST_WIDTH:
-            yield Text.assemble((name.ljust(LABELS), "dim"), (value, "bold"))
+    inside = _inside(frame, header, replace(look, max_width=width, max_height=None), width)
+    for rows, gaps in SIZES:
+        if width < CHARTS_FROM and gaps == EACH:
             continue
-        series = [of(step) for step in frame.history for _ in range(pitch)]
-        known = [value for value in series if value is not None]
-        bounds = (0.0, 1.0 if name == "halt" else max(known, default=0.0) or 1.0)
-        drawn = area(series, width=width - LABELS - VALUES - 2, height=rows,
-                     ascii_only=look.ascii_only, bounds=bounds)  # fmt: skip
-        indent = " " * (LABELS + VALUES + 2)
-        yield from (Text(indent).append(row, style) for row in drawn[:-1])
-        yield label.append("  ").append(drawn[-1], style)
+        lines = list(_figures(frame, header, look, width=width, rows=rows, gaps=gaps))
+        if gaps != NOWHERE and inside:
+            lines.append(Text())
+        if len(lines) + len(inside) <= height:
+            break
+    return [*lines, *inside][:height]
 
 
-def _ending(frame: Frame, header: Header) -> Iterator[Text]:
-    sure = None if frame.confidence is None else float(frame.confidence.mean())
-    yield Text.assemble(("confident".ljust(LABELS), "dim"), (_percent(sure).rjust(VALUES), "bold"))
-    yield Text.assemble(("attempt".ljust(LABELS), "dim"), str(frame.attempt + 1).rjust(VALUES))
-    yield Text.assemble(("time".ljust(LABELS), "dim"), f"{frame.seconds:.2f} s".rjust(VALUES))
+def _figures(frame: Frame, header: Header, look: Look, *, width: int, rows: int,
+             gaps: int) -> Iterator[Text]:  # fmt: skip
+    of = " of " if width >= CHARTS_FROM else "/"
+    yield Text.assemble(
+        _label("step"), (str(frame.step), "bold"), (f"{of}{header.max_steps}", "dim")
+    )
+    if width >= CHARTS_FROM:
+        yield _progress(frame.step / header.max_steps, width, look)
+    if gaps != NOWHERE:
+        yield Text()
+    for reading in _readings(frame):
+        if width < CHARTS_FROM:
+            yield Text.assemble(_label(reading.name), (reading.value, "bold"))
+        else:
+            yield from _chart(reading, frame.history, look, width=width, rows=rows)
+        if gaps == EACH or (gaps == GROUPS and reading.ends_group):
+            yield Text()
+    attempt = Text.assemble(_label("attempt"), str(frame.attempt + 1))
+    seconds = f"{frame.seconds:.2f} s"
+    if width < CHARTS_FROM:
+        yield from (attempt, Text.assemble(_label("time"), seconds))
+    else:
+        attempt.pad_right(LABELS + VALUES + 2 - attempt.cell_len)
+        yield attempt.append("time ", "dim").append(seconds)
 
 
-def _inner_rows(frame: Frame) -> int:
-    return 0 if frame.update is None else frame.puzzle.height + 2
+def _label(name: str) -> tuple[str, str]:
+    return name.ljust(LABELS), "dim"
 
 
-def _inner(frame: Frame, header: Header, look: Look, width: int, height: int) -> list[Text]:
+def _progress(share: float, width: int, look: Look) -> Text:
+    done = round(width * share)
+    full, rest = ("=", "-") if look.ascii_only else ("━", "─")
+    return Text.assemble((full * done, written(SURE)), (rest * (width - done), "dim"))
+
+
+def _readings(frame: Frame) -> list[Reading]:
+    """From the top down; inside a step, the halt probability is that of the step before."""
+    update = frame.update
+    moved = {update.stream: update.change} if update and frame.is_inside else {}
+    halt = frame.history[-1].halt_probability if frame.history else None
+    sure, new, wrong = written(SURE), written(NEW), written(WRONG)
+    return [
+        Reading("halt", percent(halt), HALTING, lambda f: f.halt_probability, is_share=True),
+        Reading("sure", percent(mean_confidence(frame)), sure, mean_confidence,
+                is_share=True, ends_group=True),
+        Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
+        Reading("violated", str(len(frame.violated)), wrong, lambda f: len(f.violated),
+                ends_group=True),
+        Reading("change y", _norm(moved.get("y", frame.change_y)), MOVING, lambda f: f.change_y),
+        Reading("change z", _norm(moved.get("z", frame.change_z)), MOVING, lambda f: f.change_z,
+                ends_group=True),
+    ]  # fmt: skip
+
+
+def _chart(reading: Reading, history: tuple[Frame, ...], look: Look, *, width: int,
+           rows: int) -> Iterator[Text]:  # fmt: skip
+    """The name, the value, and the series behind it, `rows` lines high."""
+    room = width - LABELS - VALUES - 2
+    values = [reading.of(step) for step in history]
+    columns = max(len(values), min(room, MOST_PITCH * len(values)))
+    series = [values[column * len(values) // columns] for column in range(columns)]
+    most = max((value for value in series if value is not None), default=0.0)
+    bounds = (0.0, TOP * (1.0 if reading.is_share else most or 1.0))
+    drawn = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=bounds)
+    for row in drawn[:-1]:
+        yield Text(" " * (LABELS + VALUES + 2)).append(row, reading.colour)
+    yield Text.assemble(_label(reading.name), (reading.value.rjust(VALUES), "bold"), "  ",
+                        (drawn[-1], reading.colour))  # fmt: skip
+
+
+def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
     """Which call of the net it was, and how far it moved each cell."""
     update = frame.update
-    if update is None or height < 2:
+    if update is None:
         return []
     call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
-    where = f"recursion {update.recursion}/{header.T}  call {update.number}/{header.n + 1}  "
+    places = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
+    where = f"recursion {places[0]} call {places[1]}  "
     if len(where) + len(call) > width:
-        where = f"{update.recursion}/{header.T} {update.number}/{header.n + 1}  "
-    room = Look(width, height - 2, ascii_only=look.ascii_only, marks=look.marks)
-    heat = heat_map(update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, room)
-    return [Text(), Text.assemble((where, "dim"), (call, "bold")), *rows_of(heat)]
+        where = f"{places[0]} {places[1]}  "
+    heat = heat_map(update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
+    return [Text.assemble((where, "dim"), (call, "bold")), *rows_of(heat)]
 
 
-def _latest_halt(frame: Frame) -> float | None:
-    """The halt probability after the latest finished step."""
-    return frame.history[-1].halt_probability if frame.history else None
+def mean_confidence(frame: Frame) -> float | None:
+    """Over all cells, 0 to 1; None before the first answer."""
+    return None if frame.confidence is None else float(frame.confidence.mean())
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share to a tenth of a percent; a dash for none."""
     return NOTHING if share is None else f"{share:.1%}"
 
 
@@ -108,8 +149,8 @@ def _norm(value: float | None) -> str:
 
 def verdict(frame: Frame) -> Text:
     """How one puzzle stands, plainly."""
-    if frame.step == 0:
-        return Text("not begun", "dim")
+    if frame.confidence is None:
+        return Text("not begun" if frame.step == 0 else "thinking", "dim")
     steps = "1 step" if frame.step == 1 else f"{frame.step} steps"
     if frame.solved and frame.is_last:
         return Text.assemble(("solved", "bold green"), f" in {steps}")

@@ -12,9 +12,10 @@ from trm_cli.display.views import Look
 from trm_cli.solving.frames import Frame, Header, Moment
 
 GAP = 3  # columns between a board and its figures
-LEAST_FIGURES, MOST_FIGURES = 12, 60  # columns of the figures
+LEAST_FIGURES, MOST_FIGURES = 14, 60  # columns of the figures
 WIDE_FIGURES = 28  # columns that figures take from a board that could be larger
-CAPTION = 10  # columns beside a tile
+FIGURE_LINES = 9  # rows of figures below a board
+CAPTION = 11  # columns beside a tile
 AIRY_HEIGHT = 23  # rows of a terminal that has room for empty lines
 
 
@@ -34,16 +35,19 @@ class Scene:
     def lines(self, width: int, height: int) -> list[Text]:
         """At most `height` lines of at most `width` columns."""
         inside = width - 2
-        is_airy = height >= AIRY_HEIGHT
-        body_height = height - 3 - 2 * is_airy
-        draw = self._one if len(self.moment.frames) == 1 else self._tiles
-        body = draw(inside, body_height)
-        between = [Text()] if is_airy else []
+        if len(self.moment.frames) == 1:
+            room = height - (5 if height >= AIRY_HEIGHT else 3)
+            body = self._one(inside, room)[:room]
+        else:
+            body = self._tiles(inside, height - 3)[: height - 3]
+        between = [Text()] if len(body) + 5 <= height else []
         below = [*between, self._verdict(), self._footer(inside)]
-        lines = [self._title(inside), *between, *body[:body_height], *below]
+        lines = [self._title(inside), *between, *body, *below]
         for line in lines:
             line.truncate(inside)
-        return [Text(" ").append_text(line) for line in lines[:height]]
+        return [
+            Text(" ", no_wrap=True, overflow="ignore").append_text(line) for line in lines[:height]
+        ]
 
     def _title(self, width: int) -> Text:
         header, frames = self.header, self.moment.frames
@@ -64,18 +68,24 @@ class Scene:
 
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
-        for figures in (WIDE_FIGURES, LEAST_FIGURES):
-            look = replace(self.look, max_width=width - figures - GAP, max_height=height)
-            board = rows_of(board_text(self.header.task.name, view_of(frame), look))
-            if len(board) <= height and board[0].cell_len + GAP + figures <= width:
-                break
-        room = width - max(line.cell_len for line in board) - GAP
+        board = self._board(frame, width - WIDE_FIGURES - GAP, height)
+        larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        if len(board) < min(frame.puzzle.height, len(larger)):
+            board = larger  # digits are worth more than charts
+        above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
+        if len(above) > len(board) and 2 * height > width:
+            board = above
+        room = width - _width(board) - GAP
         if room >= LEAST_FIGURES:
             told = readings(frame, self.header, self.look,
                             width=min(room, MOST_FIGURES), height=height)  # fmt: skip
             return beside([board, told], GAP)
         told = readings(frame, self.header, self.look, width=width, height=height - len(board))
         return [*board, *told]
+
+    def _board(self, frame: Frame, width: int, height: int) -> list[Text]:
+        look = replace(self.look, max_width=width, max_height=height)
+        return rows_of(board_text(self.header.task.name, view_of(frame), look))
 
     def _tiles(self, width: int, height: int) -> list[Text]:
         columns = self.header.columns
@@ -93,12 +103,12 @@ class Scene:
 
     def _tile(self, index: int, frame: Frame, width: int, height: int) -> list[Text]:
         """A small board with a caption at its right, every line as wide as the tile."""
-        look = replace(self.look, max_width=width - CAPTION - 1, max_height=height)
+        look = replace(self.look, max_width=width - CAPTION, max_height=height)
         if index not in self.moment.moved:
             look = replace(look, flash=0)
         board = rows_of(board_text(self.header.task.name, view_of(frame), look))[:height]
         number = self.moment.page * self.at_once + index + 1
-        lines = beside([board, _caption(number, frame)], 1)[: max(height, 1)]
+        lines = beside([board, _caption(number, frame)], 2)[: max(height, 1)]
         for line in lines:
             line.truncate(width)
             line.pad_right(width - line.cell_len)
@@ -118,6 +128,10 @@ class Scene:
 
     def _footer(self, width: int) -> Text:
         return spread(Text(self.keys, "dim"), Text(self.state, "bold"), width)
+
+
+def _width(lines: list[Text]) -> int:
+    return max(line.cell_len for line in lines)
 
 
 def _caption(number: int, frame: Frame) -> list[Text]:

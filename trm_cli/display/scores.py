@@ -1,51 +1,46 @@
-"""The figures of an evaluation: a table, or JSON lines."""
+"""The figures of an evaluation on stdout: tables, or one JSON object."""
 
 import json
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from trm_cli.display.console import answers_console
-from trm_cli.solving.evaluate import Evaluated, Scores
+from trm_cli.display.report_json import described
+from trm_cli.display.sections import Section, comparison, manner, sections
+from trm_cli.solving.evaluate import Evaluated
 
-COLUMNS = ("puzzles", "cells", "exact", "verified", "steps", "halts", "rightly")
 
-
-def show_scores(evaluated: Evaluated, *, as_json: bool) -> None:
-    """Print the scores of every group on stdout."""
+def show_scores(evaluated: list[Evaluated], *, as_json: bool) -> None:
+    """Print one network's figures, or two networks' and how they compare."""
     console = answers_console()
     if as_json:
-        for scores in evaluated.groups:
-            console.file.write(json.dumps({"data": evaluated.name, **scores.as_dict()}) + "\n")
+        console.file.write(json.dumps(described(evaluated)) + "\n")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"{evaluated.name}, {evaluated.settings.max_steps} steps")
-    for column in COLUMNS:
+    for one in evaluated:
+        tables = sections(one)
+        _show(console, tables[0])
+        console.print(manner(one.settings), style="dim")
+        for section in tables[1:]:
+            _show(console, section)
+    if len(evaluated) == 2:
+        _show(console, comparison(*evaluated))
+
+
+def _show(console: Console, section: Section) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=section.heading, title_justify="left",
+                  title_style="bold")  # fmt: skip
+    table.add_column(section.columns[0])
+    for column in section.columns[1:]:
         table.add_column(column, justify="right", no_wrap=True)
-    kind = evaluated.groups[0].kind
-    for scores in evaluated.groups:
-        if scores.kind != kind:
+    for row in section.rows:
+        if len(row) == 1:
             table.add_section()
-            table.add_row(Text(f"by {scores.kind}", style="dim"))
-            kind = scores.kind
-        table.add_row(Text(scores.group), *score_cells(scores))
+            table.add_row(Text(row[0], style="dim"))
+        else:
+            table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-    console.print(
-        "halts: the halt head fired; rightly: of those, the answer was right when it first did",
-        style="dim",
-    )
-
-
-def score_cells(scores: Scores) -> list[str]:
-    """One group's figures as text, in the order of COLUMNS."""
-    precision = "–" if scores.precision is None else f"{scores.precision:.2%}"
-    return [
-        f"{scores.puzzles:,}",
-        f"{scores.cell:.2%}",
-        f"{scores.exact:.2%}",
-        f"{scores.verified:.2%}",
-        f"{scores.mean_steps:.1f}",
-        f"{scores.fired:.2%}",
-        precision,
-    ]
+    if section.note:
+        console.print(section.note, style="dim")

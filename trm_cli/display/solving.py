@@ -8,11 +8,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trm_cli.display.console import remarks_console
 from trm_cli.solving.engine import Solution
 
+SAY_SECONDS = 30.0  # between two lines where there is no bar
+
 
 class SolvingDisplay:
     """Counts solutions and shows how far the work is; a context manager."""
 
-    def __init__(self, total: int, *, quiet: bool, answers_on_screen: bool = False) -> None:
+    def __init__(self, total: int, *, quiet: bool, answers_on_screen: bool = False, done: int = 0,
+                 solved: int = 0) -> None:  # fmt: skip
         self.console = remarks_console(quiet)
         # Answers and a bar on one terminal would disturb each other.
         shows_bar = self.console.is_terminal and not quiet and not answers_on_screen
@@ -20,11 +23,11 @@ class SolvingDisplay:
             TextColumn("solving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=self.console, transient=True, disable=not shows_bar or total == 1,
         )  # fmt: skip
-        self.bar = self.progress.add_task("", total=total)
+        self.bar = self.progress.add_task("", total=total, completed=done)
         self.total = total
-        self.solved = 0
-        self.done = 0
-        self.started = time.perf_counter()
+        self.solved, self.done = solved, done
+        self.done_before = done  # by an earlier call
+        self.started = self.said = time.perf_counter()
 
     def __enter__(self) -> "SolvingDisplay":
         self.progress.start()
@@ -37,7 +40,7 @@ class SolvingDisplay:
             seconds = time.perf_counter() - self.started
             self.console.print(
                 f"{self.solved} of {self.done} solved in {seconds:.1f} s "
-                f"({self.done / seconds:.1f} puzzles a second)"
+                f"({(self.done - self.done_before) / seconds:.1f} puzzles a second)"
             )
 
     def show(self, *solutions: Solution) -> None:
@@ -45,3 +48,15 @@ class SolvingDisplay:
         self.done += len(solutions)
         self.solved += sum(solution.solved for solution in solutions)
         self.progress.update(self.bar, completed=self.done)
+        if not self.console.is_terminal and time.perf_counter() - self.said > SAY_SECONDS:
+            self._say()
+
+    def _say(self) -> None:
+        """How far it is, in a line of its own: there is no bar on a pipe or in a log."""
+        self.said = time.perf_counter()
+        rate = (self.done - self.done_before) / (self.said - self.started)
+        minutes = (self.total - self.done) / rate / 60
+        self.console.print(
+            f"{self.solved:,} of {self.done:,} solved, {self.total - self.done:,} to go: "
+            f"about {minutes:.1f} minutes"
+        )

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
 from trm_cli.model.recursion import deep_recursion
-from trm_cli.model.variants import RECURSIONS
+from trm_cli.model.variants import RECURSIONS, damped
 from trm_cli.tasks.base import FIRST_SYMBOL
 
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
@@ -150,7 +150,8 @@ class TinyRecursiveModel(nn.Module):
 
         Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
         """
-        y, z = deep_recursion(self.net, x, y, z, n=self.config.n, T=self.config.T,
+        net = damped(self.net, self.config.damping) if self.config.damping else self.net
+        y, z = deep_recursion(net, x, y, z, n=self.config.n, T=self.config.T,
                               T_grad=self.config.T_grad,
                               recursion=RECURSIONS[self.config.recursion])  # fmt: skip
         return y, z, self.read_answer(y), self.read_halt(y)
@@ -164,10 +165,14 @@ class TinyRecursiveModel(nn.Module):
         return logits[:, self.config.num_prefix :]
 
     def read_halt(self, y: Tensor) -> Tensor:
-        """Logit that the answer is right, [B]: read at the first position, or at the mean field."""
+        """Logit that the answer is right, [B].
+
+        Read at the first position, as published; at the mean field where every symbol has one; at
+        the largest value of each channel where a net sees one neighbourhood at a time.
+        """
         if self.config.shares_symbols:
             summary = y.mean((1, 2))
         else:
-            summary = y[:, 0] if self.config.num_prefix else y.amax(1)
+            summary = y.amax(1) if self.config.any_size else y[:, 0]
         halt: Tensor = self.halt_head(summary).float()
         return halt.squeeze(-1)

@@ -1,15 +1,14 @@
-"""The engine: supervision steps over a rolling batch, each puzzle halting by itself.
+"""The engine: supervision steps over a rolling batch, each attempt halting by itself.
 
 Deep supervision at solving time: y and z are carried from step to step; after each step the halt
-head is read and the answer is checked against the rules. A puzzle that halts leaves the batch, and
-the next one takes its place.
-Shapes: R puzzles running at a time, L cells, V tokens.
+head is read and the answer is checked against the rules. An attempt that halts leaves the batch,
+and the next one takes its place: at the same puzzle or at another (see solving/attempts.py).
+Shapes: R attempts running at a time, L cells, V tokens.
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,18 +17,15 @@ from torch import Tensor
 
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.attempts import Attempt, Attempts
+from trm_cli.solving.batch import Batch
+from trm_cli.solving.outcomes import Outcome, Solution, conclude
+from trm_cli.solving.settings import SolveSettings
+from trm_cli.solving.views import SeenIn, Views
 from trm_cli.tasks.base import Task, Tokens
 
-HALTS = ("verified", "q", "never")
-
-
-@dataclass(frozen=True)
-class SolveSettings:
-    """When to stop, and where to start from."""
-
-    halt: str = "verified"  # verified: head fires and rules hold; q: head fires; never
-    max_steps: int = 16  # supervision steps at most; may exceed N_sup
-    seed: int = 0  # of the random start, where the network has one
+__all__ = ["Solution", "SolveSettings", "Step", "run", "solve_stream"]
+Stops = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -43,91 +39,72 @@ class Details:
 
 @dataclass(frozen=True)
 class Step:
-    """What one supervision step left in the puzzles that were running."""
+    """What one supervision step left in the attempts that were running."""
 
-    rows: NDArray[np.int64]  # [R] their places in the stream of puzzles, rising
-    numbers: NDArray[np.int64]  # [R] supervision steps that each has had
-    answers: Tokens  # [R, L]
+    attempts: list[Attempt]  # [R]
+    rows: NDArray[np.int64]  # [R] their puzzles' places in the stream
+    numbers: NDArray[np.int64]  # [R] supervision steps that each attempt has had
+    answers: Tokens  # [R, L] to the puzzles as they were given, whatever the view
     halt_probability: NDArray[np.float64]  # [R]
+    scores: NDArray[np.float64]  # [R] what `--select` compares; the largest is best
     holds: NDArray[np.bool_]  # [R] the rules hold
     halted: NDArray[np.bool_]  # [R] the halt criterion is met
-    leaves: NDArray[np.bool_]  # [R] halted, or out of steps: not there in the next step
+    leaves: NDArray[np.bool_]  # [R] halted, out of steps or needless: not there in the next step
+    finishes: NDArray[np.bool_]  # [R] ended as the last attempt that its puzzle needed
     details: Details | None = None  # if they were asked for
 
 
-@dataclass(frozen=True)
-class Solution:
-    """How one puzzle ended."""
-
-    answer: Tokens  # [L] tokens
-    solved: bool  # the givens are kept and the rules hold
-    steps: int  # supervision steps taken
-    halted: bool  # the halt head fired at the last step
-    halt_probability: float  # at the last step
-    first_fired: int  # step at which the head first fired; 0 never
-    right_when_fired: bool  # the rules held at that step
-    seconds: float  # from its entry into the batch to its halt
+def never() -> bool:
+    """No reason to stop early."""
+    return False
 
 
 @torch.inference_mode()
 def run(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *, batch_size: int,
-        settings: SolveSettings, details: bool = False) -> Iterator[Step]:  # fmt: skip
-    """Yield the steps of a rolling batch until every puzzle [L] of the stream has left it.
+        settings: SolveSettings, stops: Stops = never, details: bool = False,
+        ahead: bool = True) -> Iterator[Step]:  # fmt: skip
+    """Yield the steps of a rolling batch until every puzzle [L] of the stream is done.
 
+    stops    asked before every step; once it says yes, no more are made.
     details  have every step carry its details, which cost a little.
-    A random start is drawn once from the seed and shared by all puzzles, so that an answer does
-    not depend on which others are in the batch.
+    ahead    begin a puzzle's later attempts while an earlier one runs, where there is room.
     """
-    device = network.y_init.device
-    generator = torch.Generator(device).manual_seed(settings.seed)
-    start_y, start_z = network.starting_state(1, generator)
-    waiting = enumerate(puzzles)
-    given = np.empty((0, network.config.num_cells), np.uint8)  # [R, L]
-    rows = numbers = np.empty(0, np.int64)
-    x = y = z = start_y[:0]
-    while True:
-        if fresh := list(islice(waiting, batch_size - len(rows))):
-            added = np.stack([tokens for _, tokens in fresh])
-            given = np.concatenate([given, added])
-            rows = np.concatenate([rows, [row for row, _ in fresh]])
-            numbers = np.concatenate([numbers, np.zeros(len(fresh), np.int64)])
-            fresh_x = network.embed(torch.from_numpy(added.astype(np.int64)).to(device))
-            x = torch.cat([x, fresh_x])
-            y = torch.cat([y, start_y.expand_as(fresh_x)])
-            z = torch.cat([z, start_z.expand_as(fresh_x)])
-        if not len(rows):
+    if settings.guess and not task.has_blanks:
+        raise UsageError(f"--guess fills blanks, and a {task.name} has none; drop it")
+    views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
+    queue, batch = Attempts(puzzles, views, settings, ahead=ahead), Batch(network, settings)
+    while not stops():
+        batch.add(queue.take(batch_size - len(batch.attempts)))
+        if not batch.attempts:
             return
-        old_y, old_z = y, z
-        y, z, logits, halt = network(x, y, z)
-        numbers = numbers + 1
-        answers = logits.argmax(-1).to("cpu", torch.uint8).numpy()
+        before_y, before_z = batch.y, batch.z
+        logits, halt, change = batch.step()
+        seen = views.of([attempt.view for attempt in batch.attempts])
+        answers = seen.undo(logits.argmax(-1).to("cpu", torch.uint8).numpy())
         probability = halt.float().cpu().double().sigmoid().numpy()
-        holds = task.rules_hold(given, answers)
+        holds = task.rules_hold(np.stack([a.puzzle for a in batch.attempts]), answers)
         halted = _halts(settings.halt, probability > 0.5, holds)
-        leaves = halted | (numbers >= settings.max_steps)
-        told = _details(logits, (old_y, y), (old_z, z)) if details else None
-        yield Step(rows, numbers, answers, probability, holds, halted, leaves, told)
-        if leaves.any():
-            staying = torch.from_numpy(np.flatnonzero(~leaves)).to(device)
-            x, y, z = x[staying], y[staying], z[staying]
-            given, rows, numbers = given[~leaves], rows[~leaves], numbers[~leaves]
+        most_steps = np.array([attempt.max_steps for attempt in batch.attempts])
+        ends = halted | (batch.numbers >= most_steps)
+        finishes = _note_ends(queue, batch.attempts, ends, holds, logits)
+        needless = np.array([not queue.is_needed(attempt) for attempt in batch.attempts])
+        rows = np.array([attempt.row for attempt in batch.attempts])
+        told = _details(logits, (before_y, batch.y), (before_z, batch.z), seen) if details else None
+        yield Step(batch.attempts, rows, batch.numbers, answers, probability,
+                   _scores(settings.select, logits, halt, change), holds, halted,
+                   ends | needless, finishes, told)  # fmt: skip
+        batch.keep(~(ends | needless))
 
 
-def _details(logits: Tensor, y: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor]) -> Details:
+def _details(logits: Tensor, y: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor],
+             seen: SeenIn) -> Details:  # fmt: skip
     """Of logits [R, L, V], and of y and z before and after a step."""
-    confidence = logits.softmax(-1).amax(-1)
+    confidence = seen.place(logits.softmax(-1).amax(-1).float().cpu().numpy())
     changes = [
         (new - old).flatten(1).float().norm(dim=1) / new.flatten(1).float().norm(dim=1)
         for old, new in (y, z)
     ]
-    return Details(*(values.cpu().numpy() for values in (confidence, *changes)))
-
-
-def check_halt(name: str) -> str:
-    """The name itself; raises UsageError where it is no way to halt."""
-    if name not in HALTS:
-        raise UsageError(f"--halt {name}: choose {', '.join(HALTS)}")
-    return name
+    return Details(confidence, *(change.cpu().numpy() for change in changes))
 
 
 def _halts(halt: str, fires: NDArray[np.bool_], holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -136,37 +113,100 @@ def _halts(halt: str, fires: NDArray[np.bool_], holds: NDArray[np.bool_]) -> NDA
     return fires if halt == "q" else np.zeros_like(fires)
 
 
+def _note_ends(queue: Attempts, attempts: list[Attempt], ends: NDArray[np.bool_],
+               holds: NDArray[np.bool_], logits: Tensor) -> NDArray[np.bool_]:  # fmt: skip
+    """Tell the queue which attempts end [R]; returns which of them finish their puzzle [R]."""
+    finishes = np.zeros_like(ends)
+    for index in np.flatnonzero(ends):
+        if queue.is_needed(attempts[index]):
+            beliefs = None
+            if attempts[index].number == 0 and queue.settings.guess:
+                beliefs = logits[index].softmax(-1).cpu().numpy()
+            finishes[index] = queue.end(
+                attempts[index], holds=bool(holds[index]), beliefs=beliefs
+            )  # fmt: skip
+    return finishes
+
+
+def _scores(select: str, logits: Tensor, halt: Tensor, change: Tensor) -> NDArray[np.float64]:
+    """What a way to select compares, [R]; see solving/outcomes.py."""
+    scores = halt
+    if select == "residual":
+        scores = -change
+    elif select == "margin":
+        best = logits.topk(2, dim=-1).values
+        scores = (best[..., 0] - best[..., 1]).mean(-1)
+    return scores.float().cpu().double().numpy()
+
+
+@dataclass
+class _Trail:
+    """What is remembered of one attempt while it runs."""
+
+    attempt: Attempt
+    answer: Tokens
+    score: float = 0.0
+    holds: list[bool] = field(default_factory=list)
+    halt_probabilities: list[float] = field(default_factory=list)
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            self.attempt.number, self.attempt.view, self.attempt.guess, self.answer,
+            tuple(self.holds), tuple(self.halt_probabilities), self.score,
+        )  # fmt: skip
+
+
 def solve_stream(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Tokens], *,
-                 batch_size: int, settings: SolveSettings) -> Iterator[Solution]:  # fmt: skip
-    """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order."""
+                 batch_size: int, settings: SolveSettings, stops: Stops = never,
+                 ) -> Iterator[Solution]:  # fmt: skip
+    """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order.
+
+    stops  once it says yes, the rest gets no further step: what was begun is given with what its
+           attempts have come to, what was not comes back as it was, unsolved, after 0 steps.
+    """
+    waiting = iter(puzzles)
     entered: dict[int, float] = {}  # row: the time at which it came in
-    fired: dict[int, tuple[int, bool]] = {}  # row: the step at which the head first fired, right
+    trails: dict[int, dict[int, _Trail]] = {}  # row: its attempts by number
     done: dict[int, Solution] = {}  # solutions that wait for an earlier puzzle's
     following = 0  # the next row to yield
+
+    def finish(row: int) -> Solution:
+        outcomes = _needed(trails.pop(row), settings.select)
+        return conclude(outcomes, settings.select, time.perf_counter() - entered.pop(row))
+
     before = time.perf_counter()
-    for step in run(network, task, puzzles, batch_size=batch_size, settings=settings):
-        fires = step.halt_probability > 0.5
-        for index, row in enumerate(step.rows.tolist()):
+    steps = run(network, task, waiting, batch_size=batch_size, settings=settings, stops=stops)
+    for step in steps:
+        for row in step.rows.tolist():
             entered.setdefault(row, before)
-            if fires[index]:
-                fired.setdefault(row, (int(step.numbers[index]), bool(step.holds[index])))
-            if step.leaves[index]:
-                seconds = time.perf_counter() - entered.pop(row)
-                done[row] = _solution(step, index, fired.pop(row, (0, False)), seconds)
+        _follow(step, trails)
+        for row in step.rows[step.finishes].tolist():
+            done[row] = finish(row)
         while following in done:
             yield done.pop(following)
             following += 1
         before = time.perf_counter()
+    for row in sorted({*done, *trails}):
+        yield done.pop(row) if row in done else finish(row)
+    for puzzle in waiting:
+        untouched = _Trail(Attempt.first(0, puzzle, settings), puzzle).outcome()
+        yield conclude([untouched], settings.select, 0.0)
 
 
-def _solution(step: Step, index: int, fired: tuple[int, bool], seconds: float) -> Solution:
-    return Solution(
-        answer=step.answers[index],
-        solved=bool(step.holds[index]),
-        steps=int(step.numbers[index]),
-        halted=bool(step.halt_probability[index] > 0.5),
-        halt_probability=float(step.halt_probability[index]),
-        first_fired=fired[0],
-        right_when_fired=fired[1],
-        seconds=seconds,
-    )
+def _follow(step: Step, trails: dict[int, dict[int, _Trail]]) -> None:
+    """Add a step to the trails of its attempts."""
+    for index, attempt in enumerate(step.attempts):
+        of_puzzle = trails.setdefault(attempt.row, {})
+        trail = of_puzzle.setdefault(attempt.number, _Trail(attempt, step.answers[index]))
+        trail.answer, trail.score = step.answers[index], float(step.scores[index])
+        trail.holds.append(bool(step.holds[index]))
+        trail.halt_probabilities.append(float(step.halt_probability[index]))
+
+
+def _needed(trails: dict[int, _Trail], select: str) -> list[Outcome]:
+    """Outcomes of the attempts in order; with `verified`, none after one that succeeded."""
+    outcomes = [trails[number].outcome() for number in sorted(trails)]
+    if select == "verified":
+        solved = next((i for i, outcome in enumerate(outcomes) if outcome.solved), len(outcomes))
+        return outcomes[: solved + 1]
+    return outcomes

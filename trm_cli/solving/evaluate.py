@@ -1,17 +1,22 @@
 """How good a network is on questions with known answers.
 
-Exact: every cell equals the label. Verified: the rules hold, which for a puzzle with one solution
-is the same thing and needs no label. Precision: of the puzzles whose halt head fired, the share
-that was right at that moment.
+Exact: every cell equals the label. Valid: the rules hold within the answer. Verified: the givens
+are kept, too, which for a puzzle with one solution is the same as exact and needs no label.
+Precision: of the puzzles whose halt head fired in attempt 0, the share that was right at that
+moment.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
-import numpy as np
-
-from trm_cli.solving.engine import Solution, SolveSettings
-from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import Solution, SolveSettings, Stops, never, solve_stream
+from trm_cli.solving.statistics import Interval, mcnemar, wilson
+from trm_cli.solving.tally import KINDS, Counts, Question, Tally, groups_of
+from trm_cli.tasks.base import Dataset, Task, Tokens
 
 
 @dataclass(frozen=True)
@@ -24,91 +29,126 @@ class Scores:
     cell: float
     exact: float
     verified: float
-    mean_steps: float  # supervision steps until the halt, or all of them
+    mean_steps: float  # supervision steps of all attempts
     fired: float  # share of puzzles whose halt head fired
     precision: float | None  # of the halt head when it first fired; None if it never did
+    valid: float | None = None  # None where it was not measured
 
     def as_dict(self) -> dict[str, object]:
         """The same, for JSON."""
         return asdict(self)
 
+    @property
+    def verified_interval(self) -> Interval:
+        """95 % interval of the verified share."""
+        return wilson(round(self.verified * self.puzzles), self.puzzles)
+
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A finished evaluation: what was solved, how, and the scores of every group."""
+    """A finished evaluation of one network."""
 
     name: str  # of the data set's file
-    data: Dataset
+    data_sha256: str
+    model: str  # its name
+    model_sha256: str
     settings: SolveSettings
-    groups: list[Scores]  # the whole set first
+    tally: Tally
+
+    @property
+    def puzzles(self) -> int:
+        """How many were evaluated."""
+        return self.tally.puzzles
+
+    @property
+    def groups(self) -> list[Scores]:
+        """Scores of the whole set, then by source, by rating and by number of givens."""
+        groups = self.tally.groups
+        return [
+            scores_of(kind, name, groups[kind][name])
+            for kind in KINDS
+            for _, name in sorted((self.tally.orders[f"{kind} {name}"], name)
+                                  for name in groups.get(kind, ()))
+        ]  # fmt: skip
 
 
-def score(
-    data: Dataset, solutions: list[Solution], kind: str = "all", group: str = "all"
-) -> Scores:
+@dataclass(frozen=True)
+class Comparison:
+    """How many puzzles two networks solved, and whether they differ."""
+
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    mcnemar_p: float  # how likely so unequal counts are if both are equally good
+
+
+def compare(first: Evaluated, second: Evaluated) -> Comparison:
+    """Two networks that were evaluated on the same puzzles with `keeps_solved`."""
+    pairs = Counter(zip(first.tally.solved, second.tally.solved, strict=True))
+    only = pairs[1, 0], pairs[0, 1]
+    return Comparison(pairs[1, 1], *only, pairs[0, 0], mcnemar(*only))
+
+
+def evaluate(network: TinyRecursiveModel, task: Task, chunks: Iterable[Dataset], tally: Tally, *,
+             batch_size: int, settings: SolveSettings, stops: Stops = never,
+             keeps_solved: bool = False) -> Iterator[Solution]:  # fmt: skip
+    """Solve the puzzles of a data set and count them, from where the tally stands.
+
+    chunks        the whole data set in order, in parts of any size: what was counted is skipped.
+    keeps_solved  remember for each puzzle whether it was solved, for `compare`.
+    Yields each solution once it is counted, so that the tally can be written down between two.
+    """
+    if not tally.puzzles:
+        tally.start(settings.max_steps, settings.attempts)
+    under_way: deque[Question] = deque()
+    following = islice(_questions(chunks), tally.puzzles, None)
+
+    def puzzles() -> Iterator[Tokens]:
+        for question in following:
+            under_way.append(question)
+            yield question.puzzle
+
+    before = time.perf_counter()
+    for solution in solve_stream(network, task, puzzles(), batch_size=batch_size,
+                                 settings=settings, stops=stops):  # fmt: skip
+        question = under_way.popleft()
+        valid = bool(task.valid(question.puzzle[None], solution.answer[None])[0])
+        tally.add(question, solution, valid=valid, select=settings.select,
+                  groups=groups_of(question, task))  # fmt: skip
+        if keeps_solved:
+            tally.solved.append(solution.solved)
+        now = time.perf_counter()
+        tally.seconds += now - before
+        before = now
+        yield solution
+
+
+def _questions(chunks: Iterable[Dataset]) -> Iterator[Question]:
+    for chunk in chunks:
+        for row, source in enumerate(chunk.sources):
+            yield Question(chunk.puzzles[row], chunk.answers[row], source, int(chunk.ratings[row]))
+
+
+def score(data: Dataset, solutions: list[Solution]) -> Scores:
     """Compare solutions with the answers of a data set, row by row."""
-    given = np.stack([solution.answer for solution in solutions])
-    right = given == data.answers
-    fired = [solution for solution in solutions if solution.first_fired]
-    right_when_fired = sum(solution.right_when_fired for solution in fired)
+    counts = Counts()
+    for question, solution in zip(_questions([data]), solutions, strict=True):
+        counts.add(question, solution, valid=solution.solved)
+    return replace(scores_of("all", "all", counts), valid=None)
+
+
+def scores_of(kind: str, group: str, counts: Counts) -> Scores:
+    """Shares of what was counted of a group."""
     return Scores(
         kind=kind,
         group=group,
-        puzzles=len(solutions),
-        cell=float(right.mean()),
-        exact=float(right.all(1).mean()),
-        verified=float(np.mean([solution.solved for solution in solutions])),
-        mean_steps=float(np.mean([solution.steps for solution in solutions])),
-        fired=len(fired) / len(solutions),
-        precision=right_when_fired / len(fired) if fired else None,
+        puzzles=counts.puzzles,
+        cell=counts.right_cells / counts.cells,
+        exact=counts.exact / counts.puzzles,
+        verified=counts.verified / counts.puzzles,
+        mean_steps=counts.steps / counts.puzzles,
+        fired=counts.fired / counts.puzzles,
+        precision=counts.right_when_fired / counts.fired if counts.fired else None,
+        valid=counts.valid / counts.puzzles,
     )
-
-
-def score_groups(data: Dataset, solutions: list[Solution]) -> list[Scores]:
-    """Scores of the whole set, then by source, by rating and by number of givens."""
-    groups = [score(data, solutions)]
-    for kind, name_of in GROUPINGS.items():
-        groups += _by(kind, name_of, data, solutions)
-    return groups
-
-
-GroupName = Callable[[Dataset, int], tuple[float, str] | None]  # its order and its name
-
-
-def _by(kind: str, name_of: GroupName, data: Dataset, solutions: list[Solution]) -> list[Scores]:
-    members: dict[tuple[float, str], list[int]] = {}
-    for row in range(len(data)):
-        key = name_of(data, row)
-        if key is not None:
-            members.setdefault(key, []).append(row)
-    return [
-        score(data.rows(np.array(rows)), [solutions[row] for row in rows], kind, key[1])
-        for key, rows in sorted(members.items())
-    ]
-
-
-def _source(data: Dataset, row: int) -> tuple[float, str] | None:
-    return (0, data.sources[row]) if data.sources[row] else None
-
-
-def _rating(data: Dataset, row: int) -> tuple[float, str] | None:
-    rating = int(data.ratings[row])
-    return None if rating == UNRATED else _range(rating, (0, 1, 10, 50, 100, 300))
-
-
-def _givens(data: Dataset, row: int) -> tuple[float, str] | None:
-    givens = int((data.puzzles[row] >= FIRST_SYMBOL).sum())
-    return _range(givens, (0, 17, 18, 22, 25, 29, 38))
-
-
-def _range(value: int, starts: tuple[int, ...]) -> tuple[float, str]:
-    """The range that a value falls into, each reaching to the start of the next."""
-    least = max(start for start in starts if start <= value)
-    following = [start for start in starts if start > least]
-    if not following:
-        return least, f"{least} and more"
-    most = following[0] - 1
-    return least, str(least) if most == least else f"{least} to {most}"
-
-
-GROUPINGS: dict[str, GroupName] = {"source": _source, "rating": _rating, "givens": _givens}

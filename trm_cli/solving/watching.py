@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import SolveSettings, Step, run
-from trm_cli.solving.frames import Frame, Moment, Update
+from trm_cli.solving.frames import Frame, Header, Moment, Update
+from trm_cli.solving.views import SeenIn, Views
+from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
+from trm_cli.weights.store import LoadedModel
 
 DECIMALS = 4  # of every figure: a trace holds the same values, written short
 
@@ -27,6 +30,25 @@ class Call:
     stream: str  # z, of three streams, or y, of two
     before: Tensor
     after: Tensor
+
+
+def header_of(loaded: LoadedModel, settings: SolveSettings, *, num_puzzles: int,
+              shape: tuple[int, int] = (1, 1), inner: bool = False) -> Header:  # fmt: skip
+    """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
+    config = loaded.network.config
+    return Header(
+        task=get_task(loaded.checkpoint.task),
+        model=loaded.checkpoint.name,
+        num_parameters=sum(weight.numel() for weight in loaded.network.parameters()),
+        n=config.n,
+        T=config.T,
+        max_steps=settings.max_steps,
+        halt=settings.halt,
+        num_puzzles=num_puzzles,
+        rows=shape[0],
+        columns=shape[1],
+        inner=inner,
+    )
 
 
 @contextmanager
@@ -67,7 +89,8 @@ def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle
     frames = [Frame(puzzle, task, 0, puzzle.tokens) for puzzle in group]
     yield Moment(page, tuple(frames), frozenset(range(len(frames))))
     steps = run(network, task, (puzzle.tokens for puzzle in group), batch_size=len(group),
-                settings=settings, details=True)  # fmt: skip
+                settings=settings, details=True, ahead=False)  # fmt: skip
+    views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
     with observer as calls:
         seconds, began = 0.0, time.perf_counter()
@@ -75,7 +98,8 @@ def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle
             seconds += time.perf_counter() - began
             rows = step.rows.tolist()
             finished = [_after(frames[row], step, index, seconds) for index, row in enumerate(rows)]
-            for inside in _inside(network, calls, [frames[row] for row in rows], finished):
+            seen = views.of([attempt.view for attempt in step.attempts])
+            for inside in _inside(network, calls, [frames[row] for row in rows], finished, seen):
                 yield _moment(page, frames, rows, inside)
             calls.clear()
             began = time.perf_counter()
@@ -102,21 +126,22 @@ def _after(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
         change_y=round(float(step.details.change_y[index]), DECIMALS),
         change_z=round(float(step.details.change_z[index]), DECIMALS),
         seconds=round(seconds, DECIMALS),
+        attempt=step.attempts[index].number,
         halted=bool(step.halted[index]),
-        is_last=bool(step.leaves[index]),
+        is_last=bool(step.finishes[index]),
     )
 
 
 @torch.inference_mode()
 def _inside(network: TinyRecursiveModel, calls: list[Call], before: list[Frame],
-            finished: list[Frame]) -> Iterator[list[Frame]]:  # fmt: skip
+            finished: list[Frame], seen: SeenIn) -> Iterator[list[Frame]]:  # fmt: skip
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
     frames = [replace(old, step=new.step, previous=old, halt_probability=None)
               for old, new in zip(before, finished, strict=True)]  # fmt: skip
     n = network.config.n
     for place, call in enumerate(calls):
         moved = (call.after - call.before).float()
-        heat = _by_cell(network, moved).cpu().numpy().round(DECIMALS)
+        heat = seen.place(_by_cell(network, moved).cpu().numpy()).round(DECIMALS)
         change = moved.flatten(1).norm(dim=1) / call.after.float().flatten(1).norm(dim=1)
         recursion, number = place // (n + 1) + 1, place % (n + 1) + 1
         updates = [
@@ -126,18 +151,19 @@ def _inside(network: TinyRecursiveModel, calls: list[Call], before: list[Frame],
         if place == len(calls) - 1:
             frames = finished
         elif call.stream == "y":
-            frames = _revised(network, call.after, frames)
+            frames = _revised(network, call.after, frames, seen)
         yield [replace(frame, update=update) for frame, update in zip(frames, updates, strict=True)]
     if not calls:
         yield finished
 
 
-def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame]) -> list[Frame]:
+def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame],
+             seen: SeenIn) -> list[Frame]:  # fmt: skip
     """Frames with the answers that can be read off y [R, *state_shape]."""
     logits = network.read_answer(y)
     likeliest = logits.softmax(-1).max(-1)
-    answers = likeliest.indices.byte().cpu().numpy()
-    confidence = likeliest.values.cpu().numpy().round(DECIMALS)
+    answers = seen.undo(likeliest.indices.byte().cpu().numpy())
+    confidence = seen.place(likeliest.values.cpu().numpy()).round(DECIMALS)
     return [
         replace(frame, answer=answer, confidence=sure)
         for frame, answer, sure in zip(frames, answers, confidence, strict=True)

@@ -127,6 +127,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     usual_size: ClassVar[int]  # side of the board that is meant if nothing is said
+    has_blanks: ClassVar[bool] = True  # whether puzzles are filled in, so that one can guess
     has_comments: ClassVar[bool] = True  # whether a line that starts with # is one
     rating_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that ratings are grouped by
     givens_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that givens are grouped by
@@ -166,7 +167,11 @@ class Task(ABC):
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
     def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        """Whether each answer [N, L] is one, though perhaps not the best, [N]."""
+        """Whether each answer [N, L] keeps the rules of an answer, though perhaps not all, [N].
+
+        What it leaves out is the task's to say: a Sudoku may change its givens, a maze's path may
+        be longer than it must.
+        """
         return self.rules_hold(puzzles, answers)
 
     @abstractmethod

@@ -6,6 +6,7 @@ puzzles2_17_clue,...8.1..........435............7.8...,2378415691867952435943267
 
 import csv
 import gzip
+import hashlib
 import io
 import sys
 import zlib
@@ -71,6 +72,8 @@ class _Rows:
     questions: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    ratings: list[int] = field(default_factory=list)
 
 
 def read_dataset(path: Path, task: Task) -> Dataset:
@@ -78,11 +81,28 @@ def read_dataset(path: Path, task: Task) -> Dataset:
 
     Raises PuzzleError naming the file, the line and what is wrong with it.
     """
-    rows, parts = _Rows(), []
-    sources: list[str] = []
-    ratings: list[int] = []
+    return join(list(read_chunks(path, task)))
+
+
+def read_chunks(path: Path, task: Task, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Dataset]:
+    """The same in parts, in order, so that a file of any size takes little memory."""
+    num_cells = None
+    for rows in _read_rows(path, rows_at_once, has_comments=task.has_comments):
+        puzzles, answers = _tokens(rows, task, path)
+        chunk = Dataset(puzzles, answers, rows.sources, np.array(rows.ratings),
+                        digest(puzzles, answers))  # fmt: skip
+        if num_cells not in (None, chunk.puzzles.shape[1]):
+            raise PuzzleError(f"{path}: puzzles of different sizes; keep one size to a file")
+        num_cells = chunk.puzzles.shape[1]
+        yield chunk
+    if num_cells is None:
+        raise PuzzleError(f"{path}: no rows below the header; add puzzles")
+
+
+def _read_rows(path: Path, rows_at_once: int, *, has_comments: bool) -> Iterator[_Rows]:
+    rows = _Rows()
     with open_text(path) as text:
-        table = TableLines(text, has_comments=task.has_comments)
+        table = TableLines(text, has_comments=has_comments)
         reader = csv.DictReader(table)
         names = [name.strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = names
@@ -93,19 +113,46 @@ def read_dataset(path: Path, task: Task) -> Dataset:
             rows.questions.append(_cell(row, question, place))
             rows.answers.append(_cell(row, answer, place))
             rows.lines.append(table.number)
-            sources.append(sys.intern(row.get("source") or ""))
-            ratings.append(_rating(row.get("rating"), place))
-            if len(rows.lines) == ROWS_AT_ONCE:
-                parts.append(_tokens(rows, task, path))
+            rows.sources.append(sys.intern(row.get("source") or ""))
+            rows.ratings.append(_rating(row.get("rating"), place))
+            if len(rows.lines) == rows_at_once:
+                yield rows
                 rows = _Rows()
     if rows.lines:
-        parts.append(_tokens(rows, task, path))
-    if not parts:
-        raise PuzzleError(f"{path}: no rows below the header; add puzzles")
-    if len({puzzles.shape[1] for puzzles, _ in parts}) > 1:
-        raise PuzzleError(f"{path}: puzzles of different sizes; keep one size to a file")
-    puzzles, answers = (np.concatenate([part[i] for part in parts]) for i in range(2))
-    return Dataset(puzzles, answers, sources, np.array(ratings), digest(puzzles, answers))
+        yield rows
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a data set holds, learned by reading it through without keeping it."""
+
+    puzzles: int
+    num_cells: int
+    sha256: str  # as of a Dataset
+
+
+def survey(path: Path, task: Task, limit: int | None = None) -> Survey:
+    """Read and check a data set, or its first rows; raises PuzzleError as `read_dataset` does."""
+    if path.is_fifo():
+        raise PuzzleError(f"{path}: a pipe can be read once only; save it to a file first")
+    puzzles, num_cells, sha256 = 0, 0, hashlib.sha256()
+    for chunk in first_rows(read_chunks(path, task), limit):
+        puzzles, num_cells = puzzles + len(chunk), chunk.puzzles.shape[1]
+        sha256.update(chunk.puzzles.tobytes())
+    for chunk in first_rows(read_chunks(path, task), limit):
+        sha256.update(chunk.answers.tobytes())
+    return Survey(puzzles, num_cells, sha256.hexdigest())
+
+
+def first_rows(chunks: Iterator[Dataset], limit: int | None) -> Iterator[Dataset]:
+    """The chunks' first rows, or all of them."""
+    left = limit
+    for chunk in chunks:
+        yield chunk.head(left)
+        if left is not None:
+            left -= len(chunk)
+            if left <= 0:
+                return
 
 
 def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:

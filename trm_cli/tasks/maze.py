@@ -39,6 +39,7 @@ class Maze(Task):
 
     name = "maze"
     usual_size = 30
+    has_blanks = False
     has_comments = False
     rating_starts = (0, 10, 20, 30, 50, 75, 100, 110, 115, 120, 130, 150)  # cells on the path
 

@@ -69,6 +69,9 @@ class Sudoku(Task):
         holds: NDArray[np.bool_] = keeps_givens & (in_units == every_digit).all((1, 2))
         return holds
 
+    def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        return self.rules_hold(answers, answers)
+
     def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
         side = self.boxes(len(answer))[0]
         rules: dict[int, str] = {}

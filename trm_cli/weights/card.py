@@ -41,10 +41,12 @@ def card(checkpoint: Checkpoint) -> str:
         "## Training",
         _training(training),
         *(["## Storage", training["storage"]] if "storage" in training else []),
+        *_solving(checkpoint.solving),
         "## Accuracy",
-        "Averaged weights, one start, no retries. Exact: every cell equals the label. Verified: "
-        "givens kept and rules hold. Right when halted: of the puzzles whose halt head fired, the "
-        "share that was right at that moment.",
+        "Averaged weights; one attempt where a heading names no more. Exact: every cell equals the "
+        "label. Verified: givens kept and rules hold. Mean steps: of all attempts. Right when "
+        "halted: of the puzzles whose halt head fired in the first attempt, the share that was "
+        "right at that moment.",
         *(_measured(name, entry) for name, entry in checkpoint.measured.items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -139,6 +141,19 @@ def licence(checkpoint: Checkpoint) -> str:
     return LICENCES.get(facts["licence"], "unknown") if facts else LICENCES["Apache-2.0"]
 
 
+def _solving(solving: dict[str, Any]) -> list[str]:
+    """What is done if a command does not say otherwise."""
+    if not solving:
+        return []
+    flags = [_flag(name, value) for name, value in solving.items()]
+    return ["## Solving", f"Unless options say otherwise, it is run with `{' '.join(flags)}`."]
+
+
+def _flag(name: str, value: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {value}"
+
+
 def _sources(counts: dict[str, int]) -> str:
     known = [f"{name} {count:,}" for name, count in counts.items() if name]
     return ", ".join(known) or "the data set does not say"
@@ -159,7 +174,19 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
         )
     data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
     head = f"### {name}\n\nMeasured by `{entry['command']}`{data}\n\n"
-    return head + "\n".join(rows) + _weakest(entry["groups"])
+    return head + "\n".join(rows) + _curves(entry) + _weakest(entry["groups"])
+
+
+def _curves(entry: dict[str, Any]) -> str:
+    """Solved against steps of the first attempt, and against attempts, where they are recorded."""
+    text, puzzles = "", entry["groups"][0]["puzzles"]
+    for what, name in (("steps", "solved_within_steps"), ("attempts", "solved_within_attempts")):
+        counts = entry.get(name, [])
+        if len(counts) > 1:
+            curve = [f"{count / puzzles:.2%}" for count in counts]
+            first = " of the first attempt" if what == "steps" else ""
+            text += f"\n\nVerified within 1, 2, 3 … {what}{first}: {', '.join(curve)}."
+    return text
 
 
 def _weakest(groups: list[dict[str, Any]]) -> str:

@@ -4,10 +4,12 @@ Everything goes through huggingface_hub, into its own cache; its variables hold:
 HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. It is imported when something is fetched, not before.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
@@ -107,20 +109,27 @@ def _cached_files(address: Address) -> list[str]:
 
 @contextmanager
 def translated(address: Address) -> Iterator[None]:
-    """Turn what the client raises into one line that says what to do."""
+    """Turn what the client raises into one line that says what to do; hide what it remarks."""
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # of requests, httpx
+    from huggingface_hub.utils import logging
 
+    before = logging.get_verbosity()
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        logging.set_verbosity(ERROR)
     try:
         yield
     except (HTTPError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: of hf_xet
         raise _explained(error, address) from error
+    finally:
+        logging.set_verbosity(before)
 
 
 def _explained(error: Exception, address: Address) -> TRMError:
     from huggingface_hub import errors
 
-    looked_into_cache = isinstance(error, errors.LocalEntryNotFoundError)
-    cause = error.__cause__ if looked_into_cache else error
+    cause: BaseException = error
+    while isinstance(cause, (errors.LocalEntryNotFoundError, RuntimeError)) and cause.__cause__:
+        cause = cause.__cause__  # what kept the client from asking, or from uploading
     if isinstance(cause, errors.HFValidationError):
         return address.kind.wrong(f"{address}: no name that the Hub allows; check OWNER/NAME")
     if isinstance(cause, errors.OfflineModeIsEnabled):
@@ -129,7 +138,7 @@ def _explained(error: Exception, address: Address) -> TRMError:
         )
     if isinstance(cause, errors.HfHubHTTPError):
         return _refused(cause, cause.response.status_code, address)
-    return _cut_off(cause or error, address)
+    return _cut_off(cause, address)
 
 
 def _refused(error: Exception, status: int, address: Address) -> TRMError:

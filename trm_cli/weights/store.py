@@ -41,6 +41,7 @@ class Checkpoint:
     model: ModelConfig
     training: dict[str, Any] = field(default_factory=dict)  # recipe, data, hardware, time
     measured: dict[str, Any] = field(default_factory=dict)  # accuracies, each with its command
+    solving: dict[str, Any] = field(default_factory=dict)  # how it is best run: SolveSettings
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def read_config(folder: Path) -> Checkpoint:
             raise ModelError(f"{path}: unknown model.{min(unknown)}; update trm")
         _refuse_paths(path, {"name": known["name"], "task": known["task"]})
         return Checkpoint(str(known["name"]), str(known["task"]), ModelConfig(**model),
-                          known.get("training", {}), known.get("measured", {}))  # fmt: skip
+                          known.get("training", {}), known.get("measured", {}),
+                          known.get("solving", {}))  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: incomplete ({error}); download or train it again") from error
     except ModelError:

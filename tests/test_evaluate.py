@@ -1,0 +1,174 @@
+"""An evaluation's counts, against the same things counted by hand."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_attempts import Retrying
+from tests.test_engine import ScriptedNetwork
+from trm_cli.errors import UsageError
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import Solution, SolveSettings, solve_stream
+from trm_cli.solving.evaluate import Evaluated, evaluate
+from trm_cli.solving.kept import read_kept, subject, write_kept
+from trm_cli.solving.tally import Tally
+from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.sudoku import Sudoku
+
+
+def chunks(data: Dataset, size: int = 7) -> Iterator[Dataset]:
+    for start in range(0, len(data), size):
+        yield data.rows(np.arange(start, min(start + size, len(data))))
+
+
+def measured(network: TinyRecursiveModel, data: Dataset, *, tally: Tally | None = None,
+             until: int | None = None, **settings: Any) -> Tally:  # fmt: skip
+    """The tally after `until` puzzles, or all."""
+    tally = tally or Tally()
+    chosen = SolveSettings(**settings)
+    steps = evaluate(network, Sudoku(), chunks(data), tally, batch_size=4, settings=chosen,
+                     keeps_solved=True)  # fmt: skip
+    for count, _ in enumerate(steps, 1):
+        if count == until:
+            break
+    return tally
+
+
+@pytest.fixture
+def ten(small_data: Dataset) -> Dataset:
+    return replace(small_data.head(10), ratings=np.array([0] * 4 + [12] * 3 + [-1] * 3),
+                   sources=["book"] * 6 + ["web"] * 3 + [""])  # fmt: skip
+
+
+@pytest.fixture
+def scripted(ten: Dataset) -> ScriptedNetwork:
+    """Fires and answers right at the steps given; puzzles 0, 4, 8 and 9 fire too early."""
+    return ScriptedNetwork(ten, [1, 3, 9, 2, 1, 1, 4, 9, 2, 1], [2, 1, 1, 9, 3, 1, 4, 9, 3, 2])
+
+
+def test_groups_are_counted_by_source_rating_and_givens(
+    ten: Dataset, scripted: ScriptedNetwork
+) -> None:
+    tally = measured(scripted, ten, max_steps=4)
+    found = Evaluated("d.csv", "", "m", "", SolveSettings(max_steps=4), tally)
+    by_group = {(scores.kind, scores.group): scores for scores in found.groups}
+    assert found.puzzles == 10
+    every = by_group["all", "all"]
+    assert (every.puzzles, every.verified, every.exact) == (10, 0.8, 0.8)
+    assert by_group["rating", "0"].verified == 0.75
+    assert by_group["rating", "10 to 49"].puzzles == 3
+    assert {name for kind, name in by_group if kind == "source"} == {"book", "web"}
+    assert sum(s.puzzles for (kind, _), s in by_group.items() if kind == "givens") == 10
+    assert every.fired == 0.8
+    assert every.precision == pytest.approx(3 / 8)
+
+
+@pytest.mark.parametrize("halt", ["verified", "never", "q"])
+def test_the_curve_over_steps_is_what_runs_of_so_many_steps_give(
+    ten: Dataset, scripted: ScriptedNetwork, halt: str
+) -> None:
+    curve = measured(scripted, ten, halt=halt, max_steps=6).solved_within_steps
+    for steps in range(1, 7):
+        run = solve_stream(scripted, Sudoku(), ten.puzzles, batch_size=4,
+                           settings=SolveSettings(halt, max_steps=steps))  # fmt: skip
+        assert curve[steps - 1] == sum(solution.solved for solution in run)
+
+
+@pytest.mark.parametrize("select", ["verified", "q", "mode", "margin", "residual"])
+def test_the_curve_over_attempts_is_what_runs_of_so_many_attempts_give(
+    ten: Dataset, select: str
+) -> None:
+    network = Retrying(ten, 0.8)
+    settings: dict[str, Any] = {"max_steps": 2, "select": select, "halt": "never"}
+    tally = measured(network, ten, attempts=6, **settings)
+    for attempts in range(1, 7):
+        run = measured(network, ten, attempts=attempts, **settings)
+        assert run.solved_within_attempts[-1] == tally.solved_within_attempts[attempts - 1]
+        assert run.steps_within_attempts[-1] == tally.steps_within_attempts[attempts - 1]
+        assert run.verified == run.solved_within_attempts[-1]
+    assert tally.solved_within_attempts[0] == 0
+    if select in ("verified", "q"):  # the others cannot tell its right answers from its wrong ones
+        assert tally.solved_within_attempts[-1] > 4
+
+
+def test_steps_are_a_histogram_and_calibration_is_over_every_step(
+    ten: Dataset, scripted: ScriptedNetwork
+) -> None:
+    tally = measured(scripted, ten, max_steps=4)
+    # Puzzle 2 holds without the head's word, so it takes all the steps that there are.
+    assert tally.halted_at == [1, 2, 3, 2]
+    steps = 2 + 3 + 4 + 4 + 3 + 1 + 4 + 4 + 3 + 2
+    assert sum(one.steps for one in tally.bins) == steps
+    says_yes, says_no = tally.bins[9], tally.bins[0]  # the script says 0.953 and 0.047
+    assert (says_yes.steps, says_yes.right) == (2 + 1 + 0 + 3 + 3 + 1 + 1 + 0 + 2 + 2, 7)
+    assert says_no.steps == steps - says_yes.steps
+    right_yes, right_no = says_yes.right, says_no.right
+    by_hand = (right_yes + says_no.steps - right_no) * 0.047426**2 + (
+        says_yes.steps - right_yes + right_no
+    ) * 0.952574**2
+    assert tally.squared_error == pytest.approx(by_hand, rel=1e-4)
+    assert tally.misfired == 5  # puzzles 0, 3, 4, 8 and 9
+
+
+def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> None:
+    """A network that always answers with another puzzle's grid: valid, but not verified."""
+    wrong = replace(ten, answers=np.roll(ten.answers, 1, axis=0))
+    tally = measured(ScriptedNetwork(wrong, [1] * 10, [1] * 10), wrong, halt="q")
+    counts = tally.groups["all"]["all"]
+    assert (counts.valid, counts.verified, counts.exact) == (10, 0, 10)
+    assert (tally.solved, tally.misfired) == (bytearray(10), 10)
+
+
+@pytest.mark.parametrize("until", [1, 6, 9])
+def test_an_evaluation_goes_on_where_it_was_interrupted(
+    ten: Dataset, tmp_path: Path, until: int
+) -> None:
+    network, settings = Retrying(ten, 0.8), SolveSettings(max_steps=2, attempts=4)
+    path, what = tmp_path / "kept.json", subject("d", [("w", settings)])
+    begun = measured(network, ten, until=until, max_steps=2, attempts=4)
+    write_kept(path, what, [begun])
+    kept = read_kept(path, what)
+    assert kept is not None
+    assert kept[0].puzzles == until
+    resumed = measured(network, ten, tally=kept[0], max_steps=2, attempts=4)
+    whole = measured(network, ten, max_steps=2, attempts=4)
+    clocks = {"seconds": 0.0, "waited": 0.0}
+    assert {**resumed.as_dict(), **clocks} == {**whole.as_dict(), **clocks}
+
+
+def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:
+    path, settings = tmp_path / "kept.json", SolveSettings()
+    assert read_kept(path, subject("d", [("w", settings)])) is None
+    write_kept(path, subject("d", [("w", settings)]), [Tally()])
+    others = {
+        "other data": subject("e", [("w", settings)]),
+        "other networks or settings": subject("d", [("w", replace(settings, attempts=3))]),
+    }
+    for what, other in others.items():
+        with pytest.raises(UsageError, match=what):
+            read_kept(path, other)
+    for content in ("{", "[]", json.dumps({"tallies": [{"groups": 3}]}), '{"tallies": [{"a": 1}]}'):
+        path.write_text(content)
+        with pytest.raises(UsageError, match="keeps no evaluation"):
+            read_kept(path, subject("d", [("w", settings)]))
+
+
+def test_only_a_batch_of_questions_is_in_memory(ten: Dataset, scripted: ScriptedNetwork) -> None:
+    """The chunks are read as they are needed, not ahead."""
+    read: list[int] = []
+
+    def counted() -> Iterator[Dataset]:
+        for number, chunk in enumerate(chunks(ten, 1)):
+            read.append(number)
+            yield chunk
+
+    seen: list[tuple[int, Solution]] = []
+    for solution in evaluate(scripted, Sudoku(), counted(), Tally(), batch_size=2,
+                             settings=SolveSettings(max_steps=2)):  # fmt: skip
+        seen.append((len(read), solution))
+    assert all(ahead <= done + 2 for done, (ahead, _) in enumerate(seen, 1))

@@ -1,0 +1,111 @@
+"""Pictures of a run: well-formed, timed, alike, and nothing is asked of anyone else."""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
+from trm_cli.display.export import check_names, save_run
+from trm_cli.display.export_gif import animated_gif
+from trm_cli.display.export_html import page
+from trm_cli.display.export_svg import animated_svg
+from trm_cli.display.screen import ARMS, film, rectangles
+from trm_cli.errors import UsageError
+from trm_cli.solving.frames import Header, Moment
+
+RUNS = {
+    "one": (HEADER, run_of_one()),
+    "inside": (HEADER_INSIDE, run_inside()),
+    "two": (HEADER_OF_TWO, run_of_two()),
+}
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize(("header", "moments"), RUNS.values(), ids=RUNS.keys())
+def test_an_svg_is_well_formed_and_names_nobody(header: Header, moments: list[Moment]) -> None:
+    content = animated_svg(header, moments, 0.8).decode()
+    root = ElementTree.fromstring(content)
+    assert root.tag == f"{SVG}svg"
+    assert root.find(f"{SVG}title") is not None
+    assert not re.findall(r"url\(|href|<script|@import|@font-face", content)
+    assert re.findall(r"https?://\S+", content) == ['http://www.w3.org/2000/svg"']
+
+
+def test_an_svg_shows_each_glyph_for_as_long_as_it_stays() -> None:
+    shown = film(HEADER, run_of_one(), 0.8)
+    content = animated_svg(HEADER, run_of_one(), 0.8).decode()
+    root = ElementTree.fromstring(content)
+    intervals = [
+        tuple(map(int, group.attrib["class"][3:].split("-")))
+        for group in root.iter(f"{SVG}g") if "class" in group.attrib
+    ]  # fmt: skip
+    assert len(set(intervals)) == len(intervals)
+    assert all(0 <= first < last <= len(shown.shots) for first, last in intervals)
+    steps = [text.text for text in root.iter(f"{SVG}text") if text.text == "trm watch"]
+    assert len(steps) == 1  # what never changes is there once
+    assert f"animation: {sum(shot.seconds for shot in shown.shots):.2f}s" in content
+
+
+def test_a_film_holds_each_step_for_its_time_and_the_end_for_longer() -> None:
+    shots = film(HEADER, run_of_one(), 0.8).shots
+    assert sum(shot.seconds for shot in shots) == pytest.approx(3 * 0.8 + 3.0)
+    assert len(shots) == 1 + 3 * 3  # the question, and three steps with two brightnesses each
+    inside = film(HEADER_INSIDE, run_inside(), 0.8).shots
+    assert sum(shot.seconds for shot in inside) == pytest.approx(3 * 0.8 + 3 * 0.2 + 3.0)
+
+
+def test_lines_of_neighbouring_characters_meet() -> None:
+    for mark, arms in ARMS.items():
+        shapes = rectangles(mark, 0.5)
+        assert shapes is not None
+        edges = [min(s[0] for s in shapes) == 0, max(s[2] for s in shapes) == 1,
+                 min(s[1] for s in shapes) == 0, max(s[3] for s in shapes) == 1]  # fmt: skip
+        assert edges == [arm != "0" for arm in arms], mark
+    assert rectangles("5", 0.5) is None
+
+
+@pytest.mark.parametrize(("header", "moments"), RUNS.values(), ids=RUNS.keys())
+def test_a_gif_has_a_picture_for_every_shot(header: Header, moments: list[Moment]) -> None:
+    image = pytest.importorskip("PIL.Image")
+    shots = film(header, moments, 0.8).shots
+    with image.open(io.BytesIO(animated_gif(header, moments, 0.8))) as gif:
+        assert gif.info["loop"] == 0
+        lasted, colours = 0.0, set()
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            lasted += gif.info["duration"] / 1000
+            colours |= {colour for _, colour in gif.convert("RGB").getcolors(1 << 24)}
+    assert lasted == pytest.approx(sum(shot.seconds for shot in shots), abs=0.02 * len(shots))
+    yellow = (0xF2, 0xC0, 0x37)
+    assert any(sum(abs(a - b) for a, b in zip(colour, yellow, strict=True)) < 24
+               for colour in colours)  # fmt: skip
+
+
+def test_without_pillow_a_gif_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UsageError, match="a GIF needs Pillow: install it with") as caught:
+        check_names([Path("run.gif")])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("header", "moments"), RUNS.values(), ids=RUNS.keys())
+def test_a_page_is_whole_and_asks_for_nothing(header: Header, moments: list[Moment]) -> None:
+    content = page(header, moments, 0.8).decode()
+    assert not re.findall(r"https?://|src=|href=|@import|url\(|fetch\(|XMLHttp|WebSocket", content)
+    assert "default-src 'none'" in content
+    told = re.search(r'<script type="application/json" id="run">(.*?)</script>', content, re.DOTALL)
+    assert told is not None
+    run = json.loads(told[1])
+    assert len(run["moments"]) == len(moments)
+    assert run["moments"][0]["frames"][0]["glyphs"][:4] == ["1", "", "", "4"]
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "run.svg"
+    with pytest.raises(UsageError, match=r"run\.svg: cannot be written \(No such file"):
+        save_run(path, HEADER, run_of_one(), pause=None)

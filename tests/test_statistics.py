@@ -1,0 +1,30 @@
+import math
+
+import pytest
+
+from trm_cli.solving.statistics import mcnemar, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    # Newcombe 1998, Statistics in Medicine 17, table I: score method without correction
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
+     (1, 29, 0.0061, 0.1718)],
+)  # fmt: skip
+def test_the_interval_is_wilson_s(successes: int, trials: int, low: float, high: float) -> None:
+    assert wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_nothing_tried_says_nothing_and_the_interval_stays_within_0_and_1() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(7, 7)[1] == 1.0
+    assert wilson(0, 7)[0] == 0.0
+
+
+def test_mcnemar_is_the_two_sided_binomial_test() -> None:
+    assert mcnemar(5, 0) == pytest.approx(2 / 2**5)
+    assert mcnemar(1, 7) == pytest.approx(2 * (1 + 8) / 2**8)
+    assert mcnemar(4, 4) == mcnemar(0, 0) == 1.0
+    assert mcnemar(7, 1) == mcnemar(1, 7)
+    by_hand = 2 * sum(math.comb(2000, k) for k in range(901)) / 2**2000
+    assert mcnemar(1100, 900) == pytest.approx(by_hand, rel=1e-6)
