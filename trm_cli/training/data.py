@@ -13,7 +13,8 @@ from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset, Task, Tokens
 from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
 from trm_cli.training.recipes import Recipe
-from trm_cli.weights.hub import HUB_PREFIX, download_dataset
+from trm_cli.weights.hub import download_dataset
+from trm_cli.weights.hub_client import HUB_PREFIX
 
 GENERATE = "generate"  # the source that is no file
 GENERATED_FILE = "data.csv.gz"  # in the folder of a run that made its own puzzles
