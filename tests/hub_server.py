@@ -12,6 +12,7 @@ Paths, where KIND is datasets or models, and a model's file has no /datasets bef
     /lfs/KIND/OWNER/NAME/SHA256                    the storage: another host, knows no tokens
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,7 @@ from urllib.parse import unquote, urlsplit
 
 API = re.compile(r"/api/(datasets|models)/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+DEPRECATED = "ignore::DeprecationWarning:{}._models"  # how the client uploads; not ours to change
 THEIRS = ("HF_", "HUGGING", "TRANSFORMERS")  # variables that the client reads
 
 
@@ -59,6 +62,8 @@ class Fault:
     error_code: str = ""  # the Hub's X-Error-Code: RepoNotFound, GatedRepo, EntryNotFound, ...
     cut_at: int | None = None  # bodies that start before this byte of the file end there
     body: bytes | None = None  # an answer of something that is no Hub
+    etag: str = ""  # announced instead of the true one
+    pause: float = 0.0  # seconds between two pieces of a body
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class HubServer:
         self.repos: dict[tuple[str, str], Repo] = {(repo.kind, repo.id): repo for repo in repos}
         self.faults: list[Fault] = []  # the first that fits counts
         self.requests: list[Request] = []
+        self.stored: dict[str, bytes] = {}  # uploaded, by SHA-256
         handler = type("Handler", (_Handler,), {"hub": self})
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
         front, storage = (server.server_port for server in self._servers)
@@ -113,7 +119,8 @@ class HubServer:
         others = {key: os.environ[key] for key in os.environ if not key.startswith(THEIRS)}
         ours = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
         quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost"}
-        command = [sys.executable, "-W", "error", "-c", program, *arguments]
+        ignored = [f"-W{DEPRECATED.format(client)}" for client in ("httpx", "httpx2")]
+        command = [sys.executable, "-Werror", *ignored, "-c", program, *arguments]
         done = subprocess.run(
             command, capture_output=True, text=True, env=others | ours | quiet | variables
         )
@@ -155,6 +162,62 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_PUT(self) -> None:
+        """Keep what is uploaded to the storage."""
+        path = urlsplit(self.path).path
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.hub.requests.append(Request("PUT", path, self.headers["Authorization"], None))
+        self.hub.stored[path.rsplit("/", 1)[1]] = content
+        self._send(200, {}, b"")
+
+    def do_POST(self) -> None:
+        """Make a repository, or take a commit in the steps that the client does it in."""
+        path = urlsplit(self.path).path
+        content = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.hub.requests.append(Request("POST", path, self.headers["Authorization"], None))
+        fault = self._fault()
+        if fault and fault.status != 200:
+            self._refuse(fault.status, fault.error_code)
+            return
+        answer = self._take(path, content)
+        self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+
+    def _take(self, path: str, content: bytes) -> dict[str, object]:
+        if path.endswith("/validate-yaml"):
+            return {"errors": [], "warnings": []}
+        if path.endswith("/create"):
+            asked = json.loads(content)
+            name = "/".join(part for part in (asked.get("organization"), asked["name"]) if part)
+            self.hub.repos.setdefault(("model", name), Repo(name, {}, kind="model"))
+            return {"url": f"{self.hub.endpoint}/{name}", "name": name}
+        if "/preupload/" in path:
+            files = json.loads(content)["files"]
+            return {"files": [{"path": file["path"], "shouldIgnore": False,
+                               "uploadMode": "lfs" if file["path"].endswith("safetensors")
+                               else "regular"} for file in files]}  # fmt: skip
+        if path.endswith("/objects/batch"):
+            objects = json.loads(content)["objects"]
+            return {"transfer": "basic", "objects": [
+                {**wanted, "actions": {"upload": {"href": f"{self.hub.storage}/lfs/up/{oid}"}}}
+                for wanted in objects for oid in [wanted["oid"]]
+            ]}  # fmt: skip
+        return self._commit(path.split("/")[3:5], content)
+
+    def _commit(self, name: list[str], content: bytes) -> dict[str, object]:
+        repo_id = "/".join(name)
+        files: dict[str, bytes] = {}
+        for line in content.splitlines():
+            entry = json.loads(line)
+            value = entry["value"]
+            if entry["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif entry["key"] == "lfsFile":
+                files[value["path"]] = self.hub.stored[value["oid"]]
+        lfs = {path for path in files if path.endswith("safetensors")}
+        self.hub.repos["model", repo_id] = Repo(repo_id, files, kind="model", lfs=lfs)
+        url = f"{self.hub.endpoint}/{repo_id}/commit/{commit_of(files)}"
+        return {"commitUrl": url, "commitOid": commit_of(files), "pullRequestUrl": None}
+
     def _fault(self) -> Fault | None:
         return next((fault for fault in self.hub.faults if fault.path in self.path), None)
 
@@ -183,7 +246,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
         if name in repo.lfs:
             sha256 = hashlib.sha256(content).hexdigest()
-            headers |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content))}
+            fault = self._fault()
+            announced = fault.etag if fault and fault.etag else sha256
+            headers |= {"X-Linked-Etag": f'"{announced}"', "X-Linked-Size": str(len(content))}
             location = f"{self.hub.storage}/lfs/{repo.kind}/{repo.id}/{sha256}"
             self._send(302, headers | {"Location": location}, b"")
         else:
@@ -217,8 +282,12 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self._fault()
         if fault and fault.cut_at is not None and first < fault.cut_at:
             body = body[: fault.cut_at - first]
-        if self.command == "GET":
-            self.wfile.write(body)
+        if self.command == "HEAD":
+            return
+        size = max(len(body) // 4, 1) if fault and fault.pause else len(body) or 1
+        for start in range(0, len(body), size):
+            time.sleep(fault.pause if fault else 0)
+            self.wfile.write(body[start : start + size])
 
     def log_message(self, *_: object) -> None:
         """Nothing on stderr: the log is `HubServer.requests`."""

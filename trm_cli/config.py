@@ -13,10 +13,12 @@ MIXERS = ("mlp", "attention", "equivariant", "units", "convolution")
 GLUS = ("plain", "normalised")
 STARTS = ("fixed", "random")
 ROTARIES = ("none", "1d", "2d")
+RECURSIONS = ("y_and_z", "single_z")
 MOST_STEPS = 10**12  # of a run; far beyond any that ends
 SHARES = ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing", "muon_momentum")
 MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
+MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding: those of ARC have more than a million
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class ModelConfig:
     N_sup: int = 16  # supervision steps trained for
     start: str = "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
     damping: float = 0.0  # share of the old y or z that each update keeps; 0 in the paper
+    recursion: str = "y_and_z"  # the paper's, or single_z: see model/variants.py
 
     def __post_init__(self) -> None:
         _one_of("model.mixer", self.mixer, MIXERS)
         _one_of("model.glu", self.glu, GLUS)
         _one_of("model.start", self.start, STARTS)
         _one_of("model.rotary", self.rotary, ROTARIES)
+        _one_of("model.recursion", self.recursion, RECURSIONS)
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in ("num_prefix", "num_puzzles") else 1

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and stay through a power cut where that matters."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -27,3 +28,12 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal, read piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while piece := content.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

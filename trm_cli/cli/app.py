@@ -12,6 +12,7 @@ from trm_cli.cli.bench import bench
 from trm_cli.cli.by_task import by_task
 from trm_cli.cli.data import data
 from trm_cli.cli.evaluate import evaluate
+from trm_cli.cli.models import models
 from trm_cli.cli.solve import solve
 from trm_cli.cli.train import TrainCommand, train
 from trm_cli.cli.watch import watch
@@ -30,6 +31,7 @@ app.command(cls=TrainCommand)(train)
 app.command("eval", cls=by_task(arc=arc_eval))(evaluate)
 app.command(cls=by_task(arc=arc_data))(data)
 app.add_typer(bench, name="bench")
+app.add_typer(models, name="models")
 
 
 def _show_version(wanted: bool) -> None:

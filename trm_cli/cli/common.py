@@ -32,7 +32,11 @@ PuzzleFile = Annotated[Optional[Path], typer.Argument(
     show_default=False)]  # fmt: skip
 ModelName = Annotated[Optional[str], typer.Option(
     "--model", "-m", envvar="TRM_MODEL", show_default="the task's own",
-    help="A bundled name (see checkpoints/), or a checkpoint's folder.")]  # fmt: skip
+    help="A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub; see "
+    "`trm models list`.")]  # fmt: skip
+Revision = Annotated[Optional[str], typer.Option(
+    "--revision", metavar="BRANCH|TAG|COMMIT", show_default="main",
+    help="Which version of a model of the Hub.")]  # fmt: skip
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 DtypeName = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
 Threads = Annotated[Optional[int], typer.Option(
@@ -101,6 +105,12 @@ def stop_on_signals(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def hide_download_bars(quiet: bool) -> None:
+    """Have the Hub's client draw no bars; it reads this when it is imported."""
+    if quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def refuse_existing(output: Path | None, force: bool) -> None:

@@ -29,6 +29,7 @@ from trm_cli.cli.common import (
     Json,
     ModelName,
     Quiet,
+    Revision,
     Seed,
     TaskName,
     Threads,
@@ -36,6 +37,7 @@ from trm_cli.cli.common import (
     choose_batch_size,
     choose_device,
     choose_dtype,
+    hide_download_bars,
     refuse_existing,
     refuse_read_only,
     user_errors,
@@ -49,6 +51,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(
         "--data", help="CSV or CSV.gz with question and answer columns.", show_default=False)],
     model: ModelName = None,
+    revision: Revision = None,
     compare: Annotated[Optional[str], typer.Option(
         "--compare", metavar="MODEL", show_default="none",
         help="A second model, put beside the first with a paired test.")] = None,
@@ -99,11 +102,12 @@ def evaluate(
     from trm_cli.display.scores import show_scores
     from trm_cli.solving.record import record_scores
 
+    hide_download_bars(quiet)
     where = choose_device(device, threads)
     measurement = Measurement(task, data, limit, chosen)
     loaded = open_both(model, compare, task=task, num_cells=measurement.survey.num_cells,
                        device=where, dtype=choose_dtype(dtype, where),
-                       compiles=compile_net)  # fmt: skip
+                       compiles=compile_net, revision=revision)  # fmt: skip
     if record:
         refuse_read_only(loaded[0].folder)
     evaluated = measurement.run(loaded, batch_size=choose_batch_size(batch_size, where),

@@ -24,13 +24,14 @@ ROWS_AT_ONCE = 4096  # of the data set that are in memory
 
 
 def open_both(first: str | None, second: str | None, *, task: str, num_cells: int,
-              device: torch.device, dtype: torch.dtype,
-              compiles: bool) -> list[LoadedModel]:  # fmt: skip
-    """The model to evaluate, and the one to compare it with if there is one."""
+              device: torch.device, dtype: torch.dtype, compiles: bool,
+              revision: str | None = None) -> list[LoadedModel]:  # fmt: skip
+    """The model to evaluate, of that revision, and the one to compare it with if there is one."""
+    chosen = [(first, revision)] if second is None else [(first, revision), (second, None)]
     return [
         open_model(name, task=task, num_cells=num_cells, device=device, dtype=dtype,
-                   compiles=compiles)
-        for name in ([first] if second is None else [first, second])
+                   compiles=compiles, revision=version)
+        for name, version in chosen
     ]  # fmt: skip
 
 

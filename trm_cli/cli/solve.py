@@ -31,12 +31,14 @@ from trm_cli.cli.common import (
     Output,
     PuzzleFile,
     Quiet,
+    Revision,
     Seed,
     TaskName,
     Threads,
     choose_batch_size,
     choose_device,
     choose_dtype,
+    hide_download_bars,
     is_stdout,
     opened,
     refuse_existing,
@@ -52,6 +54,7 @@ def solve(
     task: TaskName,
     file: PuzzleFile = None,
     model: ModelName = None,
+    revision: Revision = None,
     attempts: NumAttempts = None,
     max_steps: MaxSteps = None,
     retry_steps: RetrySteps = None,
@@ -92,9 +95,11 @@ def solve(
     from trm_cli.solving.engine import solve_stream
     from trm_cli.weights.catalogue import open_model
 
+    hide_download_bars(quiet)
     where = choose_device(device, threads)
     loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=where,
-                        dtype=choose_dtype(dtype, where), compiles=compile_net)  # fmt: skip
+                        dtype=choose_dtype(dtype, where), compiles=compile_net,
+                        revision=revision)  # fmt: skip
     solutions = solve_stream(
         loaded.network, puzzle_task, (puzzle.tokens for puzzle in puzzles),
         batch_size=choose_batch_size(batch_size, where),

@@ -1,6 +1,5 @@
 """`trm train`: train a network, with a dashboard or plain lines, into a run folder."""
 
-import os
 import shlex
 import sys
 from contextlib import suppress
@@ -14,10 +13,12 @@ from trm_cli.cli.common import (
     INTERRUPTED,
     DeviceName,
     Quiet,
+    Revision,
     TaskName,
     Threads,
     as_typed,
     choose_device,
+    hide_download_bars,
     parse_duration,
     stop_on_signals,
     user_errors,
@@ -73,7 +74,9 @@ def train(
         "--resume", metavar="[PATH]", help="Go on with a run where its newest state was saved: "
         "the one of --run, or of PATH, or the newest.")] = None,
     init: Annotated[Optional[str], typer.Option(
-        "--init", help="Start from this checkpoint's weights.")] = None,
+        "--init", metavar="MODEL", help="Start from the weights of a model, as `trm solve -m` "
+        "takes it.")] = None,
+    revision: Revision = None,
     max_steps: Annotated[Optional[int], typer.Option(
         "--max-steps", min=1, help="Stop at this optimizer step of the run.")] = None,
     max_time: Annotated[Optional[str], typer.Option(
@@ -101,6 +104,8 @@ def train(
     from trm_cli.training.plan import Options, plan_work, resolve_recipe
     from trm_cli.training.trackers import check_trackers
 
+    if revision is not None and init is None:
+        raise UsageError("--revision: of which model? Give --init OWNER/NAME with it")
     options = Options(task, recipe, config, settings, data, subsample, seed, run, resume, init)
     if print_config:
         typer.echo(as_toml(resolve_recipe(options)))
@@ -111,7 +116,7 @@ def train(
     chosen = _device(device, threads, gpus)
     if gpus is not None and gpus > 1 and not is_worker():
         raise typer.Exit(_launch(gpus, work))
-    if _train(work, limits, chosen, init=init, log_to=log_to or [], quiet=quiet):
+    if _train(work, limits, chosen, init=init, revision=revision, log_to=log_to or [], quiet=quiet):
         raise typer.Exit(INTERRUPTED)
 
 
@@ -154,7 +159,7 @@ def _launch(count: int, work: "Work") -> int:
 
 
 def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str | None,
-           log_to: list[str], quiet: bool) -> bool:  # fmt: skip
+           revision: str | None, log_to: list[str], quiet: bool) -> bool:  # fmt: skip
     """Do the work of one process; returns whether the user stopped it."""
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import GENERATED_FILE, gather
@@ -166,10 +171,9 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
     from trm_cli.training.trackers import trackers
     from trm_cli.weights.catalogue import find_start
 
-    if quiet:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the Hub's client is imported
+    hide_download_bars(quiet)
     recipe = work.plan.recipe
-    start = find_start(init, recipe.task, device) if init else None
+    start = find_start(init, recipe.task, device, revision) if init else None
     refuse_misfits(recipe, start)
     with joined_workers(device) as workers:
         folder = workers.share(work.folder)

@@ -27,10 +27,12 @@ from trm_cli.cli.common import (
     Force,
     ModelName,
     Quiet,
+    Revision,
     Seed,
     Threads,
     choose_device,
     choose_dtype,
+    hide_download_bars,
     refuse_existing,
     user_errors,
 )
@@ -52,6 +54,7 @@ def watch(
         metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.",
         show_default=False)] = None,
     model: ModelName = None,
+    revision: Revision = None,
     attempts: NumAttempts = None,
     max_steps: MaxSteps = None,
     retry_steps: RetrySteps = None,
@@ -101,9 +104,10 @@ def watch(
         _refuse_beside_replay(task, file)
         trace = read_trace(replay)
     else:
+        hide_download_bars(quiet)
         chosen = chosen_settings(context.params)
-        trace = _computed(task, file, shape, model=model, chosen=chosen, inner=inner,
-                          device=device, dtype=dtype, threads=threads)  # fmt: skip
+        trace = _computed(task, file, shape, model=model, revision=revision, chosen=chosen,
+                          inner=inner, device=device, dtype=dtype, threads=threads)  # fmt: skip
     record = Record(keeps=bool(save))
     Viewer(trace.header, pause, fps, quiet).show(trace.moments, record)
     for path in save or []:
@@ -126,8 +130,8 @@ def _refuse_beside_replay(task: str | None, file: Path | None) -> None:
 
 
 def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], *,
-              model: str | None, chosen: dict[str, Any], inner: bool, device: str, dtype: str,
-              threads: int | None) -> "Trace":  # fmt: skip
+              model: str | None, revision: str | None, chosen: dict[str, Any], inner: bool,
+              device: str, dtype: str, threads: int | None) -> "Trace":  # fmt: skip
     """Everything that is to be computed, not one step of it done yet."""
     from trm_cli.cli.inputs import read_example, read_puzzles
 
@@ -146,7 +150,7 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
 
     where = choose_device(device, threads)
     loaded = open_model(model, task=task_name, num_cells=puzzles.num_cells, device=where,
-                        dtype=choose_dtype(dtype, where))  # fmt: skip
+                        dtype=choose_dtype(dtype, where), revision=revision)  # fmt: skip
     settings = complete_settings(loaded.checkpoint.solving, chosen)
     header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
     return Trace(header, moments(loaded.network, task, puzzles, settings=settings,

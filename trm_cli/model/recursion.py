@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Net = Callable[..., Tensor]
+Recursion = Callable[..., tuple[Tensor, Tensor]]
 
 
 def latent_recursion(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tuple[Tensor, Tensor]:
@@ -24,12 +25,13 @@ def latent_recursion(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tu
 
 
 def deep_recursion(
-    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int, T_grad: int = 1
-) -> tuple[Tensor, Tensor]:
+    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int, T_grad: int = 1,
+    recursion: Recursion = latent_recursion,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Recurse T times; only the last `T_grad` recursions are differentiated (in the paper, one)."""
     with torch.no_grad():
         for _ in range(T - T_grad):
-            y, z = latent_recursion(net, x, y, z, n=n)
+            y, z = recursion(net, x, y, z, n=n)
     for _ in range(T_grad):
-        y, z = latent_recursion(net, x, y, z, n=n)
+        y, z = recursion(net, x, y, z, n=n)
     return y, z

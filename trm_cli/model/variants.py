@@ -3,7 +3,20 @@
 import torch
 from torch import Tensor
 
-from trm_cli.model.recursion import Net
+from trm_cli.model.recursion import Net, Recursion, latent_recursion
+
+
+def single_z(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tuple[Tensor, Tensor]:
+    """One state that is answer and latent alike, kept as y; z stays as it came.
+
+    Source: arXiv:2510.04871, section 4.2.
+    """
+    for _ in range(n):
+        y = net(y, x)
+    return net(y), z
+
+
+RECURSIONS: dict[str, Recursion] = {"y_and_z": latent_recursion, "single_z": single_z}
 
 
 def damped(net: Net, share: float) -> Net:

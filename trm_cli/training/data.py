@@ -15,7 +15,8 @@ from trm_cli.tasks.base import Dataset, Task, Tokens
 from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
 from trm_cli.training.arc_sources import ARC, judged_by, open_data, pairs_of
 from trm_cli.training.recipes import Recipe
-from trm_cli.weights.hub import HUB_PREFIX, download_dataset
+from trm_cli.weights.hub import download_dataset
+from trm_cli.weights.hub_client import HUB_PREFIX
 
 GENERATE = "generate"  # the source that is no file
 GENERATED_FILE = "data.csv.gz"  # in the folder of a run that made its own puzzles

@@ -1,5 +1,6 @@
 """The model card of a checkpoint: README.md, written from what its config.json holds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from trm_cli.model.network import count_parameters
 from trm_cli.weights.store import CARD_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
+LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
 SIZE_THAT_COUNTS = 50  # puzzles in a group before its weakness is named
 MIXER_WORDS = {
     "mlp": "a SwiGLU across positions (the paper's choice for Sudoku)",
@@ -38,6 +40,7 @@ def card(checkpoint: Checkpoint) -> str:
         _network(model),
         "## Training",
         _training(training),
+        *(["## Storage", training["storage"]] if "storage" in training else []),
         *_solving(checkpoint.solving),
         "## Accuracy",
         "Averaged weights; one attempt where a heading names no more. Exact: every cell equals the "
@@ -49,9 +52,41 @@ def card(checkpoint: Checkpoint) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
+    """The card as the Hub shows it: the same, with how to load it and figures it can read."""
+    _, _, body = card(checkpoint).split("---\n", 2)
+    head = _front_matter(checkpoint).removesuffix("\n---")
+    body = body.replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")
+    results = [
+        line
+        for name, entry in checkpoint.measured.items()
+        for line in _results(checkpoint.task, name, entry)
+    ]
+    index = [] if not results else ["model-index:", f"- name: {json.dumps(checkpoint.name)}",
+                                    "  results:", *results]  # fmt: skip
+    return "\n".join([head, "pipeline_tag: other", *index, "---"]) + f"\n{body}"
+
+
+def _results(task: str, name: str, entry: dict[str, Any]) -> list[str]:
+    """One measurement in the words of the Hub's model-index, as lines of YAML."""
+    whole = [group for group in entry["groups"] if group["kind"] == "all"]
+    command = json.dumps(f"measured by {entry['command']}")
+    lines = [
+        "  - task:", "      type: puzzle-solving", f"      name: {json.dumps(task)}",
+        "    dataset:", f"      type: {json.dumps(task)}", f"      name: {json.dumps(name)}",
+        "    metrics:",
+    ]  # fmt: skip
+    for kind, field in (("exact_match", "exact"), ("rules_hold", "verified")):
+        for group in whole:
+            lines += [f"    - type: {kind}", f"      value: {round(group[field] * 100, 4)}",
+                      f"      name: {json.dumps(f'{field}, percent of puzzles')}",
+                      "      args:", f"        command: {command}"]  # fmt: skip
+    return lines if whole else []
+
+
 def _front_matter(checkpoint: Checkpoint) -> str:
     return "\n".join(
-        ["---", "library_name: trm-cli", "license: apache-2.0", "tags:",
+        ["---", "library_name: trm-cli", f"license: {licence(checkpoint)}", "tags:",
          "- tiny-recursive-model", "- recursive-reasoning", f"- {checkpoint.task}", "---"]
     )  # fmt: skip
 
@@ -66,8 +101,10 @@ def _network(model: ModelConfig) -> str:
 
 
 def _training(training: dict[str, Any]) -> str:
-    if not training:
+    if not training.keys() - {"storage"}:
         return "Not recorded."
+    if "converted_from" in training:
+        return _converted(training["converted_from"])
     start = training.get("started_from")
     lines = [
         f"- command: `{training['command']}`",
@@ -83,6 +120,25 @@ def _training(training: dict[str, Any]) -> str:
         f"torch {training['versions']['torch']}, {training['started']}",
     ]
     return "\n".join(lines)
+
+
+def _converted(facts: dict[str, Any]) -> str:
+    """Where weights come from that this program did not train."""
+    at = f" at {facts['revision']}" if facts.get("revision") else ""
+    lines = [
+        f"Trained by others. Converted by trm {facts['trm']} from `{facts['origin']}`{at} "
+        f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).",
+        f"- licence of the weights: {facts['licence']}",
+    ]
+    if "published" in facts:
+        lines.append(f"- published accuracy, not measured here: {facts['published']}")
+    return "\n".join(lines)
+
+
+def licence(checkpoint: Checkpoint) -> str:
+    """The licence of the weights, as the Hub spells it."""
+    facts = checkpoint.training.get("converted_from")
+    return LICENCES.get(facts["licence"], "unknown") if facts else LICENCES["Apache-2.0"]
 
 
 def _solving(solving: dict[str, Any]) -> list[str]:

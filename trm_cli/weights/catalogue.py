@@ -11,7 +11,10 @@ import torch
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
+from trm_cli.weights.converted import Source, converted
+from trm_cli.weights.hub_models import fetch_model, looks_like_hub_name
 from trm_cli.weights.store import (
+    BUNDLED,
     CONFIG_FILE,
     WEIGHTS_FILE,
     Checkpoint,
@@ -30,7 +33,7 @@ class Found:
 
     folder: Path
     checkpoint: Checkpoint
-    source: str  # "bundled", or the folder as the user wrote it
+    source: str  # "bundled", or the model as the user wrote it
 
 
 def bundled_checkpoints() -> dict[str, Path]:
@@ -40,12 +43,15 @@ def bundled_checkpoints() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
 
 
-def find_model(name: str | None, *, task: str, num_cells: int) -> Found:
-    """The checkpoint of that name or folder; without a name, the bundled one for the size.
+def find_model(name: str | None, *, task: str, num_cells: int,
+               revision: str | None = None) -> Found:  # fmt: skip
+    """The checkpoint of that name; without a name, the bundled one for the size.
 
     Raises ModelError where there is none, or where it is for another task or size.
     """
-    found = _by_name(name) if name else _default(task, num_cells)
+    if revision is not None and not name:
+        raise ModelError("--revision: which model? Give --model OWNER/NAME with it")
+    found = find_by_name(name, revision) if name else _default(task, num_cells)
     theirs = found.checkpoint
     _refuse_other_task(found, task)
     if not _fits(theirs.model, num_cells):
@@ -69,18 +75,36 @@ def _fits(model: ModelConfig, num_cells: int) -> bool:
     return model.num_cells == num_cells or (model.any_size and model.num_cells > num_cells)
 
 
-def _by_name(name: str) -> Found:
+def find_by_name(name: str, revision: str | None = None) -> Found:
+    """The checkpoint of that name: bundled, a local folder or file, or one of the Hub.
+
+    A file of another layout is converted into the cache. Raises ModelError where there is none.
+    """
     bundled = bundled_checkpoints()
-    if name in bundled:
-        return Found(bundled[name], read_config(bundled[name]), "bundled")
     path = Path(name)
-    if path.name == WEIGHTS_FILE:
-        path = path.parent
-    if not path.is_dir():
+    is_local = name in bundled or path.exists()
+    if revision is not None and (is_local or not looks_like_hub_name(name)):
+        raise ModelError(f"--revision: {name!r} is no model of the Hub; leave it out")
+    if name in bundled:
+        return Found(bundled[name], read_config(bundled[name]), BUNDLED)
+    if not is_local and not looks_like_hub_name(name):
         raise ModelError(
-            f"no model {name!r}: neither a folder nor one of the bundled {', '.join(bundled)}"
+            f"no model {name!r}: neither a folder nor one of the bundled "
+            f"{', '.join(bundled)}, nor a file, nor OWNER/NAME on the Hub"
         )
-    return Found(path, read_config(path), str(path))
+    path = path if is_local else fetch_model(name, revision)
+    folder = _checkpoint_folder(Source(path, name, revision))
+    return Found(folder, read_config(folder), name if revision is None else f"{name}@{revision}")
+
+
+def _checkpoint_folder(source: Source) -> Path:
+    """The folder of a checkpoint of ours that a path means, converted if need be."""
+    path = source.path
+    if path.is_dir():
+        return path
+    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file():
+        return path.parent
+    return converted(source)
 
 
 def _default(task: str, num_cells: int) -> Found:
@@ -90,7 +114,7 @@ def _default(task: str, num_cells: int) -> Found:
     for name in sorted(bundled, key=lambda name: (name != task, name)):
         checkpoint = read_config(bundled[name])
         if checkpoint.task == task and _fits(checkpoint.model, num_cells):
-            return Found(bundled[name], checkpoint, "bundled")
+            return Found(bundled[name], checkpoint, BUNDLED)
         if checkpoint.task == task:
             model = checkpoint.model
             known.append(f"{name} ({'up to ' * model.any_size}{model.height}x{model.width})")
@@ -100,9 +124,10 @@ def _default(task: str, num_cells: int) -> Found:
     )
 
 
-def find_start(name: str, task: str, device: torch.device) -> LoadedModel:
+def find_start(name: str, task: str, device: torch.device,
+               revision: str | None = None) -> LoadedModel:  # fmt: skip
     """The checkpoint to start a training from, of whatever size; ModelError where there is none."""
-    found = _by_name(name)
+    found = find_by_name(name, revision)
     _refuse_other_task(found, task)
     return load_checkpoint(found.folder, source=found.source, device=device)
 
@@ -134,12 +159,13 @@ def _first_bundled(task: str) -> Found:
 
 
 def open_model(name: str | None, *, task: str, num_cells: int, device: torch.device,
-               dtype: torch.dtype, compiles: bool = False) -> LoadedModel:  # fmt: skip
+               dtype: torch.dtype, compiles: bool = False,
+               revision: str | None = None) -> LoadedModel:  # fmt: skip
     """Find a checkpoint and load it, ready to run; raises ModelError where it cannot.
 
     compiles  torch.compile the net: the first step takes a minute, every other one less.
     """
-    found = find_model(name, task=task, num_cells=num_cells)
+    found = find_model(name, task=task, num_cells=num_cells, revision=revision)
     loaded = load_checkpoint(found.folder, source=found.source, device=device)
     if found.checkpoint.model.num_cells != num_cells:
         loaded = resized(loaded, num_cells)

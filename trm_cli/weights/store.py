@@ -4,8 +4,8 @@ config.json holds the task, the architecture, how it was trained and what was me
 folder needs nothing beside it. Weights are the averaged ones, all that solving reads.
 """
 
-import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,20 @@ from safetensors.torch import load_file, save
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError, TRMError
-from trm_cli.files import write_whole
+from trm_cli.files import sha256_of, write_whole
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.weights.foreign import check_header
+from trm_cli.weights.storage import packed, unpacked
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+SUMS_FILE = "SHA256SUMS"  # beside the folders of the bundled checkpoints
+BUNDLED = "bundled"  # the source of such a checkpoint
 LARGEST_CONFIG = 1 << 20  # bytes
+MOST_POSITIONS = 1 << 16  # of a board with its prefix: 256x256 cells; memory grows with them
+NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\.\.|^$|.{200}")  # a path, or an escape sequence
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,16 @@ class LoadedModel:
     sha256: str  # of the weights file
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: TinyRecursiveModel) -> None:
-    """Write config and weights; each file appears whole or not at all."""
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, network: TinyRecursiveModel,
+                    *, storage: str = "float32") -> None:  # fmt: skip
+    """Write config and weights; each file appears whole or not at all.
+
+    storage  how the numbers are kept: float32, bfloat16 or int8 (see storage.py).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().cpu().contiguous()
                for name, tensor in network.state_dict().items()}  # fmt: skip
-    write_whole(folder / WEIGHTS_FILE, save(tensors, metadata={"format": "pt"}))
+    write_whole(folder / WEIGHTS_FILE, save(packed(tensors, storage), metadata={"format": "pt"}))
     write_config(folder, checkpoint)
 
 
@@ -85,6 +95,7 @@ def read_config(folder: Path) -> Checkpoint:
         unknown = set(model) - {f.name for f in fields(ModelConfig)}
         if unknown:
             raise ModelError(f"{path}: unknown model.{min(unknown)}; update trm")
+        _refuse_paths(path, {"name": known["name"], "task": known["task"]})
         return Checkpoint(str(known["name"]), str(known["task"]), ModelConfig(**model),
                           known.get("training", {}), known.get("measured", {}),
                           known.get("solving", {}))  # fmt: skip
@@ -101,16 +112,16 @@ def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> Loade
     checkpoint = read_config(folder)
     path = folder / WEIGHTS_FILE
     try:
-        tensors = load_file(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        check_header(path)
+        digest = sha256_of(path)
+        if source == BUNDLED:
+            _check_sum(path, digest)
+        tensors = unpacked(load_file(path), path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error}); download it again") from error
     except SafetensorError as error:
         raise ModelError(f"{path}: damaged ({error}); download it again") from error
-    with torch.device("meta"):
-        network = TinyRecursiveModel(checkpoint.model)
-    expected = network.state_dict()
-    _compare(tensors, expected, path)
+    refuse_misfit(tensors, checkpoint.model, path)
     network = TinyRecursiveModel(checkpoint.model)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network = network.to(device).eval().requires_grad_(False)
@@ -125,6 +136,37 @@ def resized(loaded: LoadedModel, num_cells: int) -> LoadedModel:
     smaller.load_state_dict(network.state_dict())
     smaller = smaller.to(network.y_init.device).eval().requires_grad_(False)
     return replace(loaded, network=smaller)
+
+
+def refuse_misfit(tensors: dict[str, torch.Tensor], model: ModelConfig, path: Path) -> None:
+    """Raise ModelError where a config and tensors do not belong together, or ask for too much.
+
+    Nothing of the network's size is allocated before that is known.
+    """
+    if model.num_prefix + model.num_cells > MOST_POSITIONS or model.num_layers > len(tensors):
+        raise ModelError(
+            f"{path.with_name(CONFIG_FILE)}: a board of {model.height}x{model.width} cells and "
+            f"{model.num_layers} layers are more than these weights are for"
+        )
+    with torch.device("meta"):
+        network = TinyRecursiveModel(model)
+    _compare(tensors, network.state_dict(), path)
+
+
+def _refuse_paths(path: Path, words: dict[str, Any]) -> None:
+    for name, word in words.items():
+        if not isinstance(word, str) or NO_NAME.search(word):
+            raise ModelError(
+                f"{path}: {name} {word!r:.60} is no plain name; do not trust this file"
+            )
+
+
+def _check_sum(path: Path, digest: str) -> None:
+    """Raise ModelError where bundled weights are not the ones that were bundled."""
+    listed = (path.parent.parent / SUMS_FILE).read_text(encoding="utf-8").split()
+    name = f"{path.parent.name}/{path.name}"
+    if name not in listed or listed[listed.index(name) - 1] != digest:
+        raise ModelError(f"{path}: its SHA-256 is not the one in {SUMS_FILE}; install trm again")
 
 
 def _compare(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor],

@@ -1,0 +1,109 @@
+"""Turning a stranger's file of weights into a checkpoint of ours, in a folder or in a cache.
+
+The cache is HF_HOME/trm/converted/SHA256-OPTIONS/: a file is converted once, whatever its name.
+"""
+
+import hashlib
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_cli import __version__
+from trm_cli.errors import ModelError
+from trm_cli.files import sha256_of
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.weights.card import write_card
+from trm_cli.weights.foreign import read_tensors
+from trm_cli.weights.layouts import Given, recognise
+from trm_cli.weights.registry import KNOWN, UNSTATED, Known
+from trm_cli.weights.store import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    read_config,
+    refuse_misfit,
+    save_checkpoint,
+)
+
+LAYOUT_VERSION = 1  # of what is written into the cache
+UNPLAIN = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of weights and what is known of where it comes from."""
+
+    path: Path
+    origin: str  # as the user wrote it
+    revision: str | None = None
+
+    @property
+    def known(self) -> Known | None:
+        """Its entry in the registry."""
+        named = (known for known in KNOWN if self.origin in (known.alias, known.source))
+        return next(named, None)
+
+    @property
+    def name(self) -> str:
+        """A plain name for what becomes of it."""
+        last = self.known.alias if self.known else self.path.stem
+        return UNPLAIN.sub("-", last).strip("-")[:80] or "converted"
+
+
+def convert(source: Source, given: Given, folder: Path, *, storage: str = "float32") -> Checkpoint:
+    """Write a checkpoint of ours from a file of any public layout; returns what it says.
+
+    Raises ModelError for a file that is unsafe, damaged or of no layout that is known.
+    """
+    tensors = read_tensors(source.path)
+    try:
+        network = recognise(tensors, given)
+    except ModelError as error:
+        raise ModelError(f"{source.path}: {error}") from error
+    refuse_misfit(network.tensors, network.config, folder / WEIGHTS_FILE)
+    model = TinyRecursiveModel(network.config)
+    model.load_state_dict(network.tensors)
+    facts = {
+        "origin": source.origin, "revision": source.revision, "layout": network.layout,
+        "sha256": sha256_of(source.path), "trm": __version__, **_published(source.known),
+    }  # fmt: skip
+    checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
+    save_checkpoint(folder, checkpoint, model, storage=storage)
+    write_card(folder, checkpoint)
+    return checkpoint
+
+
+def _published(known: Known | None) -> dict[str, Any]:
+    if known is None:
+        return {"licence": UNSTATED}
+    return {"licence": known.licence, "published": known.accuracy}
+
+
+def converted(source: Source, given: Given | None = None) -> Path:
+    """The folder in the cache that holds the file as a checkpoint of ours."""
+    given = given or Given()
+    asked = repr([LAYOUT_VERSION, __version__, source.origin, *asdict(given).values()])
+    options = hashlib.sha256(asked.encode()).hexdigest()[:8]
+    try:
+        folder = converted_root() / f"{sha256_of(source.path)}-{options}"
+        if not (folder / CONFIG_FILE).is_file():
+            partial = folder.with_name(f".{folder.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            convert(source, given, partial)
+            partial.rename(folder)
+    except OSError as error:
+        raise ModelError(
+            f"{source.path}: cannot be converted into {converted_root()} ({error.strerror}); free "
+            "space or set HF_HOME"
+        ) from error
+    read_config(folder)
+    return folder
+
+
+def converted_root() -> Path:
+    """Where converted files are kept."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HOME) / "trm" / "converted"
