@@ -15,6 +15,7 @@ from trm_cli.cli.common import (
     Json,
     ModelName,
     Quiet,
+    Revision,
     Threads,
     choose_device,
     choose_dtype,
@@ -35,6 +36,7 @@ def arc_eval(
         "--data", help="Folder made by `trm data arc` with evaluation tasks (-e).",
         show_default=False)],
     model: ModelName = None,
+    revision: Revision = None,
     output: Annotated[Optional[Path], typer.Option(
         "--output", "-o", metavar="FILE", show_default="none",
         help="Write two attempts at each test as ARC Prize takes them: submission.json.")] = None,
@@ -69,7 +71,7 @@ def arc_eval(
     if not tasks:
         raise UsageError(f"{data}: no evaluation tasks in it; make it with `trm data arc ... -e`")
     chosen = choose_device(device, threads)
-    known = open_arc_model(model, device=chosen, dtype=choose_dtype(dtype, chosen))
+    known = open_arc_model(model, revision, device=chosen, dtype=choose_dtype(dtype, chosen))
     if not known.table.tasks:
         known.table.adopt(register_of(found))
     if unknown := known.unknown(tasks):

@@ -39,12 +39,13 @@ class ArcModel:
         return [task for task in tasks if self.table.of_digest(task.digest) is None]
 
 
-def open_arc_model(name: str | None, *, device: "torch.device", dtype: "torch.dtype") -> ArcModel:
+def open_arc_model(name: str | None, revision: str | None, *, device: "torch.device",
+                   dtype: "torch.dtype") -> ArcModel:  # fmt: skip
     """Open a checkpoint and its table; raises ModelError where it has none."""
     from trm_cli.weights.catalogue import open_learned
     from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
 
-    loaded = open_learned(name, task="arc", device=device, dtype=dtype)
+    loaded = open_learned(name, task="arc", device=device, dtype=dtype, revision=revision)
     if not loaded.network.config.looks_up_puzzles:
         raise ModelError(f"model {loaded.checkpoint.name!r} knows no puzzles; choose another")
     table = PuzzleTable(loaded.folder / TABLE_FILE)

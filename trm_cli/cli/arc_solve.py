@@ -16,6 +16,7 @@ from trm_cli.cli.common import (
     ModelName,
     Output,
     Quiet,
+    Revision,
     Seed,
     Threads,
     choose_device,
@@ -40,6 +41,7 @@ def arc_solve(
     file: Annotated[Path, typer.Argument(
         metavar="FILE", help="ARC tasks as JSON: one task, or many.", show_default=False)],
     model: ModelName = None,
+    revision: Revision = None,
     adapt: Annotated[Optional[int], typer.Option(
         "--adapt", min=1, metavar="STEPS", show_default="not at all",
         help="Learn a task that the model was not trained on from its demonstrations, in so many "
@@ -78,7 +80,7 @@ def arc_solve(
     refuse_existing(output, force)
     tasks = read_tasks(file)
     chosen = choose_device(device, threads)
-    known = open_arc_model(model, device=chosen, dtype=torch.float32)
+    known = open_arc_model(model, revision, device=chosen, dtype=torch.float32)
     for task in tasks:
         refuse_large(task, known.side)
     if adapt is None and (unknown := known.unknown(tasks)):

@@ -17,7 +17,7 @@ ARC = "arc"  # the task
 
 
 def arc_trace(file: Path | None, shape: tuple[int, int], *, model: str | None,
-              chosen: dict[str, Any], inner: bool, where: "torch.device",
+              revision: str | None, chosen: dict[str, Any], inner: bool, where: "torch.device",
               dtype: "torch.dtype") -> "Trace":  # fmt: skip
     """Everything that is to be computed of one task, as it is, not one step of it done yet.
 
@@ -35,7 +35,7 @@ def arc_trace(file: Path | None, shape: tuple[int, int], *, model: str | None,
     if len(tasks) > 1:
         raise UsageError(f"{file}: {len(tasks)} tasks; watch one at a time, from a file of its own")
     (task,) = tasks
-    known = open_arc_model(model, device=where, dtype=dtype)
+    known = open_arc_model(model, revision, device=where, dtype=dtype)
     refuse_large(task, known.side)
     if known.unknown(tasks):
         raise ModelError(new_task_line(task, file, model))

@@ -139,8 +139,8 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
         raise UsageError("what should be watched? Give a task, such as sudoku, or --replay TRACE")
     if task_name == ARC:
         where = choose_device(device, threads)
-        return arc_trace(file, shape, model=model, chosen=chosen, inner=inner, where=where,
-                         dtype=choose_dtype(dtype, where))  # fmt: skip
+        return arc_trace(file, shape, model=model, revision=revision, chosen=chosen, inner=inner,
+                         where=where, dtype=choose_dtype(dtype, where))  # fmt: skip
     num_shown = shape[0] * shape[1]
     task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
 

@@ -132,13 +132,13 @@ def find_start(name: str, task: str, device: torch.device,
     return load_checkpoint(found.folder, source=found.source, device=device)
 
 
-def open_learned(name: str | None, *, task: str, device: torch.device,
-                 dtype: torch.dtype) -> LoadedModel:  # fmt: skip
+def open_learned(name: str | None, *, task: str, device: torch.device, dtype: torch.dtype,
+                 revision: str | None = None) -> LoadedModel:  # fmt: skip
     """Load the named checkpoint of a task, or its bundled one, whatever its size.
 
     Raises ModelError where there is none.
     """
-    found = _by_name(name) if name else _first_bundled(task)
+    found = find_by_name(name, revision) if name else _first_bundled(task)
     _refuse_other_task(found, task)
     loaded = load_checkpoint(found.folder, source=found.source, device=device)
     loaded.network.to(dtype)
@@ -151,7 +151,7 @@ def _first_bundled(task: str) -> Found:
         folder = bundled[name]
         checkpoint = read_config(folder)
         if checkpoint.task == task:
-            return Found(folder, checkpoint, "bundled")
+            return Found(folder, checkpoint, BUNDLED)
     raise ModelError(
         f"no {task} model is bundled; train one with `trm train {task}` and give its folder with "
         "--model"
