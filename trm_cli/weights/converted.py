@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trm_cli import __version__
 from trm_cli.errors import ModelError
 from trm_cli.files import sha256_of
@@ -17,6 +19,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
 from trm_cli.weights.foreign import read_tensors
 from trm_cli.weights.layouts import Given, recognise
+from trm_cli.weights.puzzles import DTYPES, chunks_of, save_table
 from trm_cli.weights.registry import KNOWN, UNSTATED, Known
 from trm_cli.weights.store import (
     CONFIG_FILE,
@@ -27,6 +30,7 @@ from trm_cli.weights.store import (
     save_checkpoint,
 )
 
+TABLE = "embed.puzzles"  # a table of puzzle embeddings, in our names
 LAYOUT_VERSION = 1  # of what is written into the cache
 UNPLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -55,6 +59,8 @@ class Source:
 def convert(source: Source, given: Given, folder: Path, *, storage: str = "float32") -> Checkpoint:
     """Write a checkpoint of ours from a file of any public layout; returns what it says.
 
+    A table of puzzle embeddings, which may be larger than all the rest a hundred times, is copied
+    chunk by chunk from the file, which is mapped.
     Raises ModelError for a file that is unsafe, damaged or of no layout that is known.
     """
     tensors = read_tensors(source.path)
@@ -62,6 +68,7 @@ def convert(source: Source, given: Given, folder: Path, *, storage: str = "float
         network = recognise(tensors, given)
     except ModelError as error:
         raise ModelError(f"{source.path}: {error}") from error
+    table = network.tensors.pop(TABLE, None) if network.config.looks_up_puzzles else None
     refuse_misfit(network.tensors, network.config, folder / WEIGHTS_FILE)
     model = TinyRecursiveModel(network.config)
     model.load_state_dict(network.tensors)
@@ -71,6 +78,10 @@ def convert(source: Source, given: Given, folder: Path, *, storage: str = "float
     }  # fmt: skip
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
     save_checkpoint(folder, checkpoint, model, storage=storage)
+    if table is not None:
+        dtype = table.dtype if table.dtype in DTYPES else torch.float32
+        shape = (table.shape[0], table.shape[1])
+        save_table(folder, chunks_of(table), shape=shape, dtype=dtype)
     write_card(folder, checkpoint)
     return checkpoint
 
