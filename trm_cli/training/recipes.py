@@ -134,7 +134,7 @@ RECIPES: dict[tuple[str, str], Recipe] = {
             name="tiny",
             task="arc",
             model=replace(PAPER_ARC, rotary="2d", hidden_size=64, channel_width=192, num_heads=4,
-                          num_prefix=1, n=2, T=2, N_sup=6),
+                          num_prefix=1, n=2, T=2, N_sup=4),
             train=replace(SMALL_BATCHES, batch_size=32, steps=2_000, muon_lr=0.005,
                           ema_decay=0.99, puzzle_lr=1e-2, puzzle_decay=0.1, hint_share=0.0,
                           symmetries=False, validation=200, report_every=25, evaluate_every=250),

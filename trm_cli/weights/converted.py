@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trm_cli import __version__
 from trm_cli.errors import ModelError
@@ -30,7 +31,6 @@ from trm_cli.weights.store import (
     save_checkpoint,
 )
 
-TABLE = "embed.puzzles"  # a table of puzzle embeddings, in our names
 LAYOUT_VERSION = 1  # of what is written into the cache
 UNPLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -68,7 +68,6 @@ def convert(source: Source, given: Given, folder: Path, *, storage: str = "float
         network = recognise(tensors, given)
     except ModelError as error:
         raise ModelError(f"{source.path}: {error}") from error
-    table = network.tensors.pop(TABLE, None) if network.config.looks_up_puzzles else None
     refuse_misfit(network.tensors, network.config, folder / WEIGHTS_FILE)
     model = TinyRecursiveModel(network.config)
     model.load_state_dict(network.tensors)
@@ -78,12 +77,17 @@ def convert(source: Source, given: Given, folder: Path, *, storage: str = "float
     }  # fmt: skip
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
     save_checkpoint(folder, checkpoint, model, storage=storage)
-    if table is not None:
-        dtype = table.dtype if table.dtype in DTYPES else torch.float32
-        shape = (table.shape[0], table.shape[1])
-        save_table(folder, chunks_of(table), shape=shape, dtype=dtype)
+    if network.table is not None:
+        _save_table(folder, network.table)
     write_card(folder, checkpoint)
     return checkpoint
+
+
+def _save_table(folder: Path, table: Tensor) -> None:
+    """Write a table beside its network; which row is whose is for a data set to say."""
+    shape = (table.shape[0], table.shape[1])
+    dtype = table.dtype if table.dtype in DTYPES else torch.float32
+    save_table(folder, chunks_of(table), shape=shape, dtype=dtype)
 
 
 def _published(known: Known | None) -> dict[str, Any]:
