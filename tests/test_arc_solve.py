@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from tests.arc_tasks import save_untrained, small_data
+from tests.hub_server import HubServer, Repo
 from tests.test_cli import trm
 from trm_cli.cli.app import app
 from trm_cli.tasks.arc_data import ArcData
@@ -23,6 +24,12 @@ NEW: dict[str, Any] = {
     "test": [{"input": [[5, 0], [0, 5]], "output": ALWAYS_BLACK}],
 }
 CPU = torch.device("cpu")
+PROGRAM = """
+import contextlib
+from trm_cli.__main__ import main
+with contextlib.suppress(SystemExit):  # 1: not solved
+    main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +196,13 @@ def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
     own = CliRunner().invoke(app, ["solve", "arc", "--help"])
     assert own.exit_code == 0
     assert "--adapt" in own.stdout
+
+
+def test_a_model_of_the_hub_comes_with_its_table(
+    data: ArcData, model: Path, tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in model.iterdir()}
+    words = ("solve", "arc", str(known_task(data, tmp_path)), "--model", "owner/arc", "--json")
+    with HubServer([Repo("owner/arc", files, kind="model")]) as server:
+        told = server.run(PROGRAM, *words, home=tmp_path / "home")
+    assert json.loads(told[0])["model"]["source"] == "owner/arc"

@@ -6,6 +6,7 @@ from typing import Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.model.network import count_parameters
+from trm_cli.weights.puzzles import TABLE_FILE
 from trm_cli.weights.store import CARD_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
@@ -92,11 +93,15 @@ def _front_matter(checkpoint: Checkpoint) -> str:
 
 
 def _network(model: ModelConfig) -> str:
+    table = (f" Beside it, in `{TABLE_FILE}`, {model.num_puzzles:,} rows of {model.hidden_size}: "
+             "one for each task that it was trained on, in each way in which it was redrawn. It "
+             "knows no other task.")  # fmt: skip
     return (
         f"{count_parameters(model):,} parameters, D = {model.hidden_size}, "
         f"{model.num_layers} layers, mixer `{model.mixer}`: "
         f"{MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
         f"{model.start} start of z, {model.num_prefix} prefix positions."
+        f"{table if model.looks_up_puzzles else ''}"
     )
 
 
