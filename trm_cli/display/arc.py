@@ -22,6 +22,7 @@ from trm_cli.tasks.arc_grid import Grid, key
 
 COLOURS = tuple(written(ink) for ink in INKS)
 GAP = 3  # columns between two pictures
+RIGHT, WRONG = Text(": right", "bold green"), Text(": wrong", "bold red")
 ARROW, ASCII_ARROW = " → ", " > "
 
 
@@ -43,13 +44,13 @@ class Style:
 class Picture:
     """Lines under a title."""
 
-    title: str
+    title: Text
     lines: list[Text]
 
     @property
     def width(self) -> int:
         """Columns that it takes."""
-        return max([len(self.title), *(line.cell_len for line in self.lines)])
+        return max([self.title.cell_len, *(line.cell_len for line in self.lines)])
 
 
 def grid_lines(grid: Grid, style: Style) -> list[Text]:
@@ -102,7 +103,7 @@ def _all(task: ArcTask, ballots: list[Ballot], style: Style) -> Iterator[Picture
         yield from _test(task, test, ballot, style)
 
 
-def _pair(title: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
+def _pair(name: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
     """Input, an arrow, output; both in the middle of their height."""
     sides = [grid_lines(grid, style) for grid in pair]
     height = max(map(len, sides))
@@ -114,7 +115,7 @@ def _pair(title: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
         left.append(" " * (width - left.cell_len))
         left.append(style.arrow if number == (height - 1) // 2 else " " * len(style.arrow))
         lines.append(left.append_text(right))
-    return Picture(title, lines)
+    return Picture(Text(name, "dim"), lines)
 
 
 def _centred(lines: list[Text], height: int) -> list[Text]:
@@ -125,10 +126,13 @@ def _centred(lines: list[Text], height: int) -> list[Text]:
 def _test(task: ArcTask, test: int, ballot: Ballot, style: Style) -> list[Picture]:
     """The test and the attempts at it, each with what can be said of it."""
     answer = task.answers[test]
-    pictures = [Picture(f"test {test + 1}", grid_lines(task.tests[test], style))]
+    pictures = [Picture(Text(f"test {test + 1}", "dim"), grid_lines(task.tests[test], style))]
     for number, one in enumerate(ballot.attempts(), 1):
-        verdict = "" if answer is None else ": right" if key(one.grid) == key(answer) else ": wrong"
-        title = f"attempt {number}{verdict}, {one.votes} of {ballot.predictions} votes"
+        verdict = Text()
+        if answer is not None:
+            verdict = RIGHT if key(one.grid) == key(answer) else WRONG
+        votes = f", {one.votes} of {ballot.predictions} votes"
+        title = Text.assemble((f"attempt {number}", "dim"), verdict, (votes, "dim"))
         pictures.append(Picture(title, grid_lines(one.grid, style)))
     return pictures
 
@@ -158,7 +162,7 @@ def _flow(pictures: list[Picture], width: int) -> Iterator[Text]:
 
 def _band(band: list[Picture]) -> Iterator[Text]:
     yield Text()
-    columns = [[Text(picture.title, "dim"), *picture.lines] for picture in band]
+    columns = [[picture.title, *picture.lines] for picture in band]
     for cells in zip_longest(*columns, fillvalue=Text()):
         line = Text(no_wrap=True)
         for picture, cell in zip(band, cells, strict=True):
