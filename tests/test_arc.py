@@ -133,3 +133,14 @@ def test_a_task_s_digest_is_that_of_its_demonstrations() -> None:
 def test_the_real_tasks_are_all_read() -> None:
     for name, count in (("arc1_training", 400), ("arc2_evaluation", 120), ("concept", 160)):
         assert len(read_tasks(REAL / f"{name}.json.gz")) == count
+
+
+def test_on_a_smaller_board_grids_are_written_and_read_as_well() -> None:
+    rng = np.random.default_rng(0)
+    for height, width in [(1, 1), (7, 7), (7, 2), (3, 6)]:
+        grid = rng.integers(0, 10, (height, width), dtype=np.uint8)
+        board = encode(grid, side=7)
+        assert len(board) == 49
+        decoded = decode(board)
+        assert decoded.is_whole
+        assert np.array_equal(decoded.grid, grid)  # type: ignore[arg-type] # there is one

@@ -183,3 +183,17 @@ def test_a_task_that_two_sources_have_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no ARC data set"):
         read_data(tmp_path)
+
+
+def test_a_smaller_board_leaves_out_the_tasks_with_larger_grids(tmp_path: Path) -> None:
+    small = made_tasks(2, seed=1, largest=4, prefix="small")
+    large = made_tasks(2, seed=5, largest=30, prefix="large")
+    path = write_challenges(tmp_path, "training", large | small)
+    folder = tmp_path / "set"
+    done = trm("data", "arc", path, "--augment", 2, "--board", 4, "--limit", 5, "-o", folder)
+    assert done.returncode == 0
+    made = read_data(folder)
+    assert (made.side, made.train.inputs.shape[1]) == (4, 16)
+    assert {name.split("|||")[0] for name in made.names[1:]} == set(small)
+    none = trm("data", "arc", path, "--board", 1, "-o", tmp_path / "none")
+    assert none.stderr == "trm: nothing is left to train on; give more tasks\n"

@@ -29,6 +29,9 @@ def arc_data(
         help="Ways to redraw each task, at most: turned, reflected, colours renamed.")] = 1000,
     limit: Annotated[Optional[int], typer.Option(
         "--limit", min=1, show_default="all", help="Take the first tasks of each source.")] = None,
+    board: Annotated[int, typer.Option(
+        "--board", min=1, max=30, metavar="SIDE", help="Cells across and down; tasks with larger "
+        "grids are left out. Smaller boards are learned faster.")] = 30,
     keep_leaks: Annotated[bool, typer.Option(
         "--keep-leaks", help="Train also on pairs that an evaluation task asks for, where another "
         "task has them; the official builder does.")] = False,
@@ -46,11 +49,11 @@ def arc_data(
 
     if output.exists():
         raise UsageError(f"{output}: exists already; choose another name")
-    subsets = _subsets(sources, evaluation or [], limit)
+    subsets = _subsets(sources, evaluation or [], limit=limit, side=board)
     total = 2 * sum(len(subset.tasks) for subset in subsets)
     with generating(total, quiet=quiet) as progress:
         facts = build(subsets, output, augmentations=augment, seed=seed, keep_leaks=keep_leaks,
-                      progress=progress)  # fmt: skip
+                      side=board, progress=progress)  # fmt: skip
     remarks_console(quiet).print(
         f"{output}: {facts['puzzles']:,} puzzles of {len(facts['tasks']):,} tasks, "
         f"{facts['examples']:,} pairs; {facts['left_out']} pairs left out because an evaluation "
@@ -58,15 +61,19 @@ def arc_data(
     )
 
 
-def _subsets(sources: list[Path], evaluation: list[Path], limit: int | None) -> "list[Subset]":
-    """The sources in the order typed; evaluation tasks that are not among them come last."""
+def _subsets(sources: list[Path], evaluation: list[Path], *, limit: int | None,
+             side: int) -> "list[Subset]":  # fmt: skip
+    """The sources in the order typed; evaluation tasks that are not among them come last.
+
+    side  tasks with larger grids are left out before the first ones are taken.
+    """
     from trm_cli.tasks.arc_builder import Subset
     from trm_cli.tasks.arc_files import read_tasks, stem
 
     known: dict[str, Path] = {}
     subsets = []
     for path in [*sources, *(path for path in evaluation if path not in sources)]:
-        tasks = read_tasks(path)[:limit]
+        tasks = [task for task in read_tasks(path) if task.largest <= side][:limit]
         for task in tasks:
             if task.name in known:
                 raise UsageError(

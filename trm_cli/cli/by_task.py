@@ -25,7 +25,10 @@ def by_task(**others: Callable[..., Any]) -> type[TyperCommand]:
             if args and args[0] in others:
                 other = _command(others[args[0]])
                 return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
-            return super().make_context(info_name, args, parent, **extra)
+            context = super().make_context(info_name, args, parent, **extra)
+            if (task := context.params.get("task")) in others:
+                context.fail(f"write {task} before any option: trm {info_name} {task} ...")
+            return context
 
     return TaskCommand
 

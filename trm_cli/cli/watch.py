@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from trm_cli.cli.arc_watch import ARC, arc_trace
 from trm_cli.cli.attempts import (
     Guess,
     Halt,
@@ -48,7 +49,7 @@ LARGEST_GRID = 8  # puzzles across or down
 def watch(
     context: typer.Context,
     task: Annotated[Optional[str], typer.Argument(
-        metavar="[TASK]", help="Kind of puzzle: sudoku or maze.", show_default=False)] = None,
+        metavar="[TASK]", help="Kind of puzzle: sudoku, maze or arc.", show_default=False)] = None,
     file: Annotated[Optional[Path], typer.Argument(
         metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.",
         show_default=False)] = None,
@@ -136,6 +137,10 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
 
     if task_name is None:
         raise UsageError("what should be watched? Give a task, such as sudoku, or --replay TRACE")
+    if task_name == ARC:
+        where = choose_device(device, threads)
+        return arc_trace(file, shape, model=model, revision=revision, chosen=chosen, inner=inner,
+                         where=where, dtype=choose_dtype(dtype, where))  # fmt: skip
     num_shown = shape[0] * shape[1]
     task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
 

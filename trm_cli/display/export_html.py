@@ -25,6 +25,7 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
         "columns": header.columns,
         "seconds": seconds,
         "roles": ROLES,
+        "praise": header.task.praise,
         "puzzles": [[_shape(frame) for frame in moment.frames]
                     for moment in moments if moment.is_question],
         "moments": [_moment(moment) for moment in moments],

@@ -153,9 +153,10 @@ def verdict(frame: Frame) -> Text:
         return Text("not begun" if frame.step == 0 else "thinking", "dim")
     steps = "1 step" if frame.step == 1 else f"{frame.step} steps"
     if frame.solved and frame.is_last:
-        return Text.assemble(("solved", "bold green"), f" in {steps}")
+        return Text.assemble((frame.task.praise, "bold green"), f" in {steps}")
     cells = len(frame.violated)
     broken = "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
     if frame.is_last:
-        return Text.assemble(("not solved", "bold red"), f": {broken} after {steps}")
+        failure = f"not {frame.task.praise}"
+        return Text.assemble((failure, "bold red"), f": {broken} after {steps}")
     return Text("the rules hold" if frame.solved else broken, "dim")

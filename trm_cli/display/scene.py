@@ -119,12 +119,13 @@ class Scene:
         frames = self.moment.frames
         if len(frames) == 1:
             return verdict(frames[0])
+        praise = frames[0].task.praise
         solved = sum(frame.solved and frame.is_last for frame in frames)
         running = sum(not frame.is_last for frame in frames)
-        text = Text.assemble((f"{solved} solved", "bold green" if solved else "bold"))
+        text = Text.assemble((f"{solved} {praise}", "bold green" if solved else "bold"))
         failed = len(frames) - solved - running
         if failed:
-            text.append("  ").append(f"{failed} not solved", "bold red")
+            text.append("  ").append(f"{failed} not {praise}", "bold red")
         return text.append(f"  {running} still thinking" if running else "", "dim")
 
     def _footer(self, width: int) -> Text:
@@ -143,7 +144,7 @@ def _caption(number: int, frame: Frame) -> list[Text]:
         Text("" if halt is None else f"halt {halt:.0%}", "dim"),
     ]
     if frame.is_last and frame.solved:
-        told.append(Text("solved", "bold green"))
+        told.append(Text(frame.task.praise, "bold green"))
     elif frame.step:
         told.append(Text(f"{len(frame.violated)} wrong", "bold red" if frame.is_last else ""))
     return told

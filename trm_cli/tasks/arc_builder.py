@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
 from trm_cli.tasks.arc_files import ArcTask
-from trm_cli.tasks.arc_grid import SIDE, Grid, Pair, Way, canonical, encode, key
+from trm_cli.tasks.arc_grid import Grid, Pair, Way, canonical, encode, key
 from trm_cli.tasks.base import Tokens
 
 TRIES = 5  # draws for each augmentation that is wanted
@@ -58,7 +58,7 @@ class Group:
 class Examples:
     """What a group writes into one part, in one way."""
 
-    inputs: list[Tokens]  # [900] each
+    inputs: list[Tokens]  # [L] each
     labels: list[Tokens]
 
 
@@ -151,8 +151,10 @@ def _digest(pairs: list[Pair], way: Way) -> bytes:
     return hashlib.sha256(b"".join(whole)).digest()
 
 
-def encoded(group: Group, part: str, rng: np.random.RandomState) -> Iterator[Examples]:
-    """What the group writes into a part, way after way.
+def encoded(
+    group: Group, part: str, rng: np.random.RandomState, *, side: int
+) -> Iterator[Examples]:
+    """What the group writes into a part, way after way, on a board of that side.
 
     In training, all pairs of a way but one, drawn, are moved to a random place of the board.
     """
@@ -163,14 +165,14 @@ def encoded(group: Group, part: str, rng: np.random.RandomState) -> Iterator[Exa
         for number, (first, second) in enumerate(pairs):
             moves = part == TRAIN and number != unmoved
             first, second = way.apply(first), way.apply(second)
-            corner = _corner(first, second, rng) if moves else (0, 0)
-            inputs.append(encode(first, corner))
-            labels.append(encode(second, corner))
+            corner = _corner(first, second, rng, side) if moves else (0, 0)
+            inputs.append(encode(first, corner, side=side))
+            labels.append(encode(second, corner, side=side))
         yield Examples(inputs, labels)
 
 
-def _corner(first: Grid, second: Grid, rng: np.random.RandomState) -> tuple[int, int]:
+def _corner(first: Grid, second: Grid, rng: np.random.RandomState, side: int) -> tuple[int, int]:
     """A random place at which both grids fit on the board."""
-    top = int(rng.randint(0, SIDE - max(first.shape[0], second.shape[0]) + 1))
-    left = int(rng.randint(0, SIDE - max(first.shape[1], second.shape[1]) + 1))
+    top = int(rng.randint(0, side - max(first.shape[0], second.shape[0]) + 1))
+    left = int(rng.randint(0, side - max(first.shape[1], second.shape[1]) + 1))
     return top, left

@@ -1,6 +1,6 @@
 """The folder of an ARC data set: arrays on the disk, read where they lie.
 
-train/all__inputs.npy              [E, 900] uint8, the boards of all pairs; labels beside it
+train/all__inputs.npy              [E, L] uint8, the boards of all pairs; labels beside it
 train/all__puzzle_indices.npy      [P+1] where each puzzle's pairs begin
 train/all__puzzle_identifiers.npy  [P] its id, which is its row of the puzzle embedding
 train/all__group_indices.npy       [G+1] where each task's puzzles begin: itself, then redrawn
@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.files import write_whole
-from trm_cli.tasks.arc_builder import TEST, TRAIN, Group, Planned, Progress, Subset, encoded, plan
+from trm_cli.tasks.arc_builder import TEST, TRAIN, Planned, Progress, Subset, encoded, plan
 from trm_cli.tasks.arc_files import ArcTask, parse_tasks
-from trm_cli.tasks.arc_grid import NUM_CELLS, VOCAB_SIZE
+from trm_cli.tasks.arc_grid import SIDE, VOCAB_SIZE, side_of
 from trm_cli.tasks.base import Tokens
 
 NOBODY = "<blank>"  # the name of id 0
 NAMES_FILE, TESTS_FILE, FACTS_FILE = "identifiers.json", "test_puzzles.json", "trm.json"
+COUNTS_FILE = "dataset.json"  # of each part
 INDICES = ("puzzle_identifiers", "puzzle_indices", "group_indices")
 
 
@@ -42,8 +43,8 @@ INDICES = ("puzzle_identifiers", "puzzle_indices", "group_indices")
 class ArcPart:
     """One part of a data set; inputs and labels stay on the disk until they are looked at."""
 
-    inputs: Tokens  # [E, 900]
-    labels: Tokens  # [E, 900]
+    inputs: Tokens  # [E, L]
+    labels: Tokens  # [E, L]
     puzzle_identifiers: NDArray[np.int32]  # [P]
     puzzle_indices: NDArray[np.int32]  # [P+1]
     group_indices: NDArray[np.int32]  # [G+1]
@@ -66,6 +67,11 @@ class ArcData:
     facts: dict[str, Any]  # of trm.json; empty where another builder wrote the folder
 
     @property
+    def side(self) -> int:
+        """Of its boards."""
+        return side_of(self.train.inputs.shape[1])
+
+    @property
     def sha256(self) -> str:
         """Of the training arrays; of another builder's folder, of its index arrays alone."""
         known = self.facts.get("sha256", {}).get(TRAIN)
@@ -80,10 +86,12 @@ def build(
     augmentations: int,
     seed: int,
     keep_leaks: bool = False,
+    side: int = SIDE,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the data set of these subsets into a new folder; returns what trm.json says.
 
+    side  of the boards; no task may have a larger grid.
     The same arguments give the same bytes. Raises UsageError where nothing is left to train on.
     """
     planned = plan(subsets, augmentations=augmentations, seed=seed, keep_leaks=keep_leaks,
@@ -93,14 +101,15 @@ def build(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     digests = {
-        part: _write_part(partial / part, planned, part, names, progress)
+        part: _write_part(partial / part, planned, part, names=names, side=side,
+                          progress=progress)
         for part in (TRAIN, TEST) if planned.of_part(part)
     }  # fmt: skip
     _write_json(partial / NAMES_FILE, [NOBODY, *names])
     asked = {group.task.name: group.task.as_json() for group in planned.of_part(TEST)}
     _write_json(partial / TESTS_FILE, asked)
     facts = {
-        "format": 1, "augmentations": augmentations, "seed": seed,
+        "format": 1, "augmentations": augmentations, "seed": seed, "side": side,
         "sources": [{"name": subset.name, "tasks": len(subset.tasks),
                      "evaluation": subset.is_evaluation} for subset in subsets],
         "puzzles": len(names), "examples": planned.num_examples(TRAIN),
@@ -122,7 +131,7 @@ def _ids(planned: Planned) -> dict[str, int]:
     return names
 
 
-def _write_part(folder: Path, planned: Planned, part: str, names: dict[str, int],
+def _write_part(folder: Path, planned: Planned, part: str, *, names: dict[str, int], side: int,
                 progress: Progress | None) -> str:  # fmt: skip
     """Write the arrays of a part, pair by pair; returns the SHA-256 of inputs and labels."""
     folder.mkdir()
@@ -130,9 +139,10 @@ def _write_part(folder: Path, planned: Planned, part: str, names: dict[str, int]
     count = planned.num_examples(part)
     ids, puzzles, ends = [], [0], [0]
     digest = hashlib.sha256()
-    with _array(folder, "inputs", count) as inputs, _array(folder, "labels", count) as labels:
+    shape = (count, side * side)
+    with _array(folder, "inputs", shape) as inputs, _array(folder, "labels", shape) as labels:
         for number, group in enumerate(groups, 1):
-            for examples in encoded(group, part, planned.rng):
+            for examples in encoded(group, part, planned.rng, side=side):
                 for sink, boards in ((inputs, examples.inputs), (labels, examples.labels)):
                     whole = b"".join(board.tobytes() for board in boards)
                     digest.update(whole)
@@ -144,24 +154,18 @@ def _write_part(folder: Path, planned: Planned, part: str, names: dict[str, int]
                 progress(len(groups) + number, 2 * len(groups))
     for name, values in zip(INDICES, (ids, puzzles, ends), strict=True):
         np.save(folder / f"all__{name}.npy", np.array(values, dtype=np.int32))
-    _write_json(folder / "dataset.json", _counts(groups, planned, names, count, len(ids)))
+    counts = {"vocab_size": VOCAB_SIZE, "seq_len": side * side, "sets": ["all"],
+              "num_puzzle_identifiers": len(names) + 1, "total_groups": len(groups),
+              "mean_puzzle_examples": count / len(ids), "total_puzzles": len(ids),
+              "pad_id": 0, "ignore_label_id": 0, "blank_identifier_id": 0}  # fmt: skip
+    _write_json(folder / COUNTS_FILE, counts)
     return digest.hexdigest()
 
 
-def _counts(groups: list[Group], planned: Planned, names: dict[str, int], count: int,
-            num_puzzles: int) -> dict[str, Any]:  # fmt: skip
-    return {
-        "pad_id": 0, "ignore_label_id": 0, "blank_identifier_id": 0, "vocab_size": VOCAB_SIZE,
-        "seq_len": NUM_CELLS, "num_puzzle_identifiers": len(names) + 1,
-        "total_groups": len(groups), "mean_puzzle_examples": count / num_puzzles,
-        "total_puzzles": num_puzzles, "sets": ["all"],
-    }  # fmt: skip
-
-
 @contextmanager
-def _array(folder: Path, name: str, count: int) -> Iterator[BinaryIO]:
-    """A .npy file of boards [count, 900], written from its first byte to its last."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, NUM_CELLS)}
+def _array(folder: Path, name: str, shape: tuple[int, int]) -> Iterator[BinaryIO]:
+    """A .npy file of boards [E, L], written from its first byte to its last."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with (folder / f"all__{name}.npy").open("wb") as sink:
         np.lib.format.write_array_header_1_0(sink, header)
         yield sink
@@ -193,6 +197,7 @@ def _read_part(folder: Path) -> ArcPart:
     boards = [np.load(folder / f"all__{name}.npy", mmap_mode="c") for name in ("inputs", "labels")]
     part = ArcPart(*boards, *(np.load(folder / f"all__{name}.npy") for name in INDICES))
     count = int(part.puzzle_indices[-1])
-    if part.inputs.shape != (count, NUM_CELLS) or part.labels.shape != part.inputs.shape:
+    is_square = side_of(part.inputs.shape[1]) ** 2 == part.inputs.shape[1]
+    if len(part.inputs) != count or part.labels.shape != part.inputs.shape or not is_square:
         raise PuzzleError(f"{folder}: its arrays do not fit one another; make the data set again")
     return part

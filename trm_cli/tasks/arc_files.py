@@ -33,6 +33,17 @@ class ArcTask:
     tests_come_first: bool = False  # in the file
 
     @property
+    def largest(self) -> int:
+        """The longest side of its grids, in cells."""
+        given = [grid for pair in self.demonstrations for grid in pair]
+        known = [answer for answer in self.answers if answer is not None]
+        return max(int(max(grid.shape)) for grid in [*given, *self.tests, *known])
+
+    def without_answers(self) -> "ArcTask":
+        """The same task, as one who has to solve it sees it."""
+        return replace(self, answers=(None,) * len(self.tests))
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the demonstrations, in hexadecimal: what a network can know of the task."""
         whole = b"".join(key(grid) for pair in self.demonstrations for grid in pair)

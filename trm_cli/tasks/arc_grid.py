@@ -1,4 +1,4 @@
-"""ARC's grids: as tokens on a board of 30x30 and back, turned, recoloured.
+"""ARC's grids: as tokens on a board of 30x30, or a smaller one, and back; turned, recoloured.
 
     3 0      5 2 1 0 ...     a colour c is the token c + 2; 1 marks the end of each row and column
     0 3      2 5 1 0 ...     (not the corner); 0 is nothing, before the grid and after it
@@ -9,6 +9,7 @@ Layout of the tokens and numbers of the turns as in github.com/SamsungSAILMontre
 TinyRecursiveModels, so that its checkpoints read what is written here.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,8 +21,7 @@ from trm_cli.tasks.base import PADDING, Tokens
 Grid = NDArray[np.uint8]  # [height, width] colours 0 to 9
 Pair = tuple[Grid, Grid]  # input and output
 
-SIDE = 30  # of the board, and the most that a grid may have
-NUM_CELLS = SIDE * SIDE
+SIDE = 30  # of the usual board, and the most that a grid may have
 NUM_COLOURS = 10
 END = 1
 FIRST_COLOUR = 2
@@ -83,17 +83,22 @@ class Way:
         return back[TURNS[TURN_BACK[self.turn]](grid)]
 
 
-def encode(grid: Grid, corner: tuple[int, int] = (0, 0)) -> Tokens:
-    """A grid as tokens [900], its first cell at a row and column of the board."""
+def encode(grid: Grid, corner: tuple[int, int] = (0, 0), *, side: int = SIDE) -> Tokens:
+    """A grid as tokens [side * side], its first cell at a row and column of the board."""
     (top, left), (height, width) = corner, grid.shape
     bottom, right = top + height, left + width
-    board = np.full((SIDE, SIDE), PADDING, np.uint8)
+    board = np.full((side, side), PADDING, np.uint8)
     board[top:bottom, left:right] = grid + FIRST_COLOUR
-    if bottom < SIDE:
+    if bottom < side:
         board[bottom, left:right] = END
-    if right < SIDE:
+    if right < side:
         board[top:bottom, right] = END
     return board.reshape(-1)
+
+
+def side_of(num_cells: int) -> int:
+    """The side of a square board of that many cells."""
+    return math.isqrt(num_cells)
 
 
 @dataclass(frozen=True)
@@ -105,17 +110,18 @@ class Decoded:
 
 
 def decode(tokens: Tokens) -> Decoded:
-    """The largest rectangle of colours at the first cell of a board [900]."""
-    board = tokens.reshape(SIDE, SIDE)
+    """The largest rectangle of colours at the first cell of a square board [L]."""
+    side = side_of(len(tokens))
+    board = tokens.reshape(side, side)
     coloured = (board >= FIRST_COLOUR) & (board < VOCAB_SIZE)
-    lengths = np.where(coloured.all(1), SIDE, coloured.argmin(1))  # of colours in each row
+    lengths = np.where(coloured.all(1), side, coloured.argmin(1))  # of colours in each row
     widths = np.minimum.accumulate(lengths)
-    height = int((widths * np.arange(1, SIDE + 1)).argmax()) + 1
+    height = int((widths * np.arange(1, side + 1)).argmax()) + 1
     width = int(widths[height - 1])
     if not width:
         return Decoded(None, False)
-    ends_below = height == SIDE or (board[height, :width] == END).all()
-    ends_right = width == SIDE or (board[:height, width] == END).all()
+    ends_below = height == side or (board[height, :width] == END).all()
+    ends_right = width == side or (board[:height, width] == END).all()
     return Decoded(board[:height, :width] - FIRST_COLOUR, bool(ends_below and ends_right))
 
 

@@ -131,6 +131,7 @@ class Task(ABC):
     has_comments: ClassVar[bool] = True  # whether a line that starts with # is one
     rating_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that ratings are grouped by
     givens_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that givens are grouped by
+    praise: str = "solved"  # what an answer is whose rules hold
 
     @abstractmethod
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from trm_cli.files import flush, write_whole
 from trm_cli.training.loop import Evaluation, Report
+from trm_cli.training.overrides import numbers
 from trm_cli.training.plan import CONFIG_FILE, Plan, run_config
 from trm_cli.training.trainer import Trainer
 from trm_cli.weights.card import write_card
@@ -57,7 +58,7 @@ class RunFolder:
     def begin(self, sources: list[str]) -> None:
         """Make the folder and write what is to be trained, on puzzles from these sources."""
         self.path.mkdir(parents=True)
-        recipe, plan = asdict(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
+        recipe, plan = numbers(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
         whole = {"recipe": recipe, "plan": plan, "training": self.facts}
         text = json.dumps(whole, indent=2) + "\n"
         write_whole(self.path / CONFIG_FILE, text.encode(), lasting=True)
@@ -96,6 +97,8 @@ class RunFolder:
         name = self.path.name
         averaged = Checkpoint(name, recipe.task, recipe.model, training, self.measured)
         save_checkpoint(self.path / "checkpoint", averaged, trainer.averaged.model)
+        trainer.save_beside(self.path / "checkpoint")
         write_card(self.path / "checkpoint", averaged)
         raw = Checkpoint(f"{name}-raw", recipe.task, recipe.model, training)
         save_checkpoint(self.path / "checkpoint-raw", raw, trainer.network)
+        trainer.save_beside(self.path / "checkpoint-raw")

@@ -24,7 +24,7 @@ NANO = {
     "z_L_init": "L_init",
 }
 EMBEDDING = "embed_tokens.embedding_weight"
-PUZZLES = "puzzle_emb.weights"
+PUZZLES, TABLE = "puzzle_emb.weights", "embed.puzzles"  # in their names, and in ours
 MIXER = "L_level.layers.0.mlp_t.down_proj.weight"  # [P+L, width]
 HEAD_SIZE = 64  # channels of an attention head in every published network
 PREFIX = 16  # positions that a puzzle embedding takes in every published network
@@ -54,6 +54,7 @@ class Network:
     task: str
     config: ModelConfig
     tensors: dict[str, Tensor]
+    table: Tensor | None  # [P, D] of puzzle embeddings, as in the file, which may map it
 
 
 def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
@@ -72,7 +73,8 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     height, width = BOXES.get(side, (1, 1)) if task == "sudoku" else (1, 1)
     config = replace(config, box_height=height, box_width=width,
                      recursion="single_z" if single else "y_and_z")  # fmt: skip
-    return Network(f"{layout}{' single-z' if single else ''}", task, config, ours)
+    table = ours.pop(TABLE) if config.looks_up_puzzles else None
+    return Network(f"{layout}{' single-z' if single else ''}", task, config, ours, table)
 
 
 def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
