@@ -197,3 +197,31 @@ def test_a_smaller_board_leaves_out_the_tasks_with_larger_grids(tmp_path: Path) 
     assert {name.split("|||")[0] for name in made.names[1:]} == set(small)
     none = trm("data", "arc", path, "--board", 1, "-o", tmp_path / "none")
     assert none.stderr == "trm: nothing is left to train on; give more tasks\n"
+
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "arc"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real tasks are not here")
+def test_of_the_real_evaluation_tasks_no_test_pair_is_trained_on(tmp_path: Path) -> None:
+    """070dd51e of the evaluation tasks is 40853293 of the training tasks under another name.
+
+    What is left are evaluation tasks that show a test of theirs, in other colours, as one of their
+    own demonstrations: whoever is given the task is given these.
+    """
+    subsets = []
+    for name, wanted in (("training", "40853293"), ("evaluation", "070dd51e")):
+        tasks = read_tasks(REAL / f"arc1_{name}.json.gz")
+        chosen = [task for task in tasks if task.name == wanted or task.name < "1"]
+        subsets.append(Subset(name, chosen, name == "evaluation"))
+    facts = build(subsets, tmp_path / "set", augmentations=1, seed=0)
+    made, secret = read_data(tmp_path / "set"), asked(subsets)
+    assert facts["left_out"] > 0
+    leaks = {name.split("|||")[0] for name, pair in drawn(made.train, made.names)
+             if canonical(pair) in secret}  # fmt: skip
+    shown = {
+        task.name
+        for task in subsets[1].tasks
+        if {canonical(pair) for pair in task.demonstrations} & asked([Subset("", [task], True)])
+    }
+    assert leaks == shown
