@@ -85,3 +85,13 @@ def test_what_does_not_fit_is_one_line(data: ArcData, tmp_path: Path) -> None:
         done = train(*words, "--run", tmp_path / "run")
         assert (done.exit_code, done.stderr) == (2, f"trm: {line}\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_run_is_judged_by_is_said(data: ArcData, tmp_path: Path) -> None:
+    done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1,
+                 "--run", tmp_path / "run")  # fmt: skip
+    assert "ARC tests: solved 0.00%" in done.stdout + done.stderr
+    card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
+    assert "### tests of evaluation tasks, each way by itself, no vote, step 1" in card
+    assert "held out" not in card
+    assert "one for each task that it was trained on" in card

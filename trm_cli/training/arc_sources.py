@@ -18,6 +18,7 @@ from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable, Register
 from trm_cli.weights.store import LoadedModel
 
 ARC = "arc"  # the task
+KNOWN, TESTS = "known pairs", "ARC tests"  # what judges a run: its own pairs, or others' tests
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class PuzzlePairs(Dataset):
     """Pairs of puzzles that are told apart."""
 
     ids: NDArray[np.int64]  # [N] rows of the table
+
+    @property
+    def role(self) -> str:
+        """KNOWN or TESTS."""
+        return self.sources[0]
 
 
 def folder_of(sources: list[str]) -> Path:
@@ -66,13 +72,13 @@ def judged_by(data: ArcData, most: int) -> PuzzlePairs:
     """
     if data.test is not None:
         part, rows = data.test, np.arange(len(data.test.inputs))
-        source = "tests of evaluation tasks, each way by itself"
+        source = TESTS
     else:
         part = data.train
         ends = part.puzzle_indices
         plain = part.group_indices[:-1]
         rows = np.concatenate([np.arange(ends[puzzle], ends[puzzle + 1]) for puzzle in plain])
-        source = "pairs that are trained on"
+        source = KNOWN
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
     ids = part.puzzle_identifiers[part.puzzles_of_examples()[rows]].astype(np.int64)
     inputs, labels = np.array(part.inputs[rows]), np.array(part.labels[rows])

@@ -15,7 +15,7 @@ import torch
 from trm_cli.errors import TrainingError
 from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
-from trm_cli.tasks.base import Dataset, Task
+from trm_cli.tasks.base import HELD_OUT, Dataset, Task
 from trm_cli.training.optim import rate_factor
 from trm_cli.training.trainer import SUMS, Trainer
 
@@ -48,11 +48,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The averaged weights on held-out puzzles."""
+    """The averaged weights on puzzles that judge them."""
 
     step: int
     seconds: float
     scores: Scores
+    judged_by: str = HELD_OUT  # what the puzzles are to the run
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
     solutions = trainer.judge(task, held_out, stopped)
     if solutions is None:
         return None
-    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions))
+    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions),
+                      held_out.role)  # fmt: skip
 
 
 def _report(trainer: Trainer, progress: float) -> Report:

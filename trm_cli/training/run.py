@@ -187,6 +187,7 @@ def _facts(request: RunRequest, parts: Split) -> dict[str, Any]:
         "sources": _most_common(used.sources),
         "puzzles_sha256": used.sha256,
         "held_out": len(held_out),
+        "judged_by": held_out.role,
         "held_out_sha256": held_out.sha256,
         "hardware": hardware,
         "started_from": request.start.checkpoint.name if request.start else None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.model.network import count_parameters
+from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.puzzles import TABLE_FILE
 from trm_cli.weights.store import CARD_FILE, Checkpoint
 
@@ -116,7 +117,8 @@ def _training(training: dict[str, Any]) -> str:
         *([f"- started from the weights of {start}"] if start else []),
         f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
         f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
-        f"{training['held_out']:,} held out (`{training['held_out_sha256'][:16]}`)",
+        f"{training['held_out']:,} {training.get('judged_by', HELD_OUT)} "
+        f"(`{training['held_out_sha256'][:16]}`)",
         f"- where these puzzles come from: {_sources(training.get('sources', {}))}",
         f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, "
         f"supervision step) pairs in {training['seconds'] / 60:.0f} minutes on "
