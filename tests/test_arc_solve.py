@@ -128,6 +128,8 @@ def test_a_known_task_is_drawn_in_digits_on_a_pipe(
     assert lines[2].startswith("demonstration 1")
     assert any(line.startswith("test 1") for line in lines)
     assert set(done.stdout) <= set("0123456789 \n→:;,abcdefghijklmnopqrstuvwxyz")
+    piped = trm("solve", "arc", "-", "--model", model, stdin=path.read_text())
+    assert piped.stdout == done.stdout.replace("task known", "task stdin")
     output = tmp_path / "out.txt"
     assert trm("solve", "arc", path, "--model", model, "-o", output).stdout == ""
     assert output.read_text() == done.stdout
@@ -185,6 +187,10 @@ def test_a_wrong_file_and_a_wrong_model_are_one_line(new_task: Path, tmp_path: P
     done = solve(missing, "--model", tmp_path)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert str(missing) in done.stderr
+    done = solve(new_task)
+    assert (done.exit_code, done.stderr) == (
+        3, "trm: no arc model is bundled; train one with `trm train arc` and give its folder with "
+        "--model\n")  # fmt: skip
     done = solve(new_task, "--model", "sudoku")
     assert (done.exit_code, done.stderr) == (3, "trm: model 'sudoku' is for sudoku, not for arc\n")
 

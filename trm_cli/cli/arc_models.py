@@ -1,5 +1,6 @@
 """What the commands about ARC share: a checkpoint whose network comes with a table of puzzles."""
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,17 @@ class ArcModel:
     def unknown(self, tasks: "list[ArcTask]") -> "list[ArcTask]":
         """The tasks whose demonstrations it was not trained on."""
         return [task for task in tasks if self.table.of_digest(task.digest) is None]
+
+
+def read_arc_tasks(file: Path) -> "list[ArcTask]":
+    """The tasks of a file, or of stdin for a dash; raises PuzzleError where they are none."""
+    from trm_cli.tasks.arc_files import parse_tasks, read_tasks
+    from trm_cli.tasks.datasets import as_text, translated
+
+    if str(file) != "-":
+        return read_tasks(file)
+    with translated("stdin"), as_text(sys.stdin.buffer) as text:  # type: ignore[arg-type] # buffered
+        return parse_tasks(text.read(), "stdin", "stdin")
 
 
 def open_arc_model(name: str | None, revision: str | None, *, device: "torch.device",

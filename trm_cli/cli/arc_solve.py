@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from trm_cli.cli.arc_models import ArcModel, arc_batch_size, new_task_line, open_arc_model
+from trm_cli.cli.arc_models import (
+    ArcModel,
+    arc_batch_size,
+    new_task_line,
+    open_arc_model,
+    read_arc_tasks,
+)
 from trm_cli.cli.common import (
     DeviceName,
     Force,
@@ -39,7 +45,8 @@ SEEDS = 2**32  # of numpy's older generator, which the data sets are drawn with
 @user_errors()
 def arc_solve(
     file: Annotated[Path, typer.Argument(
-        metavar="FILE", help="ARC tasks as JSON: one task, or many.", show_default=False)],
+        metavar="FILE|-", help="ARC tasks as JSON, one task or many; - reads stdin.",
+        show_default=False)],
     model: ModelName = None,
     revision: Revision = None,
     adapt: Annotated[Optional[int], typer.Option(
@@ -74,11 +81,10 @@ def arc_solve(
 
     from trm_cli.display.console import answers_console, file_console
     from trm_cli.solving.arc import refuse_large
-    from trm_cli.tasks.arc_files import read_tasks
     from trm_cli.training.adapt import Adaptation
 
     refuse_existing(output, force)
-    tasks = read_tasks(file)
+    tasks = read_arc_tasks(file)
     chosen = choose_device(device, threads)
     known = open_arc_model(model, revision, device=chosen, dtype=torch.float32)
     for task in tasks:
@@ -97,6 +103,7 @@ def arc_solve(
                 sink.write(answer.as_json(index, known.loaded) + "\n")
             else:
                 answer.draw(console)
+            sink.flush()
     raise typer.Exit(SOLVED if all_solved else NOT_ALL_SOLVED)
 
 

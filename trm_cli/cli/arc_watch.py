@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.cli.arc_models import new_task_line, open_arc_model
+from trm_cli.cli.arc_models import new_task_line, open_arc_model, read_arc_tasks
 from trm_cli.cli.attempts import complete_settings
 from trm_cli.errors import ModelError, UsageError
 
@@ -27,11 +27,10 @@ def arc_trace(file: Path | None, shape: tuple[int, int], *, model: str | None,
     from trm_cli.solving.trace import Trace
     from trm_cli.solving.watching import header_of, moments
     from trm_cli.tasks.arc import Arc
-    from trm_cli.tasks.arc_files import read_tasks
 
     if file is None:
         raise UsageError("no arc task comes with trm: give a file of one")
-    tasks = read_tasks(file)
+    tasks = read_arc_tasks(file)
     if len(tasks) > 1:
         raise UsageError(f"{file}: {len(tasks)} tasks; watch one at a time, from a file of its own")
     (task,) = tasks

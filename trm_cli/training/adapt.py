@@ -24,7 +24,7 @@ from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.training.trainer import SUMS
 from trm_cli.weights.puzzles import TaskRows
 
-CPU_CELLS, GPU_CELLS = 3_600, 230_400  # of all boards in a step together
+CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step together
 
 
 @dataclass(frozen=True)

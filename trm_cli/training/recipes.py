@@ -15,7 +15,7 @@ Maze, generated without end but for `paper`
 `paper`      30x30; the paper's own numbers, for days on a GPU.
 
 ARC, on a data set made by `trm data arc`; as many rows for puzzles as that has
-`tiny`     a handful of tasks learned by heart in minutes on two cores; tokens mixed by an MLP.
+`tiny`     a handful of tasks, learned by heart in minutes on two cores, on small boards.
 `paper`    ARC-AGI-1: 100,000 epochs over training, evaluation and concept tasks, days on GPUs.
 `paper-2`  the same for ARC-AGI-2.
 """
