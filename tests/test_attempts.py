@@ -250,6 +250,17 @@ def test_further_attempts_have_their_own_number_of_steps(
     assert [[o.steps for o in solution.outcomes] for solution in made] == [[3, 1, 1]] * 3
 
 
+@pytest.mark.parametrize(
+    ("limit", "steps"), [(0, [3, 2, 2]), (99, [3, 2, 2]), (6, [3, 2, 1]), (5, [3, 2]), (2, [2])]
+)
+def test_a_limit_of_steps_is_that_of_all_attempts_together(
+    network: TinyRecursiveModel, small_data: Dataset, limit: int, steps: list[int]
+) -> None:
+    made = solved_by(network, small_data.head(3), max_steps=3, retry_steps=2, attempts=3,
+                     step_limit=limit)  # fmt: skip
+    assert [[o.steps for o in solution.outcomes] for solution in made] == [steps] * 3
+
+
 def outcome(attempt: int, answer: int, *, holds: bool = False, score: float = 0.0) -> Outcome:
     tokens = np.full(16, answer, np.uint8)
     return Outcome(attempt, 0, None, tokens, (holds,), (0.5,), score)
@@ -293,7 +304,8 @@ def test_scores_are_what_they_are_named_after(
 
 @pytest.mark.parametrize(
     "wrong", [{"attempts": 0}, {"noise": -1.0}, {"noise": float("nan")}, {"views": 0},
-              {"starts": "warm"}, {"select": "best"}, {"guess": 1}, {"retry_steps": True}],
+              {"starts": "warm"}, {"select": "best"}, {"guess": 1}, {"retry_steps": True},
+              {"step_limit": -1}],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     name = next(iter(wrong)).replace("_", "-")

@@ -162,7 +162,7 @@ def test_a_missing_file_a_directory_and_an_unknown_task_are_one_line_each(tmp_pa
     assert done.stderr == f"trm: {tmp_path}: cannot be read (Is a directory); check the path\n"
     done = trm("solve", "chess", tmp_path)
     assert (done.returncode, done.stderr) == (
-        2, "trm: 'chess' is not a task; choose from: maze, sudoku\n",
+        2, "trm: 'chess' is not a task; choose from: arc, maze, sudoku\n",
     )  # fmt: skip
 
 

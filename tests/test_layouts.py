@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.test_upstream import weights
@@ -16,6 +16,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.converted import Source, convert, converted
 from trm_cli.weights.foreign import read_tensors
 from trm_cli.weights.layouts import Given, recognise
+from trm_cli.weights.puzzles import TABLE_FILE
 from trm_cli.weights.store import WEIGHTS_FILE, read_config
 
 MLP = weights("sudoku-mlp")
@@ -175,14 +176,16 @@ def test_a_network_without_a_puzzle_embedding_has_no_prefix() -> None:
     assert x.shape == (1, 81, found.config.hidden_size)
 
 
-def test_of_a_table_of_puzzles_the_network_gets_the_first_row(tmp_path: Path) -> None:
+def test_a_table_of_puzzles_goes_beside_the_network(tmp_path: Path) -> None:
     torch.save(attention(12, 1000), tmp_path / "w")
     found = recognise(read_tensors(tmp_path / "w"), Given(num_heads=4))
     assert found.table is not None
     assert found.table.shape == (1000, found.config.hidden_size)
-    assert torch.equal(found.tensors["embed.puzzles"], found.table[:1])
+    assert "embed.puzzles" not in found.tensors
     checkpoint = convert(Source(tmp_path / "w", "w"), Given(num_heads=4), tmp_path / "ours")
-    assert checkpoint.model.num_puzzles == 1
+    assert checkpoint.model.num_puzzles == 1000
+    (kept,) = load_file(tmp_path / "ours" / TABLE_FILE).values()
+    assert torch.equal(kept, found.table)
 
 
 def test_a_file_is_converted_into_the_cache_once(

@@ -66,7 +66,7 @@ def test_what_is_printed_as_toml_reads_back_as_the_same_recipe(
 ) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(as_toml(recipe))
-    other = get_recipe(recipe.task, "tiny" if recipe.name == "fast" else "fast")
+    other = get_recipe(recipe.task, "paper" if recipe.name == "tiny" else "tiny")
     read = read_toml(other, path)
     assert (read.model, read.train, read.data) == (recipe.model, recipe.train, recipe.data)
 

@@ -83,5 +83,5 @@ def test_the_same_seed_generates_the_same_puzzles(task: Task, data: Dataset) -> 
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'chess' is not a task; choose from: maze, sudoku"):
+    with pytest.raises(UsageError, match="'chess' is not a task; choose from: arc, maze, sudoku"):
         get_task("chess")

@@ -32,7 +32,7 @@ def told(frame: Frame) -> list[object]:
     update = frame.update and [*vars(frame.update).values()]
     values = [
         frame.step, frame.answer, frame.confidence, frame.halt_probability, frame.change_y,
-        frame.change_z, frame.seconds, frame.attempt, frame.halted, frame.is_last,
+        frame.change_z, frame.seconds, frame.attempt, frame.max_steps, frame.halted, frame.is_last,
         sorted(frame.changed), sorted(frame.violated), len(frame.history), *(update or []),
     ]  # fmt: skip
     return [value.tolist() if isinstance(value, np.ndarray) else value for value in values]

@@ -138,7 +138,7 @@ REFUSED = {
                  "TRACE: exists already; choose another name or add --force"),
     "no trace": (("--replay", "none.jsonl"),
                  "none.jsonl: cannot be read (No such file or directory); check the path"),
-    "task": (("chess",), "'chess' is not a task; choose from: maze, sudoku"),
+    "task": (("chess",), "'chess' is not a task; choose from: arc, maze, sudoku"),
 }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What is watched comes from the engine's own steps, and costs nothing when nobody watches."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -131,3 +133,29 @@ def test_side_by_side_each_puzzle_keeps_its_place_when_it_has_halted(small_data:
     ]
     assert [frame.step for frame in shown[-1].frames] == [1, 3, 2, 2]
     assert all(frame.solved and frame.is_last for frame in shown[-1].frames)
+
+
+@pytest.mark.parametrize("select", ["margin", "residual"])
+def test_the_end_is_the_attempt_whose_answer_is_taken(
+    network: TinyRecursiveModel, small_data: Dataset, select: str
+) -> None:
+    """As `solve` says it: the last to be seen is the chosen one, whichever ran last."""
+    settings = SolveSettings("never", max_steps=2, attempts=4, select=select)
+    shown = list(moments(network, Sudoku(), puzzles(small_data, 6), settings=settings, at_once=3))
+    ends = [frame for moment in shown for frame in moment.new_frames if frame.is_last]
+    ends.sort(key=lambda frame: frame.puzzle.line)
+    solutions = list(solve_stream(network, Sudoku(), small_data.puzzles[:6], batch_size=3,
+                                  settings=settings))  # fmt: skip
+    assert [frame.attempt for frame in ends] == [solution.attempt for solution in solutions]
+    assert len({frame.attempt for frame in ends}) > 1
+    for frame, solution in zip(ends, solutions, strict=True):
+        assert (frame.answer == solution.answer).all()
+        assert (frame.step, frame.max_steps) == (2, 2)
+        assert len(frame.history) == 8 + (frame.attempt != 3)  # a chosen one is seen once more
+
+
+def test_a_long_run_keeps_its_history(network: TinyRecursiveModel, small_data: Dataset) -> None:
+    steps = 2 * sys.getrecursionlimit()
+    settings = SolveSettings("never", max_steps=steps)
+    *_, last = moments(network, Sudoku(), puzzles(small_data, 1), settings=settings)
+    assert [frame.step for frame in last.frames[0].history] == [*range(1, steps + 1)]

@@ -9,7 +9,8 @@ from trm_cli.tasks.base import Puzzle, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
 TASK = Sudoku()
-HEADER = Header(TASK, "tiny", 1234, n=1, T=1, max_steps=4, halt="verified", num_puzzles=1)
+HEADER = Header(TASK, "tiny", 1234, n=1, T=1, halt="verified", num_puzzles=1)
+MAX_STEPS = 4
 QUESTION = "1..4..1..1..4..1"
 ANSWERS = ("1334341231244221", "1234341231244221", "1234341221434321")
 
@@ -22,7 +23,7 @@ def tokens(text: str) -> Tokens:
 def question(line: int = 1) -> Frame:
     """The puzzle before the first step."""
     given = tokens(QUESTION)
-    return Frame(Puzzle(given, 4, 4, "puzzles.txt", line), TASK, 0, given)
+    return Frame(Puzzle(given, 4, 4, "puzzles.txt", line), TASK, 0, given, MAX_STEPS)
 
 
 def steps(first: Frame) -> list[Frame]:
@@ -30,7 +31,7 @@ def steps(first: Frame) -> list[Frame]:
     frames = [first]
     for number, answer in enumerate(ANSWERS, 1):
         frames.append(Frame(
-            first.puzzle, TASK, number, tokens(answer), previous=frames[-1],
+            first.puzzle, TASK, number, tokens(answer), MAX_STEPS, previous=frames[-1],
             confidence=np.linspace(0.25 * number, 1.0, 16, dtype=np.float32).round(4),
             halt_probability=(0.01, 0.25, 0.9)[number - 1], change_y=1.5 / number,
             change_z=round(1 / number, 4), seconds=number / 8, halted=number == 3,

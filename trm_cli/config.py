@@ -16,6 +16,7 @@ ROTARIES = ("none", "1d", "2d")
 RECURSIONS = ("y_and_z", "single_z")
 MOST_STEPS = 10**12  # of a run; far beyond any that ends
 SHARES = ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing", "muon_momentum")
+MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding: those of ARC have more than a million
 
@@ -91,6 +92,11 @@ class ModelConfig:
     def num_symbols(self) -> int:
         """Symbols that an answer is made of: the vocabulary without padding and blank."""
         return self.vocab_size - 2
+
+    @property
+    def looks_up_puzzles(self) -> bool:
+        """Whether each puzzle has a row of its own in a table that is kept beside the network."""
+        return self.num_puzzles > 1
 
     @property
     def any_size(self) -> bool:

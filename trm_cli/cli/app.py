@@ -5,7 +5,11 @@ from typing import Annotated, Optional
 import typer
 
 from trm_cli import __version__
+from trm_cli.cli.arc_data import arc_data
+from trm_cli.cli.arc_eval import arc_eval
+from trm_cli.cli.arc_solve import arc_solve
 from trm_cli.cli.bench import bench
+from trm_cli.cli.by_task import by_task
 from trm_cli.cli.data import data
 from trm_cli.cli.evaluate import evaluate
 from trm_cli.cli.models import models
@@ -21,11 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # drawing help with Rich would double the time it takes to appear
     pretty_exceptions_enable=False,
 )
-app.command()(solve)
+app.command(cls=by_task(arc=arc_solve))(solve)
 app.command()(watch)
 app.command(cls=TrainCommand)(train)
-app.command("eval")(evaluate)
-app.command()(data)
+app.command("eval", cls=by_task(arc=arc_eval))(evaluate)
+app.command(cls=by_task(arc=arc_data))(data)
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -28,6 +29,9 @@ NumAttempts = Annotated[Optional[int], typer.Option(
 RetrySteps = Annotated[Optional[int], typer.Option(
     "--retry-steps", min=1, show_default=f"{OWN}, or --max-steps",
     help="Supervision steps of each further attempt at most.")]  # fmt: skip
+StepLimit = Annotated[Optional[int], typer.Option(
+    "--step-limit", min=1, show_default="none",
+    help="Supervision steps of all attempts at a puzzle together, at most.")]  # fmt: skip
 Guess = Annotated[Optional[bool], typer.Option(
     "--guess/--no-guess", show_default=f"{OWN}, or no",
     help="Each further attempt fills a blank with what the network believed.")]  # fmt: skip
@@ -49,15 +53,16 @@ TimeLimit = Annotated[Optional[str], typer.Option(
     help="Stop solving after 90s, 9m or 1h30m; puzzles that are left stay unsolved.")]  # fmt: skip
 
 
-def chosen_settings(*, time_limit: str | None, **given: Any) -> dict[str, Any]:
-    """The settings that the user gave, by the names of SolveSettings; raises UsageError.
+def chosen_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Those of a command's options that are SolveSettings and were given; raises UsageError.
 
-    time_limit  where there is one, every puzzle is tried once before any is tried again.
+    Where there is a time limit, every puzzle is tried once before any is tried again.
     """
     from trm_cli.solving.settings import SolveSettings
 
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if time_limit is not None:
+    names = {setting.name for setting in fields(SolveSettings)}
+    chosen = {name: value for name, value in given.items() if name in names and value is not None}
+    if given.get("time_limit") is not None:
         chosen["breadth_first"] = True
     SolveSettings(**chosen)
     return chosen

@@ -23,8 +23,10 @@ BROKEN_PIPE = 141
 CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Kind of puzzle: sudoku or maze.",
-                                         show_default=False)]  # fmt: skip
+TaskName = Annotated[str, typer.Argument(
+    metavar="TASK", show_default=False,
+    help="Kind of puzzle: sudoku, maze, or arc with its own options (COMMAND arc -h).",
+)]  # fmt: skip
 PuzzleFile = Annotated[Optional[Path], typer.Argument(
     metavar="[FILE|-]", help="Puzzles as text or CSV; - or nothing reads stdin.",
     show_default=False)]  # fmt: skip

@@ -15,6 +15,7 @@ from trm_cli.cli.attempts import (
     RetrySteps,
     Select,
     Starts,
+    StepLimit,
     TimeLimit,
     chosen_settings,
     deadline,
@@ -45,6 +46,7 @@ from trm_cli.cli.common import (
 
 @user_errors()
 def evaluate(
+    context: typer.Context,
     task: TaskName,
     data: Annotated[Path, typer.Option(
         "--data", help="CSV or CSV.gz with question and answer columns.", show_default=False)],
@@ -58,6 +60,7 @@ def evaluate(
     attempts: NumAttempts = None,
     max_steps: MaxSteps = None,
     retry_steps: RetrySteps = None,
+    step_limit: StepLimit = None,
     guess: Guess = None,
     starts: Starts = None,
     noise: Noise = None,
@@ -90,10 +93,7 @@ def evaluate(
     from trm_cli.display.reports import check_format
 
     stops = deadline(time_limit)
-    chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
-                             guess=guess, starts=starts, noise=noise, views=views,
-                             select=select, halt=halt, seed=seed,
-                             time_limit=time_limit)  # fmt: skip
+    chosen = chosen_settings(context.params)
     check_format(output)
     refuse_existing(output, force)
 

@@ -14,6 +14,7 @@ from trm_cli.cli.attempts import (
     RetrySteps,
     Select,
     Starts,
+    StepLimit,
     TimeLimit,
     chosen_settings,
     complete_settings,
@@ -49,6 +50,7 @@ SOLVED, NOT_ALL_SOLVED = 0, 1
 
 @user_errors()
 def solve(
+    context: typer.Context,
     task: TaskName,
     file: PuzzleFile = None,
     model: ModelName = None,
@@ -56,6 +58,7 @@ def solve(
     attempts: NumAttempts = None,
     max_steps: MaxSteps = None,
     retry_steps: RetrySteps = None,
+    step_limit: StepLimit = None,
     guess: Guess = None,
     starts: Starts = None,
     noise: Noise = None,
@@ -83,10 +86,7 @@ def solve(
     from trm_cli.cli.inputs import read_puzzles
 
     stops = deadline(time_limit)
-    chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
-                             guess=guess, starts=starts, noise=noise, views=views,
-                             select=select, halt=halt, seed=seed,
-                             time_limit=time_limit)  # fmt: skip
+    chosen = chosen_settings(context.params)
     refuse_existing(output, force)
     puzzle_task, puzzles = read_puzzles(task, file)
 

@@ -164,8 +164,9 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import GENERATED_FILE, gather
     from trm_cli.training.distributed import joined_workers
+    from trm_cli.training.fitting import refuse_misfits
     from trm_cli.training.loop import Evaluation, SavePoint
-    from trm_cli.training.run import RunRequest, refuse_misfits
+    from trm_cli.training.run import RunRequest
     from trm_cli.training.run import run as start_run
     from trm_cli.training.trackers import trackers
     from trm_cli.weights.catalogue import find_start

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from trm_cli.cli.arc_watch import ARC, arc_trace
 from trm_cli.cli.attempts import (
     Guess,
     Halt,
@@ -14,7 +15,9 @@ from trm_cli.cli.attempts import (
     NumAttempts,
     NumViews,
     RetrySteps,
+    Select,
     Starts,
+    StepLimit,
     chosen_settings,
     complete_settings,
 )
@@ -44,8 +47,9 @@ LARGEST_GRID = 8  # puzzles across or down
 
 @user_errors()
 def watch(
+    context: typer.Context,
     task: Annotated[Optional[str], typer.Argument(
-        metavar="[TASK]", help="Kind of puzzle: sudoku or maze.", show_default=False)] = None,
+        metavar="[TASK]", help="Kind of puzzle: sudoku, maze or arc.", show_default=False)] = None,
     file: Annotated[Optional[Path], typer.Argument(
         metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.",
         show_default=False)] = None,
@@ -54,10 +58,12 @@ def watch(
     attempts: NumAttempts = None,
     max_steps: MaxSteps = None,
     retry_steps: RetrySteps = None,
+    step_limit: StepLimit = None,
     guess: Guess = None,
     starts: Starts = None,
     noise: Noise = None,
     views: NumViews = None,
+    select: Select = None,
     halt: Halt = "verified",
     inner: Annotated[bool, typer.Option(
         "--inner", help="Also show every update of z and y inside a step.")] = False,
@@ -99,9 +105,7 @@ def watch(
         trace = read_trace(replay)
     else:
         hide_download_bars(quiet)
-        chosen = chosen_settings(attempts=attempts, max_steps=max_steps, retry_steps=retry_steps,
-                                 guess=guess, starts=starts, noise=noise, views=views, halt=halt,
-                                 seed=seed, time_limit=None)  # fmt: skip
+        chosen = chosen_settings(context.params)
         trace = _computed(task, file, shape, model=model, revision=revision, chosen=chosen,
                           inner=inner, device=device, dtype=dtype, threads=threads)  # fmt: skip
     record = Record(keeps=bool(save))
@@ -133,6 +137,10 @@ def _computed(task_name: str | None, file: Path | None, shape: tuple[int, int], 
 
     if task_name is None:
         raise UsageError("what should be watched? Give a task, such as sudoku, or --replay TRACE")
+    if task_name == ARC:
+        where = choose_device(device, threads)
+        return arc_trace(file, shape, model=model, revision=revision, chosen=chosen, inner=inner,
+                         where=where, dtype=choose_dtype(dtype, where))  # fmt: skip
     num_shown = shape[0] * shape[1]
     task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from rich.text import Text
 
+from trm_cli.display.arc_boards import describe_arc, draw_arc
 from trm_cli.display.grids import describe_sudoku, draw_sudoku
 from trm_cli.display.mazes import describe_maze, draw_maze
 from trm_cli.display.views import BoardView, Cell, Look
@@ -16,10 +17,12 @@ from trm_cli.solving.frames import Frame
 DRAWERS: dict[str, Callable[[BoardView, Look], Text]] = {
     "sudoku": draw_sudoku,
     "maze": draw_maze,
+    "arc": draw_arc,
 }
 DESCRIBERS: dict[str, Callable[[BoardView], list[Cell]]] = {
     "sudoku": describe_sudoku,
     "maze": describe_maze,
+    "arc": describe_arc,
 }
 
 

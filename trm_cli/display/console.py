@@ -5,7 +5,7 @@ it does neither, whatever FORCE_COLOR says: scripts read there.
 """
 
 import sys
-from typing import TextIO
+from typing import IO
 
 from rich.console import Console
 
@@ -22,12 +22,17 @@ def remarks_console(quiet: bool = False) -> Console:
     return _console(sys.stderr, quiet)
 
 
+def file_console(file: IO[str]) -> Console:
+    """Where answers are drawn that go to a file."""
+    return _console(file)
+
+
 def has_colour(console: Console) -> bool:
     """Whether what is drawn there can be told apart by colour."""
     return console.color_system is not None and not console.no_color
 
 
-def _console(stream: TextIO, quiet: bool = False) -> Console:
+def _console(stream: IO[str], quiet: bool = False) -> Console:
     on_screen = stream.isatty()
     return Console(
         file=stream,

@@ -16,6 +16,7 @@ from trm_cli.display.svg import (
     ticks_between,
     written,
 )
+from trm_cli.tasks import base
 
 TOP, BETWEEN, BOTTOM = 84, 54, 40  # heights above, between and below the panels, in pixels
 SUBTITLE, TIME_AXIS = 22, 30  # further heights, of a line below the title and of a second axis
@@ -98,8 +99,15 @@ def _accuracies(entries: Entries) -> list[Curve]:
     return _with_points([
         Curve("cells, training", read_points(entries, CELLS), 0, _percent),
         Curve("solved, training", read_points(entries, SOLVED), 1, _percent),
-        Curve("solved, held out", read_points(entries, HELD_OUT), 2, _percent, has_marks=True),
+        Curve(f"solved, {_judge(entries)}", read_points(entries, HELD_OUT), 2, _percent,
+              has_marks=True),
     ])  # fmt: skip
+
+
+def _judge(entries: Entries) -> str:
+    """What a run was judged by."""
+    told = (entry["judged_by"] for entry in entries if "judged_by" in entry)
+    return str(next(told, base.HELD_OUT))
 
 
 def _halting(entries: Entries, most_steps: float) -> list[Curve]:

@@ -17,6 +17,7 @@ from trm_cli.display.lines import spread
 from trm_cli.display.run_state import RunState
 from trm_cli.display.sparkline import Series, area, bar_pitch, bars
 from trm_cli.model.network import count_parameters
+from trm_cli.tasks import base
 from trm_cli.training.loop import Report
 
 LABELS = 17  # columns of the names on the left
@@ -107,7 +108,8 @@ class _Frame:
         last = self.reports[-1]
         text = f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}"
         if self.evaluations:
-            text += f"  held out {self.evaluations[-1].scores.verified:.1%}"
+            event = self.evaluations[-1]
+            text += f"  {event.judged_by} {event.scores.verified:.1%}"
         return Text(text)
 
     def _training(self, last: Report, rows: int) -> Iterator[Text]:
@@ -158,6 +160,7 @@ class _Frame:
             yield Text(f"{name.ljust(LABELS)}first tried at step {due:,}", "dim")
             return
         last = self.evaluations[-1]
+        name = name if last.judged_by == base.HELD_OUT else last.judged_by
         history = [evaluation.scores.verified for evaluation in self.evaluations]
         yield from self._chart(name, history, f"{last.scores.verified:.1%}", 1, HELD_OUT)
         yield Text(f"at step {last.step:,}".ljust(LABELS) + held_out_figures(last.scores), "dim")

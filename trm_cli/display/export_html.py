@@ -21,11 +21,11 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
         "parameters": header.num_parameters,
         "n": header.n,
         "T": header.T,
-        "max_steps": header.max_steps,
         "rows": header.rows,
         "columns": header.columns,
         "seconds": seconds,
         "roles": ROLES,
+        "praise": header.task.praise,
         "puzzles": [[_shape(frame) for frame in moment.frames]
                     for moment in moments if moment.is_question],
         "moments": [_moment(moment) for moment in moments],
@@ -50,6 +50,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
     update = frame.update
     return {
         "step": frame.step,
+        "max_steps": frame.max_steps,
         "inside": frame.is_inside,
         "glyphs": [cell.glyph for cell in described],
         "roles": [ROLES.index(cell.role) for cell in described],

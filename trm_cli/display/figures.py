@@ -33,8 +33,8 @@ def evaluation_line(event: Evaluation) -> str:
     scores = event.scores
     precision = "" if scores.precision is None else f"right when halting {scores.precision:.2%}"
     return (
-        f"step {event.step}  {event.seconds:.0f} s  held out: solved {scores.verified:.2%}  "
-        f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  "
+        f"step {event.step}  {event.seconds:.0f} s  {event.judged_by}: "
+        f"solved {scores.verified:.2%}  exact {scores.exact:.2%}  cells {scores.cell:.2%}  "
         f"steps {scores.mean_steps:.1f}  {precision or 'never halted'}"
     )
 
@@ -43,7 +43,7 @@ def short_evaluation_line(event: Evaluation) -> str:
     """An evaluation on a line of fewer than 80 columns."""
     scores = event.scores
     return (
-        f"step {event.step:,}  held out: solved {scores.verified:.1%}  "
+        f"step {event.step:,}  {event.judged_by}: solved {scores.verified:.1%}  "
         f"steps {scores.mean_steps:.1f}  {_precision(scores)}"
     )
 

@@ -53,7 +53,7 @@ class NoKeys(Keys):
 def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], *,
                      rounds: int) -> Overhead:  # fmt: skip
     """Solve the puzzles one by one, unseen and watched in turn; the middle of all rounds counts."""
-    settings = SolveSettings(header.halt, header.max_steps)
+    settings = SolveSettings()
     _round(network, header, puzzles, settings)  # to warm up
     done = [_round(network, header, puzzles, settings) for _ in range(rounds)]
     return Overhead(

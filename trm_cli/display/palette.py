@@ -9,9 +9,17 @@ from functools import cache
 
 GIVEN, FILLED, EMPTY, VIOLATED = "given", "filled", "empty", "violated"
 WALL, OPEN, PATH, START, GOAL = "wall", "open", "path", "start", "goal"
-ROLES = (GIVEN, FILLED, EMPTY, VIOLATED, WALL, OPEN, PATH, START, GOAL)
+INKED = tuple(f"colour{number}" for number in range(10))  # ARC's colours
+ROLES = (GIVEN, FILLED, EMPTY, VIOLATED, WALL, OPEN, PATH, START, GOAL, *INKED)
 
 Colour = tuple[int, int, int]
+
+INKS: tuple[Colour, ...] = (  # as the official viewer of ARC draws them
+    (0x00, 0x00, 0x00), (0x00, 0x74, 0xD9), (0xFF, 0x41, 0x36), (0x2E, 0xCC, 0x40),
+    (0xFF, 0xDC, 0x00), (0xAA, 0xAA, 0xAA), (0xF0, 0x12, 0xBE), (0xFF, 0x85, 0x1B),
+    (0x7F, 0xDB, 0xFF), (0x87, 0x0C, 0x25),
+)  # fmt: skip
+ON_BLACK, ON_INK = "#5a5a5a", "#101010"  # marks on a black cell, and on all others
 
 LINES = "#7d8590"  # of a board
 HALTING = "#35b37e"  # the halt probability
@@ -42,6 +50,7 @@ ROLE_COLOURS: dict[str, Colour] = {  # where a cell is no more than a dot of col
     OPEN: (0x22, 0x27, 0x2E),
     START: (0x2D, 0xA4, 0x4E),
     GOAL: (0xB0, 0x5C, 0xD6),
+    **dict(zip(INKED, INKS, strict=True)),
 }
 HEAT: tuple[Colour, ...] = (  # from nothing to most: after matplotlib's inferno, not so dark
     (0x26, 0x21, 0x4A), (0x57, 0x15, 0x6D), (0x8F, 0x26, 0x69), (0xC7, 0x3E, 0x4C),

@@ -49,7 +49,7 @@ def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
 
 
 def _figures(frame: Frame, header: Header) -> list[str]:
-    step = f"step {frame.step} of {header.max_steps}  attempt {frame.attempt + 1}"
+    step = f"step {frame.step} of {frame.max_steps}  attempt {frame.attempt + 1}"
     update = frame.update
     if update is not None:
         step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"

@@ -25,7 +25,8 @@ INNER_SHARE = 0.25  # of the pause: how long an update inside a step stays
 LINGERING = 3  # pauses that the end stays on the screen, for a key to be pressed
 PACE_FACTOR = 1.5  # one press of + or -
 LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
-DRAWING_SHARE = 0.03  # of the time while the network computes: drawing takes no more
+DRAWING_SHARE = 0.02  # of the time while the network computes: drawing takes no more
+FIRST_COST = 0.02  # seconds that the first drawing is expected to take
 UNLIMITED = 1 << 30
 HINTS = "space pause  ←→ step  +- speed  q quit"
 ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
@@ -64,7 +65,7 @@ class Player:
         self._polled = clock()
         self._busy = 0.0  # seconds that the network has computed for while others watched
         self._spent = 0.0  # seconds of drawing in that time
-        self._cost = 0.0  # seconds that the latest drawing took
+        self._cost = FIRST_COST  # seconds that the latest drawing took
 
     def play(self) -> list[Moment]:
         """Run to the end; returns the moments that were computed."""
@@ -73,8 +74,9 @@ class Player:
         with self.keys as keys, live, restored_on_signals(keys, live):
             self.history += islice(self.source, 1)  # the question: nothing is computed yet
             self._show(len(self.history) - 1)
-            self._draw(live, has_keys=keys.there, is_busy=False)
-            ahead = Ahead(self.source)
+            if self.pause > 0:  # else the network is not kept waiting
+                self._draw(live, has_keys=keys.there, is_busy=False)
+            ahead = Ahead(self.source, self._limit)
             self._polled = self.clock()
             try:
                 while not self._is_finished(ahead):
@@ -116,7 +118,7 @@ class Player:
 
     def _advance(self, ahead: Ahead[Moment]) -> None:
         """Show the next moment if the one that is shown has had its time."""
-        ahead.allow(UNLIMITED if self.pause == 0 and not self.is_paused else 1)
+        ahead.allow(self._limit)
         while not self.is_paused and self.clock() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
                 moment = ahead.take()
@@ -124,6 +126,11 @@ class Player:
                     return
                 self.history.append(moment)
             self._show(self.cursor + 1)
+
+    @property
+    def _limit(self) -> int:
+        """Moments that may be computed before they are shown."""
+        return UNLIMITED if self.pause == 0 and not self.is_paused else 1
 
     def _stay(self) -> float:
         """Seconds that the moment shown stays."""

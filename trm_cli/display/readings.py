@@ -40,7 +40,7 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     for rows, gaps in SIZES:
         if width < CHARTS_FROM and gaps == EACH:
             continue
-        lines = list(_figures(frame, header, look, width=width, rows=rows, gaps=gaps))
+        lines = list(_figures(frame, look, width=width, rows=rows, gaps=gaps))
         if gaps != NOWHERE and inside:
             lines.append(Text())
         if len(lines) + len(inside) <= height:
@@ -48,14 +48,14 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     return [*lines, *inside][:height]
 
 
-def _figures(frame: Frame, header: Header, look: Look, *, width: int, rows: int,
+def _figures(frame: Frame, look: Look, *, width: int, rows: int,
              gaps: int) -> Iterator[Text]:  # fmt: skip
     of = " of " if width >= CHARTS_FROM else "/"
     yield Text.assemble(
-        _label("step"), (str(frame.step), "bold"), (f"{of}{header.max_steps}", "dim")
+        _label("step"), (str(frame.step), "bold"), (f"{of}{frame.max_steps}", "dim")
     )
     if width >= CHARTS_FROM:
-        yield _progress(frame.step / header.max_steps, width, look)
+        yield _progress(frame.step / frame.max_steps, width, look)
     if gaps != NOWHERE:
         yield Text()
     for reading in _readings(frame):
@@ -153,9 +153,10 @@ def verdict(frame: Frame) -> Text:
         return Text("not begun" if frame.step == 0 else "thinking", "dim")
     steps = "1 step" if frame.step == 1 else f"{frame.step} steps"
     if frame.solved and frame.is_last:
-        return Text.assemble(("solved", "bold green"), f" in {steps}")
+        return Text.assemble((frame.task.praise, "bold green"), f" in {steps}")
     cells = len(frame.violated)
     broken = "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
     if frame.is_last:
-        return Text.assemble(("not solved", "bold red"), f": {broken} after {steps}")
+        failure = f"not {frame.task.praise}"
+        return Text.assemble((failure, "bold red"), f": {broken} after {steps}")
     return Text("the rules hold" if frame.solved else broken, "dim")

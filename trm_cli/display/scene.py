@@ -68,13 +68,14 @@ class Scene:
 
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
-        board = self._board(frame, width - WIDE_FIGURES - GAP, height)
-        larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
-        if len(board) < min(frame.puzzle.height, len(larger)):
-            board = larger  # digits are worth more than charts
-        above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
-        if len(above) > len(board) and 2 * height > width:
-            board = above
+        board = larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        if _width(larger) > width - WIDE_FIGURES - GAP:
+            board = self._board(frame, width - WIDE_FIGURES - GAP, height)
+            if len(board) < min(frame.puzzle.height, len(larger)):
+                board = larger  # digits are worth more than charts
+        if 2 * height > width:
+            above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
+            board = above if len(above) > len(board) else board
         room = width - _width(board) - GAP
         if room >= LEAST_FIGURES:
             told = readings(frame, self.header, self.look,
@@ -118,12 +119,13 @@ class Scene:
         frames = self.moment.frames
         if len(frames) == 1:
             return verdict(frames[0])
+        praise = frames[0].task.praise
         solved = sum(frame.solved and frame.is_last for frame in frames)
         running = sum(not frame.is_last for frame in frames)
-        text = Text.assemble((f"{solved} solved", "bold green" if solved else "bold"))
+        text = Text.assemble((f"{solved} {praise}", "bold green" if solved else "bold"))
         failed = len(frames) - solved - running
         if failed:
-            text.append("  ").append(f"{failed} not solved", "bold red")
+            text.append("  ").append(f"{failed} not {praise}", "bold red")
         return text.append(f"  {running} still thinking" if running else "", "dim")
 
     def _footer(self, width: int) -> Text:
@@ -142,7 +144,7 @@ def _caption(number: int, frame: Frame) -> list[Text]:
         Text("" if halt is None else f"halt {halt:.0%}", "dim"),
     ]
     if frame.is_last and frame.solved:
-        told.append(Text("solved", "bold green"))
+        told.append(Text(frame.task.praise, "bold green"))
     elif frame.step:
         told.append(Text(f"{len(frame.violated)} wrong", "bold red" if frame.is_last else ""))
     return told

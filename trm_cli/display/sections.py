@@ -64,9 +64,11 @@ def distinct_names(first: Evaluated, second: Evaluated) -> tuple[str, str]:
 
 def manner(settings: SolveSettings) -> str:
     """How puzzles were solved, in words."""
-    parts = [f"at most {settings.max_steps} steps", f"--halt {settings.halt}"]
-    if settings.attempts > 1:
-        parts.append(f"{settings.attempts} attempts, further ones of {settings.steps_of(1)} steps")
+    parts = [f"at most {settings.steps_of(0)} steps", f"--halt {settings.halt}"]
+    if settings.num_attempts > 1:
+        further = f"further ones of {settings.steps_of(1)} steps"
+        parts.append(f"{settings.num_attempts} attempts, {further}")
+        parts += [f"{settings.step_limit} steps in all"] if settings.step_limit else []
         parts.append(f"{settings.starts} starts")
         parts += ["a guess each"] if settings.guess else []
         parts += [f"noise {settings.noise:g}"] if settings.noise else []
@@ -85,9 +87,9 @@ def _scores(evaluated: Evaluated) -> Section:
         rows.append((scores.group, *score_cells(scores)))
     return Section(
         f"{evaluated.model} on {evaluated.name}", ("", *SCORE_COLUMNS), rows,
-        "exact: every cell as the label; valid: the rules hold; verified: the givens are kept, "
-        "too; steps: of all attempts; halts: the halt head fired in the first attempt; rightly: of "
-        "those, the answer was right when it first did",
+        "exact: every cell as the label; valid: most rules hold (a given may be changed, a path "
+        "too long); verified: all rules hold; steps: of all attempts; halts: the halt head fired "
+        "in the first attempt; rightly: of those, the answer was right when it first did",
     )  # fmt: skip
 
 

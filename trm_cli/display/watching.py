@@ -57,7 +57,7 @@ class Viewer:
         else:
             self._print(passing)
         if self.header.num_puzzles > 1 or self.quiet:
-            told = f"{record.num_solved} of {self.header.num_puzzles} solved"
+            told = f"{record.num_solved} of {self.header.num_puzzles} {self.header.task.praise}"
             missed = self.header.num_puzzles - record.num_ended
             self.console.print(f"{told}, {missed} not finished" if missed else told)
 

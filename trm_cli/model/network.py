@@ -47,7 +47,9 @@ class TokenEmbedding(nn.Module):
     """Tokens [B, L] to [B, P+L, D]: P prefix positions, then one vector a token.
 
     The prefix is learned; with a puzzle embedding, its first position is the puzzle's row of that
-    embedding and the others are zero, as in the official code.
+    embedding and the others are zero, as in the official code. Where puzzles have rows of their
+    own, the table is kept beside the network: `rows` [B, D] are those of these puzzles, and
+    `puzzles` is the row [1, D] that is meant where none are given.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -57,15 +59,20 @@ class TokenEmbedding(nn.Module):
         self.tokens = nn.Parameter(
             truncated_normal(config.vocab_size, config.hidden_size, std=1 / self.scale)
         )
-        if config.num_puzzles:
+        if config.num_puzzles == 1:
             self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.hidden_size))
+        elif config.looks_up_puzzles:
+            self.register_buffer(
+                "puzzles", torch.zeros(1, config.hidden_size), persistent=False
+            )  # fmt: skip
         else:
             self.prefix = nn.Parameter(torch.zeros(config.num_prefix, config.hidden_size))
-        self.has_puzzles = config.num_puzzles > 0
+        self.num_puzzles = config.num_puzzles
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        if self.has_puzzles:  # one row for all, until a task tells its puzzles apart
-            prefix = F.pad(self.puzzles[:1], (0, 0, 0, self.num_prefix - 1))
+    def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
+        if self.num_puzzles:
+            rows = self.puzzles if rows is None else rows.to(self.tokens.dtype)
+            prefix = F.pad(rows[:, None], (0, 0, 0, self.num_prefix - 1))
         else:
             prefix = self.prefix
         prefix = prefix.expand(len(tokens), -1, -1)
@@ -144,6 +151,12 @@ class TinyRecursiveModel(nn.Module):
         device = generator.device if generator else self.z_init.device
         z = torch.randn(shape, generator=generator, device=device)
         return y, z.to(self.z_init)
+
+    @torch.no_grad()
+    def recall(self, row: Tensor) -> None:
+        """Mean the puzzle of this row [1, D] of the table wherever no rows are given."""
+        assert isinstance(self.embed, TokenEmbedding)
+        self.embed.puzzles.copy_(row)
 
     def forward(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One supervision step on an embedded puzzle.

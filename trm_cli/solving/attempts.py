@@ -37,7 +37,7 @@ class Attempt:
     def first(cls, row: int, puzzle: Tokens, settings: SolveSettings) -> "Attempt":
         """The plain one that every puzzle gets."""
         return cls(
-            row, 0, puzzle, puzzle, 0, None, settings.max_steps, _key(settings.seed, 0, puzzle)
+            row, 0, puzzle, puzzle, 0, None, settings.steps_of(0), _key(settings.seed, 0, puzzle)
         )
 
 
@@ -90,12 +90,12 @@ class Attempts:
         row, number = attempt.row, attempt.number
         succeeds = holds and self.settings.select == "verified"
         if number == 0:
-            if succeeds or self.settings.attempts == 1:
+            if succeeds or self.settings.num_attempts == 1:
                 return True
             guesses: list[Guess] = []
             if self.settings.guess and beliefs is not None:
-                guesses = rank_guesses(attempt.puzzle, beliefs, self.settings.attempts - 1)
-            needed = self.settings.attempts
+                guesses = rank_guesses(attempt.puzzle, beliefs, self.settings.num_attempts - 1)
+            needed = self.settings.num_attempts
             if self.settings.varies_guess_alone:
                 needed = min(needed, 1 + len(guesses))
             self._retried[row] = _Retried(attempt.puzzle, guesses, needed)

@@ -1,5 +1,7 @@
 """The rolling batch: attempts that run at a time, and their x, y and z, [R, *state] each."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,8 +41,7 @@ class Batch:
         before, noise = self.y, self.draws.noise(self.attempts, self.numbers)
         z = self.z if noise is None else self.z + noise
         self.y, self.z, logits, halt = self.network(self.x, self.y, z)
-        change = (self.y - before).float().flatten(1).square().mean(1).sqrt()
-        return logits, halt, change
+        return logits, halt, root_mean_square(self.y - before)
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Let all attempts out but the chosen ones [R]."""
@@ -50,3 +51,10 @@ class Batch:
         kept = torch.from_numpy(rows).to(self.z.device)
         self.x, self.y, self.z = self.x[kept], self.y[kept], self.z[kept]
         self.attempts, self.numbers = [self.attempts[row] for row in rows], self.numbers[rows]
+
+
+def root_mean_square(state: Tensor) -> Tensor:
+    """Of each attempt's numbers, [R], from [R, *state]."""
+    numbers = state.flatten(1).float()
+    norms: Tensor = torch.linalg.vector_norm(numbers, dim=1)
+    return norms / math.sqrt(numbers.shape[1])

@@ -100,7 +100,7 @@ def evaluate(network: TinyRecursiveModel, task: Task, chunks: Iterable[Dataset],
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
     if not tally.puzzles:
-        tally.start(settings.max_steps, settings.attempts)
+        tally.start(settings.steps_of(0), settings.num_attempts)
     under_way: deque[Question] = deque()
     following = islice(_questions(chunks), tally.puzzles, None)
 

@@ -25,7 +25,6 @@ class Header:
     num_parameters: int
     n: int  # latent updates in one recursion
     T: int  # recursions in one supervision step
-    max_steps: int  # supervision steps at most
     halt: str  # verified, q or never
     num_puzzles: int
     rows: int = 1  # of puzzles on the screen
@@ -52,6 +51,7 @@ class Frame:
     task: Task
     step: int  # supervision steps begun; 0 is the question itself
     answer: Tokens  # [L]
+    max_steps: int  # supervision steps of this attempt at most
     previous: "Frame | None" = None  # the supervision step before
     confidence: Cells | None = None  # [L] softmax of the decoded token; None in the question
     halt_probability: float | None = None
@@ -60,7 +60,7 @@ class Frame:
     seconds: float = 0.0  # the network's own time since the puzzle came in
     attempt: int = 0  # which start this is; 0 is the first
     halted: bool = False  # the halt criterion is met
-    is_last: bool = False  # halted, or out of steps
+    is_last: bool = False  # the end: this is the answer that is taken
     update: Update | None = None  # inside a step: the call of the net; else None or the last call
 
     @property
@@ -88,11 +88,16 @@ class Frame:
         """Whether the givens are kept and the rules hold."""
         return self.confidence is not None and not self.violated
 
-    @cached_property
+    @property
     def history(self) -> tuple["Frame", ...]:
         """The finished supervision steps so far, this one included if it is finished."""
-        before = self.previous.history if self.previous else ()
-        return before if self.is_inside or self.step == 0 else (*before, self)
+        backwards: list[Frame] = []
+        frame: Frame | None = self
+        while frame is not None and frame.step > 0:
+            if not frame.is_inside:
+                backwards.append(frame)
+            frame = frame.previous
+        return tuple(reversed(backwards))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class SolveSettings:
     seed: int = 0  # of every draw
     attempts: int = 1  # K, how often a puzzle is tried at most
     retry_steps: int = 0  # supervision steps of every further attempt at most; 0 for max_steps
+    step_limit: int = 0  # supervision steps of all attempts at a puzzle at most; 0 for no limit
     starts: str = "random"  # z of further attempts: as attempt 0's, or drawn for each
     noise: float = 0.0  # deviation of what is added to z before each of their steps; z is near 1
     views: int = 1  # symmetric views that they go through, the puzzle as it is among them
@@ -46,8 +47,24 @@ class SolveSettings:
                 raise UsageError(f"--{name.replace('_', '-')}: choose true or false")
 
     def steps_of(self, attempt: int) -> int:
-        """Supervision steps that an attempt may take."""
-        return self.max_steps if attempt == 0 else self.retry_steps or self.max_steps
+        """Supervision steps that an attempt may take; 0 where the limit leaves it none."""
+        steps = self.max_steps if attempt == 0 else self._further_steps
+        if self.step_limit == 0:
+            return steps
+        before = 0 if attempt == 0 else self.max_steps + (attempt - 1) * self._further_steps
+        return max(0, min(steps, self.step_limit - before))
+
+    @property
+    def num_attempts(self) -> int:
+        """How often a puzzle is tried at most, within the limit of steps."""
+        if self.step_limit == 0:
+            return self.attempts
+        left = max(0, self.step_limit - self.max_steps)
+        return min(self.attempts, 1 + math.ceil(left / self._further_steps))
+
+    @property
+    def _further_steps(self) -> int:
+        return self.retry_steps or self.max_steps
 
     @property
     def varies(self) -> bool:
@@ -60,4 +77,4 @@ class SolveSettings:
         return self.starts == "fixed" and self.noise == 0 and self.views == 1
 
 
-LEAST = {"max_steps": 1, "attempts": 1, "retry_steps": 0, "views": 1}
+LEAST = {"max_steps": 1, "attempts": 1, "retry_steps": 0, "step_limit": 0, "views": 1}

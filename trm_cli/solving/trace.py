@@ -29,6 +29,7 @@ def _as_dict(frame: Frame, place: int) -> dict[str, Any]:
     if frame.step == 0:
         puzzle = frame.puzzle
         return {"place": place, "step": 0, "answer": puzzle.tokens.tolist(),
+                "max_steps": frame.max_steps,
                 "height": puzzle.height, "width": puzzle.width, "source": puzzle.source,
                 "line": puzzle.line}  # fmt: skip
     update = frame.update
@@ -44,6 +45,7 @@ def _as_dict(frame: Frame, place: int) -> dict[str, Any]:
         "violated": sorted(frame.violated),
         "seconds": frame.seconds,
         "attempt": frame.attempt,
+        "max_steps": frame.max_steps,
         "halted": frame.halted,
         "is_last": frame.is_last,
         "update": None if update is None else {**asdict(update), "heat": _as_list(update.heat)},
@@ -123,7 +125,7 @@ def _question(task: Task, told: dict[str, Any]) -> Frame:
     puzzle = Puzzle(tokens, told["height"], told["width"], told["source"], told["line"])
     if len(tokens) != puzzle.height * puzzle.width:
         raise ValueError(f"{len(tokens)} cells on {puzzle.height}x{puzzle.width}")
-    return Frame(puzzle, task, 0, tokens)
+    return Frame(puzzle, task, 0, tokens, told["max_steps"])
 
 
 def _frame(previous: Frame, told: dict[str, Any]) -> Frame:
@@ -136,6 +138,7 @@ def _frame(previous: Frame, told: dict[str, Any]) -> Frame:
         task=previous.task,
         step=told["step"],
         answer=answer,
+        max_steps=told["max_steps"],
         previous=previous,
         confidence=None if confidence is None else np.array(confidence, np.float32),
         halt_probability=told["halt_probability"],

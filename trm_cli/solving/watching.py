@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import SolveSettings, Step, run
+from trm_cli.solving.engine import Solution, SolveSettings, run
 from trm_cli.solving.frames import Frame, Header, Moment, Update
-from trm_cli.solving.views import SeenIn, Views
+from trm_cli.solving.steps import Step, Trails
+from trm_cli.solving.views import SeenIn
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
 from trm_cli.weights.store import LoadedModel
@@ -42,7 +43,6 @@ def header_of(loaded: LoadedModel, settings: SolveSettings, *, num_puzzles: int,
         num_parameters=sum(weight.numel() for weight in loaded.network.parameters()),
         n=config.n,
         T=config.T,
-        max_steps=settings.max_steps,
         halt=settings.halt,
         num_puzzles=num_puzzles,
         rows=shape[0],
@@ -86,23 +86,39 @@ def moments(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Puzzle], 
 
 def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle], *,
           settings: SolveSettings, inner: bool) -> Iterator[Moment]:  # fmt: skip
-    frames = [Frame(puzzle, task, 0, puzzle.tokens) for puzzle in group]
+    frames = [Frame(puzzle, task, 0, puzzle.tokens, settings.steps_of(0)) for puzzle in group]
     yield Moment(page, tuple(frames), frozenset(range(len(frames))))
     steps = run(network, task, (puzzle.tokens for puzzle in group), batch_size=len(group),
                 settings=settings, details=True, ahead=False)  # fmt: skip
-    views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
+    trails = Trails(settings)
     with observer as calls:
         seconds, began = 0.0, time.perf_counter()
         for step in steps:
             seconds += time.perf_counter() - began
             rows = step.rows.tolist()
-            finished = [_after(frames[row], step, index, seconds) for index, row in enumerate(rows)]
-            seen = views.of([attempt.view for attempt in step.attempts])
+            trails.follow(step)
+            ended = {
+                row: trails.conclude(row, seconds) for row in step.rows[step.finishes].tolist()
+            }
+            finished = [_after(frames[row], step, index, seconds, ended.get(row))
+                        for index, row in enumerate(rows)]  # fmt: skip
+            assert step.details is not None
+            seen = step.details.seen
             for inside in _inside(network, calls, [frames[row] for row in rows], finished, seen):
                 yield _moment(page, frames, rows, inside)
             calls.clear()
+            if others := [row for row in ended if not frames[row].is_last]:
+                chosen = [_chosen(frames[row], ended[row]) for row in others]
+                yield _moment(page, frames, others, chosen)
             began = time.perf_counter()
+
+
+def _chosen(last: Frame, solution: Solution) -> Frame:
+    """The end of the attempt whose answer is taken, once more, after that of the last attempt."""
+    of_attempt = next(frame for frame in reversed(last.history)
+                      if frame.attempt == solution.attempt)  # fmt: skip
+    return replace(of_attempt, previous=last, seconds=last.seconds, is_last=True)
 
 
 def _moment(page: int, frames: list[Frame], rows: list[int], new: list[Frame]) -> Moment:
@@ -112,23 +128,26 @@ def _moment(page: int, frames: list[Frame], rows: list[int], new: list[Frame]) -
     return Moment(page, tuple(frames), frozenset(rows))
 
 
-def _after(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
-    """The frame that follows when a supervision step is over."""
+def _after(frame: Frame, step: Step, index: int, seconds: float,
+           solution: Solution | None) -> Frame:  # fmt: skip
+    """The frame that follows when a supervision step is over; the last if its answer is taken."""
     assert step.details is not None
+    attempt = step.attempts[index]
     return Frame(
         puzzle=frame.puzzle,
         task=frame.task,
         step=int(step.numbers[index]),
         answer=step.answers[index],
+        max_steps=attempt.max_steps,
         previous=frame,
         confidence=step.details.confidence[index].round(DECIMALS),
         halt_probability=round(float(step.halt_probability[index]), DECIMALS),
         change_y=round(float(step.details.change_y[index]), DECIMALS),
         change_z=round(float(step.details.change_z[index]), DECIMALS),
         seconds=round(seconds, DECIMALS),
-        attempt=step.attempts[index].number,
+        attempt=attempt.number,
         halted=bool(step.halted[index]),
-        is_last=bool(step.finishes[index]),
+        is_last=solution is not None and solution.attempt == attempt.number,
     )
 
 
@@ -136,7 +155,8 @@ def _after(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
 def _inside(network: TinyRecursiveModel, calls: list[Call], before: list[Frame],
             finished: list[Frame], seen: SeenIn) -> Iterator[list[Frame]]:  # fmt: skip
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
-    frames = [replace(old, step=new.step, previous=old, halt_probability=None)
+    frames = [replace(old, step=new.step, max_steps=new.max_steps, attempt=new.attempt,
+                      previous=old, halt_probability=None)
               for old, new in zip(before, finished, strict=True)]  # fmt: skip
     n = network.config.n
     for place, call in enumerate(calls):

@@ -23,6 +23,7 @@ PADDING = 0
 BLANK = 1
 FIRST_SYMBOL = 2
 UNRATED = -1
+HELD_OUT = "held out"  # from the training data
 MOST_PUZZLES = 10**8  # to generate; more do not fit in memory
 QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that it has
 ANSWER_COLUMNS = ("answer", "solution", "solutions")
@@ -91,6 +92,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.puzzles)
 
+    @property
+    def role(self) -> str:
+        """What it is to a run that is judged by it."""
+        return HELD_OUT
+
     def head(self, count: int | None) -> "Dataset":
         """The first rows, or all of them."""
         return self if count is None or count >= len(self) else self.rows(np.arange(count))
@@ -131,6 +137,7 @@ class Task(ABC):
     has_comments: ClassVar[bool] = True  # whether a line that starts with # is one
     rating_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that ratings are grouped by
     givens_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that givens are grouped by
+    praise: str = "solved"  # what an answer is whose rules hold
 
     @abstractmethod
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:

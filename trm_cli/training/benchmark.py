@@ -16,9 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
 from trm_cli.training.batches import Examples
+from trm_cli.training.fitting import refuse_misfits
 from trm_cli.training.loop import memory_in_use
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.run import refuse_misfits
 from trm_cli.training.trainer import Trainer, memory_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles

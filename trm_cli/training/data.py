@@ -10,8 +10,10 @@ import numpy as np
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.tasks import get_task
+from trm_cli.tasks.arc_data import ArcData
 from trm_cli.tasks.base import Dataset, Task, Tokens
 from trm_cli.tasks.datasets import dataset_bytes, join, read_dataset
+from trm_cli.training.arc_sources import ARC, judged_by, open_data, pairs_of
 from trm_cli.training.recipes import Recipe
 from trm_cli.weights.hub import download_dataset
 from trm_cli.weights.hub_client import HUB_PREFIX
@@ -27,6 +29,7 @@ class Gathered:
     data: Dataset
     names: list[str]
     sources: list[str] = field(default_factory=list)  # as typed, but good from any folder
+    arc: ArcData | None = None  # the data set behind it, if it is one of ARC
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def gather(recipe: Recipe, sources: list[str], seed: int, *, kept: Path,
     progress  called with the number of puzzles generated and the number wanted.
     """
     task = get_task(recipe.task)
+    if recipe.task == ARC:
+        return _arc(open_data(sources))
     parts = [
         _generated(recipe, task, seed, kept, progress)
         if source == GENERATE
@@ -57,6 +62,13 @@ def gather(recipe: Recipe, sources: list[str], seed: int, *, kept: Path,
         [name for part in parts for name in part.names],
         [source for part in parts for source in part.sources],
     )
+
+
+def _arc(data: ArcData) -> Gathered:
+    known = data.facts
+    name = (f"{data.folder.name} ({len(data.names) - 1:,} puzzles of {len(known['tasks']):,} ARC "
+            f"tasks)" if known else f"{data.folder.name} (an ARC data set)")  # fmt: skip
+    return Gathered(pairs_of(data.train, data.sha256), [name], [str(data.folder.absolute())], data)
 
 
 def _read(source: str, task: Task) -> Gathered:
@@ -93,6 +105,16 @@ def keep_generated(path: Path, data: Dataset, task: Task) -> None:
 def as_rows(puzzles: Tokens) -> np.ndarray:
     """Tokens [N, L] as N values that can be compared with one another."""
     return np.ascontiguousarray(puzzles).view(f"V{puzzles.shape[1]}").ravel()
+
+
+def split_gathered(gathered: Gathered, *, validation: int, subsample: int | None,
+                   seed: int) -> Split:  # fmt: skip
+    """What to train on and what to judge by; what is asked of ARC is decided in its data set."""
+    if gathered.arc is None:
+        return split(gathered.data, validation=validation, subsample=subsample, seed=seed)
+    if subsample is not None:
+        raise UsageError("--subsample: of ARC, make a smaller data set with `trm data arc --limit`")
+    return Split(gathered.data, judged_by(gathered.arc, validation))
 
 
 def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -> Split:

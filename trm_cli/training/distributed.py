@@ -62,6 +62,15 @@ class Workers:
                 dist.all_reduce(tensor)
         return tensor
 
+    def gathered(self, tensor: Tensor) -> Tensor:
+        """The tensors of all workers, which have one shape, one after another."""
+        if self.count == 1:
+            return tensor
+        pieces = [torch.empty_like(tensor) for _ in range(self.count)]
+        with _contact():
+            dist.all_gather(pieces, tensor.contiguous())
+        return torch.cat(pieces)
+
     def latest(self, values: list[float]) -> list[float]:
         """The largest of each value over the workers; does not wait for the GPU."""
         if self.count == 1:

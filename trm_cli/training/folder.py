@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.files import flush, write_whole
+from trm_cli.tasks.base import HELD_OUT
+from trm_cli.training.arc_sources import KNOWN, TESTS
 from trm_cli.training.loop import Evaluation, Report
+from trm_cli.training.overrides import numbers
 from trm_cli.training.plan import CONFIG_FILE, Plan, run_config
 from trm_cli.training.trainer import Trainer
 from trm_cli.weights.card import write_card
 from trm_cli.weights.store import Checkpoint, save_checkpoint
 
 LOG_FILE = "log.jsonl"
+IN_FULL = {  # what judges a run, as its card says it
+    HELD_OUT: "held out from the training data",
+    KNOWN: "pairs that were trained on",
+    TESTS: "tests of evaluation tasks, each way by itself, no vote",
+}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -57,7 +65,7 @@ class RunFolder:
     def begin(self, sources: list[str]) -> None:
         """Make the folder and write what is to be trained, on puzzles from these sources."""
         self.path.mkdir(parents=True)
-        recipe, plan = asdict(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
+        recipe, plan = numbers(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
         whole = {"recipe": recipe, "plan": plan, "training": self.facts}
         text = json.dumps(whole, indent=2) + "\n"
         write_whole(self.path / CONFIG_FILE, text.encode(), lasting=True)
@@ -70,7 +78,7 @@ class RunFolder:
         write_whole(log, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
         for entry in kept:
             if entry.get("kind") == "evaluation" and "scores" in entry:
-                self._measure(entry["step"], entry["scores"])
+                self._measure(entry["step"], entry["scores"], entry.get("judged_by", HELD_OUT))
 
     def flush_log(self) -> None:
         """Have the disk keep the log, before a state that follows from it."""
@@ -83,11 +91,11 @@ class RunFolder:
         with (self.path / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(json.dumps({"kind": kind, **asdict(event)}) + "\n")
         if isinstance(event, Evaluation):
-            self._measure(event.step, event.scores.as_dict())
+            self._measure(event.step, event.scores.as_dict(), event.judged_by)
 
-    def _measure(self, step: int, scores: dict[str, Any]) -> None:
+    def _measure(self, step: int, scores: dict[str, Any], judged_by: str) -> None:
         entry = {"command": self.facts["command"], "groups": [scores]}
-        self.measured = {f"held out from the training data, step {step:,}": entry}
+        self.measured = {f"{IN_FULL.get(judged_by, judged_by)}, step {step:,}": entry}
 
     def save_weights(self, trainer: Trainer) -> None:
         """Write both checkpoints, the averaged one with its card."""
@@ -96,6 +104,8 @@ class RunFolder:
         name = self.path.name
         averaged = Checkpoint(name, recipe.task, recipe.model, training, self.measured)
         save_checkpoint(self.path / "checkpoint", averaged, trainer.averaged.model)
+        trainer.save_beside(self.path / "checkpoint")
         write_card(self.path / "checkpoint", averaged)
         raw = Checkpoint(f"{name}-raw", recipe.task, recipe.model, training)
         save_checkpoint(self.path / "checkpoint-raw", raw, trainer.network)
+        trainer.save_beside(self.path / "checkpoint-raw")

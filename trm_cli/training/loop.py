@@ -5,18 +5,17 @@ refilled when it halts. (The paper's listing nests the two loops; its code, and 
 Source: arXiv:2510.04871, figure 3 and section 4.6.
 """
 
-import copy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from trm_cli.errors import TrainingError
-from trm_cli.solving.engine import Solution, SolveSettings, solve_stream
+from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
-from trm_cli.tasks.base import Dataset, Task
+from trm_cli.tasks.base import HELD_OUT, Dataset, Task
 from trm_cli.training.optim import rate_factor
 from trm_cli.training.trainer import SUMS, Trainer
 
@@ -24,7 +23,6 @@ NO_NUMBER = (
     "the loss is no number at step {step}; lower the learning rate "
     "(--set train.muon_lr=..., --set train.adamw_lr=...) and start again"
 )
-CPU_BATCH, GPU_BATCH = 32, 512  # held-out puzzles solved together
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The averaged weights on held-out puzzles."""
+    """The averaged weights on puzzles that judge them."""
 
     step: int
     seconds: float
     scores: Scores
+    judged_by: str = HELD_OUT  # what the puzzles are to the run
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,8 @@ class _Moment:
     stopped: bool  # the user wishes to stop
 
 
-def never() -> bool:
-    """The wish to stop of somebody who has none."""
-    return False
-
-
 def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
-          stopped: Callable[[], bool] = never) -> Iterator[Event]:  # fmt: skip
+          stopped: Stops = never) -> Iterator[Event]:  # fmt: skip
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
@@ -177,21 +171,13 @@ def refuse_no_number(trainer: Trainer) -> None:
 
 
 def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
-             stopped: Callable[[], bool] = never) -> Evaluation | None:  # fmt: skip
-    """Solve the held-out puzzles with the averaged weights, halting as `trm solve` does.
-
-    Returns None if `stopped` said so on the way.
-    """
-    network = copy.deepcopy(trainer.averaged.model).to(trainer.dtype)
-    settings = SolveSettings(max_steps=network.config.N_sup)
-    solutions: list[Solution] = []
-    batch_size = CPU_BATCH if trainer.device.type == "cpu" else GPU_BATCH
-    for solution in solve_stream(network, task, iter(held_out.puzzles), batch_size=batch_size,
-                                 settings=settings):  # fmt: skip
-        solutions.append(solution)
-        if stopped():
-            return None
-    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions))
+             stopped: Stops = never) -> Evaluation | None:  # fmt: skip
+    """Judge the averaged weights by held-out puzzles; None if `stopped` said so on the way."""
+    solutions = trainer.judge(task, held_out, stopped)
+    if solutions is None:
+        return None
+    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions),
+                      held_out.role)  # fmt: skip
 
 
 def _report(trainer: Trainer, progress: float) -> Report:

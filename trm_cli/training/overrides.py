@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import ConfigError, UsageError
+from trm_cli.tasks import LEARNED
 from trm_cli.training.recipes import Recipe
 
 if sys.version_info >= (3, 11):
@@ -84,10 +85,18 @@ def apply(recipe: Recipe, values: Mapping[str, Any], source: str) -> Recipe:
     return _replaced(recipe, typed, source)
 
 
+def numbers(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as `apply` takes it, its name and task with it; no data that are not made."""
+    whole = asdict(recipe)
+    if recipe.task in LEARNED:
+        del whole["data"]
+    return whole
+
+
 def as_toml(recipe: Recipe) -> str:
     """The recipe's numbers as TOML, as `read_toml` takes them."""
     lines = [f"# {recipe.task}, recipe {recipe.name}"]
-    for section in SECTIONS:
+    for section in SECTIONS[:2] if recipe.task in LEARNED else SECTIONS:
         lines += ["", f"[{section}]"]
         for name, value in asdict(getattr(recipe, section)).items():
             lines.append(f"{name} = {json.dumps(value)}")
@@ -110,6 +119,8 @@ def _kind(recipe: Recipe, section: str, name: str, source: str) -> type:
     """The type of a value; raises UsageError with the nearest name where there is none."""
     known = {f.name: type(getattr(getattr(recipe, section), f.name))
              for f in fields(getattr(recipe, section))}  # fmt: skip
+    if section == "data" and recipe.task in LEARNED:
+        raise UsageError(f"{source}: {recipe.task} has no data.{name}: its data set is a folder")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise UsageError(f"{source}: no {section}.{name}; did you mean {section}.{near}?")

@@ -11,6 +11,7 @@ from typing import Any
 
 from trm_cli.config import NEWEST
 from trm_cli.errors import UsageError
+from trm_cli.training.arc_sources import ARC, sized
 from trm_cli.training.data import GENERATE
 from trm_cli.training.overrides import apply, differences, override, read_toml
 from trm_cli.training.recipes import Recipe, get_recipe
@@ -71,6 +72,8 @@ def resolve_recipe(options: Options) -> Recipe:
     recipe = get_recipe(options.task, options.recipe or DEFAULT_RECIPE)
     if options.config is not None:
         recipe = read_toml(recipe, options.config)
+    if recipe.task == ARC and options.data:
+        recipe = sized(recipe, options.data)
     return override(recipe, options.settings or [])
 
 

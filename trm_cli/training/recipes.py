@@ -13,6 +13,11 @@ Maze, generated without end but for `paper`
 `large`      the same, four times as wide, for a GPU.
 `attention`  30x30; the paper's kind of network with every later improvement, for a GPU.
 `paper`      30x30; the paper's own numbers, for days on a GPU.
+
+ARC, on a data set made by `trm data arc`; as many rows for puzzles as that has
+`tiny`     a handful of tasks learned by heart in minutes on two cores; tokens mixed by an MLP.
+`paper`    ARC-AGI-1: 100,000 epochs over training, evaluation and concept tasks, days on GPUs.
+`paper-2`  the same for ARC-AGI-2.
 """
 
 from dataclasses import dataclass, replace
@@ -55,6 +60,12 @@ MAZES = replace(SMALL_BATCHES, batch_size=32, symmetries=False, hint_share=0.0, 
 # arXiv:2510.04871 as its code runs it: README command for mazes.
 PAPER_ATTENTION = replace(PAPER_MODEL, height=30, width=30, box_height=1, box_width=1,
                           vocab_size=6, mixer="attention", rotary="1d", n=4)  # fmt: skip
+# The same code on ARC. An epoch shows every pair of every task once, in one way: 3,988 pairs of
+# ARC-AGI-1 with its evaluation tasks' demonstrations and ConceptARC, 5,574 of ARC-AGI-2.
+PAPER_ARC = replace(PAPER_ATTENTION, vocab_size=12, num_puzzles=876_406)
+PAPER_ARC_TRAIN = replace(PAPER_TRAIN, steps=100_000 * 3_988 // 768, adamw_decay=0.1,
+                          puzzle_lr=1e-2, puzzle_decay=0.1, symmetries=False, evaluate_every=10_000,
+                          validation=400)  # fmt: skip
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     (recipe.task, recipe.name): recipe
@@ -119,6 +130,19 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         ),
         Recipe(name="paper", task="maze", model=PAPER_ATTENTION,
                train=replace(PAPER_TRAIN, symmetries=False), data=WantedMazes(puzzles=2_000)),
+        Recipe(
+            name="tiny",
+            task="arc",
+            model=replace(PAPER_ARC, rotary="2d", hidden_size=64, channel_width=192, num_heads=4,
+                          num_prefix=1, n=2, T=2, N_sup=4),
+            train=replace(SMALL_BATCHES, batch_size=32, steps=2_000, muon_lr=0.005,
+                          ema_decay=0.99, puzzle_lr=1e-2, puzzle_decay=0.1, hint_share=0.0,
+                          symmetries=False, validation=200, report_every=25, evaluate_every=250),
+            data=Wanted(),
+        ),
+        Recipe(name="paper", task="arc", model=PAPER_ARC, train=PAPER_ARC_TRAIN, data=Wanted()),
+        Recipe(name="paper-2", task="arc", model=replace(PAPER_ARC, num_puzzles=1_191_120),
+               train=replace(PAPER_ARC_TRAIN, steps=100_000 * 5_574 // 768), data=Wanted()),
     )
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ import numpy as np
 import torch
 
 from trm_cli import __version__
-from trm_cli.config import same_weights
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import Stops, never
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Task
+from trm_cli.tasks.arc_data import ArcData
+from trm_cli.training.arc_sources import register_of, start_table
 from trm_cli.training.batches import Examples
-from trm_cli.training.data import GENERATED_FILE, Gathered, Split, keep_generated, split
+from trm_cli.training.data import GENERATED_FILE, Gathered, Split, keep_generated, split_gathered
 from trm_cli.training.distributed import Workers
+from trm_cli.training.fitting import refuse_misfits, refuse_other_data
 from trm_cli.training.folder import RunFolder, read_facts
 from trm_cli.training.loop import (
     Evaluation,
@@ -28,11 +30,11 @@ from trm_cli.training.loop import (
     SavePoint,
     evaluation_is_due,
     is_over,
-    never,
     train,
 )
 from trm_cli.training.plan import Plan
-from trm_cli.training.recipes import Recipe
+from trm_cli.training.puzzle_examples import PuzzleExamples
+from trm_cli.training.puzzles import PuzzleTrainer
 from trm_cli.training.state import SavedState, keep_only, load_state, save_state
 from trm_cli.training.supply import Supply
 from trm_cli.training.trainer import Trainer, memory_translated
@@ -55,7 +57,7 @@ class RunRequest:
     start: LoadedModel | None = None  # weights to start from
     resumed: SavedState | None = None  # a state of this folder's run to go on from
     workers: Workers = field(default_factory=Workers)
-    stopped: Callable[[], bool] = never  # says when the user wants the run to end
+    stopped: Stops = never  # says when the user wants the run to end
 
 
 def run(request: RunRequest) -> Iterator[Event]:
@@ -65,9 +67,9 @@ def run(request: RunRequest) -> Iterator[Event]:
     """
     plan, workers = request.plan, request.workers
     refuse_misfits(plan.recipe, request.start)
-    _refuse_other_data(plan.recipe, request.gathered)
-    parts = split(request.gathered.data, validation=plan.recipe.train.validation,
-                  subsample=plan.subsample, seed=plan.seed)  # fmt: skip
+    refuse_other_data(plan.recipe, request.gathered)
+    parts = split_gathered(request.gathered, validation=plan.recipe.train.validation,
+                           subsample=plan.subsample, seed=plan.seed)  # fmt: skip
     with memory_translated():
         trainer = _trainer(request, parts)
     facts = _facts(request, parts) if request.resumed is None else read_facts(request.folder)
@@ -95,22 +97,37 @@ def run(request: RunRequest) -> Iterator[Event]:
 def _trainer(request: RunRequest, parts: Split) -> Trainer:
     plan = request.plan
     torch.manual_seed(plan.seed)
+    if request.gathered.arc is not None:
+        return _puzzle_trainer(request, request.gathered.arc)
     pool = get_task(plan.recipe.task).symmetries(
         parts.used.puzzles.shape[1],
         count=SYMMETRY_POOL if plan.recipe.train.symmetries else 1,
         rng=np.random.default_rng(plan.seed),
     )
     examples = Examples.on_device(parts.used.puzzles, parts.used.answers, pool, request.device)
-    network = TinyRecursiveModel(plan.recipe.model)
+    supply = None
+    if plan.recipe.train.fresh_puzzles and plan.is_generated:
+        supply = Supply(plan.recipe, parts, seed=plan.seed)
+    return Trainer(_network(request), examples, plan.recipe.train, seed=plan.seed,
+                   workers=request.workers, supply=supply)  # fmt: skip
+
+
+def _puzzle_trainer(request: RunRequest, data: ArcData) -> Trainer:
+    plan, register = request.plan, register_of(data)
+    return PuzzleTrainer(_network(request), PuzzleExamples.of_part(data.train, request.device),
+                         plan.recipe.train, seed=plan.seed, register=register,
+                         table=start_table(request.start, register),
+                         workers=request.workers)  # fmt: skip
+
+
+def _network(request: RunRequest) -> TinyRecursiveModel:
+    """A new network, or a copy of the one to start from, the same in every worker."""
+    network = TinyRecursiveModel(request.plan.recipe.model)
     if request.start is not None:
         network.load_state_dict(request.start.network.state_dict())
     network = network.to(request.device)
     request.workers.spread([*network.parameters(), *network.buffers()])
-    supply = None
-    if plan.recipe.train.fresh_puzzles and plan.is_generated:
-        supply = Supply(plan.recipe, parts, seed=plan.seed)
-    return Trainer(network, examples, plan.recipe.train, seed=plan.seed,
-                   workers=request.workers, supply=supply)  # fmt: skip
+    return network
 
 
 def _begin(request: RunRequest, folder: RunFolder) -> None:
@@ -155,42 +172,6 @@ def _keep(event: Event, folder: RunFolder, trainer: Trainer) -> None:
             folder.save_weights(trainer)
 
 
-def refuse_misfits(recipe: Recipe, start: LoadedModel | None) -> None:
-    """Raise UsageError for what cannot work whatever the data are."""
-    if start is not None and not same_weights(start.checkpoint.model, recipe.model):
-        raise UsageError("--init: that checkpoint has another architecture than the recipe")
-    model = recipe.model
-    expected = _board(get_task(recipe.task), model.num_cells)
-    for name, value in expected.items():
-        if getattr(model, name) != value:
-            wanted = " ".join(f"--set model.{n}={v}" for n, v in expected.items())
-            raise UsageError(
-                f"model.{name} is {getattr(model, name)}, but {recipe.task} of {model.num_cells} "
-                f"cells needs {value}; give {wanted}"
-            )
-
-
-def _refuse_other_data(recipe: Recipe, gathered: Gathered) -> None:
-    """Raise UsageError where the data do not fit the recipe."""
-    cells = gathered.data.puzzles.shape[1]
-    if cells != recipe.model.num_cells:
-        wanted = " ".join(
-            f"--set model.{n}={v}" for n, v in _board(get_task(recipe.task), cells).items()
-        )
-        raise UsageError(
-            f"the data set holds puzzles of {cells} cells, the recipe {recipe.name!r} is for "
-            f"{recipe.model.num_cells}; give other data, or {wanted}"
-        )
-
-
-def _board(task: Task, num_cells: int) -> dict[str, int]:
-    """What an architecture for puzzles of that many cells must say."""
-    height, width, box_height, box_width = task.boxes(num_cells)
-    vocab_size = task.vocab_size(num_cells)
-    return {"height": height, "width": width, "box_height": box_height, "box_width": box_width,
-            "vocab_size": vocab_size}  # fmt: skip
-
-
 def _facts(request: RunRequest, parts: Split) -> dict[str, Any]:
     device, plan, used, held_out = request.device, request.plan, parts.used, parts.held_out
     hardware = (torch.cuda.get_device_name(device) if device.type == "cuda"
@@ -206,6 +187,7 @@ def _facts(request: RunRequest, parts: Split) -> dict[str, Any]:
         "sources": _most_common(used.sources),
         "puzzles_sha256": used.sha256,
         "held_out": len(held_out),
+        "judged_by": held_out.role,
         "held_out_sha256": held_out.sha256,
         "hardware": hardware,
         "started_from": request.start.checkpoint.name if request.start else None,

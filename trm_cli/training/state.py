@@ -158,9 +158,11 @@ def load_state(state: SavedState, trainer: Trainer) -> None:
 def _weights(trainer: Trainer) -> dict[str, Tensor]:
     """Raw and averaged weights, the same in every worker."""
     raw, averaged = trainer.network.state_dict(), trainer.averaged.model.state_dict()
-    return {f"network.{name}": tensor for name, tensor in raw.items()} | {
-        f"averaged.{name}": tensor for name, tensor in averaged.items()
-    }
+    return (
+        {f"network.{name}": tensor for name, tensor in raw.items()}
+        | {f"averaged.{name}": tensor for name, tensor in averaged.items()}
+        | trainer.own_weights()
+    )
 
 
 def _moments(trainer: Trainer) -> dict[str, Tensor]:
@@ -184,7 +186,7 @@ def _restore_moments(moments: dict[str, Tensor], trainer: Trainer) -> None:
 def _carried(trainer: Trainer) -> dict[str, Tensor]:
     """What one worker carries from step to step."""
     batch = {f"batch.{name}": getattr(trainer.batch, name) for name in BATCH}
-    return batch | {"sums": trainer.sums}
+    return batch | {"sums": trainer.sums} | trainer.own_carried()
 
 
 def _generators(trainer: Trainer) -> dict[str, Tensor]:

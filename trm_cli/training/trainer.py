@@ -8,6 +8,7 @@ Source: arXiv:2510.04871, figure 3 and section 4.6.
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from torch.nn.utils import clip_grad_norm_
 from trm_cli.config import TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import Solution, SolveSettings, Stops, solve_stream
+from trm_cli.tasks.base import Dataset, Task
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.distributed import Workers
 from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
@@ -25,6 +28,7 @@ from trm_cli.training.supply import Supply
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm",
         "halted", "halted_right")  # fmt: skip
 SEED_STRIDE = 1_000_003  # between the seeds of two workers
+CPU_BATCH, GPU_BATCH = 32, 512  # held-out puzzles solved together
 
 
 @contextmanager
@@ -66,8 +70,7 @@ class Trainer:
         seed_here = (seed + SEED_STRIDE * self.workers.rank) % 2**63
         self.generator = torch.Generator(self.device).manual_seed(seed_here)
         slots = slots_per_worker(config.batch_size, self.workers.count)
-        self.batch = RollingBatch(self.working, examples, config, slots=slots,
-                                  generator=self.generator)  # fmt: skip
+        self.batch = self.new_batch(examples, slots)
         self.step = 0
         self.seconds = 0.0  # of the run so far
         self.reported = 0.0  # seconds of the run at which `sums` began
@@ -76,6 +79,42 @@ class Trainer:
         self.recur: Callable[..., tuple[Tensor, ...]] = self._recur
         if config.compile:
             self._compile()
+
+    def new_batch(self, examples: Examples, slots: int) -> RollingBatch:
+        """The batch that walks through the examples."""
+        return RollingBatch(self.working, examples, self.config, slots=slots,
+                            generator=self.generator)  # fmt: skip
+
+    def judged_network(self) -> TinyRecursiveModel:
+        """The averaged weights, in what the recursion computes in."""
+        return copy.deepcopy(self.averaged.model).to(self.dtype)
+
+    def judge(self, task: Task, held_out: Dataset, stopped: Stops) -> list[Solution] | None:
+        """Solve held-out puzzles with the averaged weights, halting as `trm solve` does.
+
+        Returns None if `stopped` said so on the way.
+        """
+        network = self.judged_network()
+        settings = SolveSettings(max_steps=network.config.N_sup)
+        solutions: list[Solution] = []
+        batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        for solution in solve_stream(network, task, iter(held_out.puzzles), batch_size=batch_size,
+                                     settings=settings):  # fmt: skip
+            solutions.append(solution)
+            if stopped():
+                return None
+        return solutions
+
+    def save_beside(self, folder: Path) -> None:
+        """Write what belongs to a checkpoint beside its network; nothing, usually."""
+
+    def own_weights(self) -> dict[str, Tensor]:
+        """What is trained beside the network, the same in every worker; nothing, usually."""
+        return {}
+
+    def own_carried(self) -> dict[str, Tensor]:
+        """What else one worker carries from step to step; nothing, usually."""
+        return {}
 
     def supervise(self, progress: float) -> None:
         """One supervision step and one optimizer step; nothing in it waits for the device.
@@ -102,8 +141,13 @@ class Trainer:
         with torch.no_grad():
             self._add_up(loss, answer_loss, stop_loss, right, norm, solved)
 
+    def embed(self, puzzles: Tensor) -> Tensor:
+        """The x of the batch's puzzles [B, L]."""
+        x: Tensor = self.working.embed(puzzles)
+        return x
+
     def _recur(self, puzzles: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-        x = self.working.embed(puzzles)
+        x = self.embed(puzzles)
         outcome: tuple[Tensor, ...] = self.working(x, y, z)
         return outcome
 

@@ -9,6 +9,8 @@ from typing import Any
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.model.network import count_parameters
+from trm_cli.tasks.base import HELD_OUT
+from trm_cli.weights.puzzles import TABLE_FILE
 from trm_cli.weights.store import CARD_FILE, CONFIG_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
@@ -117,11 +119,15 @@ def _front_matter(checkpoint: Checkpoint) -> str:
 
 
 def _network(model: ModelConfig) -> str:
+    table = (f" Beside it, in `{TABLE_FILE}`, {model.num_puzzles:,} rows of {model.hidden_size}: "
+             "one for each task that it was trained on, in each way in which it was redrawn. It "
+             "knows no other task.")  # fmt: skip
     return (
         f"{count_parameters(model):,} parameters, D = {model.hidden_size}, "
         f"{model.num_layers} layers, mixer `{model.mixer}`: "
         f"{MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
         f"{model.start} start of z, {model.num_prefix} prefix positions."
+        f"{table if model.looks_up_puzzles else ''}"
     )
 
 
@@ -136,7 +142,8 @@ def _training(training: dict[str, Any]) -> str:
         *([f"- started from the weights of {start}"] if start else []),
         f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
         f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
-        f"{training['held_out']:,} held out (`{training['held_out_sha256'][:16]}`)",
+        f"{training['held_out']:,} {training.get('judged_by', HELD_OUT)} "
+        f"(`{training['held_out_sha256'][:16]}`)",
         f"- where these puzzles come from: {_sources(training.get('sources', {}))}",
         f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, "
         f"supervision step) pairs in {training['seconds'] / 60:.0f} minutes on "

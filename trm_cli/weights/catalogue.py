@@ -133,6 +133,32 @@ def find_start(name: str, task: str, device: torch.device,
     return load_checkpoint(found.folder, source=found.source, device=device)
 
 
+def open_learned(name: str | None, *, task: str, device: torch.device, dtype: torch.dtype,
+                 revision: str | None = None) -> LoadedModel:  # fmt: skip
+    """Load the named checkpoint of a task, or its bundled one, whatever its size.
+
+    Raises ModelError where there is none.
+    """
+    found = find_by_name(name, revision) if name else _first_bundled(task)
+    _refuse_other_task(found, task)
+    loaded = load_checkpoint(found.folder, source=found.source, device=device)
+    loaded.network.to(dtype)
+    return loaded
+
+
+def _first_bundled(task: str) -> Found:
+    bundled = bundled_checkpoints()
+    for name in sorted(bundled, key=lambda name: (name != task, name)):
+        folder = bundled[name]
+        checkpoint = read_config(folder)
+        if checkpoint.task == task:
+            return Found(folder, checkpoint, BUNDLED)
+    raise ModelError(
+        f"no {task} model is bundled; train one with `trm train {task}` and give its folder with "
+        "--model"
+    )
+
+
 def open_model(name: str | None, *, task: str, num_cells: int, device: torch.device,
                dtype: torch.dtype, compiles: bool = False,
                revision: str | None = None) -> LoadedModel:  # fmt: skip

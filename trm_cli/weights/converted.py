@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from trm_cli import __version__
 from trm_cli.errors import ModelError
 from trm_cli.files import sha256_of
@@ -20,6 +23,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
 from trm_cli.weights.foreign import read_tensors
 from trm_cli.weights.layouts import Given, recognise
+from trm_cli.weights.puzzles import DTYPES, chunks_of, save_table
 from trm_cli.weights.registry import KNOWN, UNSTATED, Known
 from trm_cli.weights.store import (
     CONFIG_FILE,
@@ -57,7 +61,8 @@ class Source:
 def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
     """Write a checkpoint of ours from a file of any public layout; returns what it says.
 
-    Of a table of puzzle embeddings only the first row is kept, with the network.
+    A table of puzzle embeddings, which may be larger than all the rest a hundred times, is copied
+    chunk by chunk from the file, which is mapped.
     Raises ModelError for a file that is unsafe, damaged or of no layout that is known.
     """
     tensors = read_tensors(source.path)
@@ -74,8 +79,17 @@ def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
     }  # fmt: skip
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
     save_checkpoint(folder, checkpoint, model)
+    if network.table is not None:
+        _save_table(folder, network.table)
     write_card(folder, checkpoint)
     return checkpoint
+
+
+def _save_table(folder: Path, table: Tensor) -> None:
+    """Write a table beside its network; which row is whose is for a data set to say."""
+    shape = (table.shape[0], table.shape[1])
+    dtype = table.dtype if table.dtype in DTYPES else torch.float32
+    save_table(folder, chunks_of(table), shape=shape, dtype=dtype)
 
 
 def _published(known: Known | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from trm_cli.errors import ModelError
 from trm_cli.files import sha256_of
 from trm_cli.weights.hub_client import MODEL, Address, fetch_file, list_files, translated
+from trm_cli.weights.puzzles import TABLE_FILE
 from trm_cli.weights.registry import BY_ALIAS
 from trm_cli.weights.store import CONFIG_FILE, WEIGHTS_FILE
 
@@ -59,6 +60,9 @@ def fetch_model(name: str, revision: str | None) -> Path:
     folder = _fetch_checked(chosen).parent
     weights = PurePosixPath(chosen.file).with_name(WEIGHTS_FILE).as_posix()
     _fetch_checked(replace(chosen, file=weights))
+    table = PurePosixPath(chosen.file).with_name(TABLE_FILE).as_posix()
+    if table in files:
+        _fetch_checked(replace(chosen, file=table))
     return folder
 
 

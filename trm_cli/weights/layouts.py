@@ -24,7 +24,7 @@ NANO = {
     "z_L_init": "L_init",
 }
 EMBEDDING = "embed_tokens.embedding_weight"
-PUZZLES = "puzzle_emb.weights"
+PUZZLES, TABLE = "puzzle_emb.weights", "embed.puzzles"  # in their names, and in ours
 MIXER = "L_level.layers.0.mlp_t.down_proj.weight"  # [P+L, width]
 HEAD_SIZE = 64  # channels of an attention head in every published network
 PREFIX = 16  # positions that a puzzle embedding takes in every published network
@@ -54,14 +54,11 @@ class Network:
     task: str
     config: ModelConfig
     tensors: dict[str, Tensor]
-    table: Tensor | None  # [puzzles, D] as in the file, which may map it; `tensors` has its start
+    table: Tensor | None  # [P, D] of puzzle embeddings, as in the file, which may map it
 
 
 def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
-    """Our architecture and our tensors; raises ModelError for a layout that is not known.
-
-    Of a table of puzzle embeddings the network gets the first row, that of no puzzle in particular.
-    """
+    """Our architecture and our tensors; raises ModelError for a layout that is not known."""
     bare, layout = _bare(tensors)
     _refuse_shapes(bare)
     bare = _without_separator(bare) if layout == "nano" else bare
@@ -80,9 +77,14 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
             num_prefix=prefix, num_heads=_heads(bare, hidden_size, given),
         )  # fmt: skip
         config = replace(config, box_height=height, box_width=width,
+                         num_puzzles=0 if table is None else len(table),
                          recursion="single_z" if single else "y_and_z")  # fmt: skip
     except ConfigError as error:
         raise ModelError(f"cannot be: {error}") from error
+    if not config.looks_up_puzzles:
+        table = None
+    else:
+        del ours[TABLE]
     return Network(f"{layout}{' single-z' if single else ''}", task, config, ours, table)
 
 

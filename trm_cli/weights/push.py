@@ -9,6 +9,7 @@ import torch
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import hub_card
 from trm_cli.weights.hub_client import MODEL, Address, translated
+from trm_cli.weights.puzzles import TABLE_FILE
 from trm_cli.weights.store import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, load_checkpoint
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
@@ -36,17 +37,18 @@ def push(folder: Path, repo_id: str, *, private: bool = False, dry_run: bool = F
         raise ModelError(f"{repo_id!r}: no name for a model on the Hub; write OWNER/NAME")
     loaded = load_checkpoint(folder, source=str(folder), device=torch.device("cpu"))
     card = hub_card(loaded.checkpoint, repo_id)
-    files = {CONFIG_FILE: (folder / CONFIG_FILE).read_bytes(), CARD_FILE: card.encode(),
-             WEIGHTS_FILE: (folder / WEIGHTS_FILE).read_bytes()}  # fmt: skip
-    pushed = Pushed(repo_id, {name: len(content) for name, content in files.items()}, card)
+    small = {CONFIG_FILE: (folder / CONFIG_FILE).read_bytes(), CARD_FILE: card.encode()}
+    large = [path for name in (WEIGHTS_FILE, TABLE_FILE) if (path := folder / name).is_file()]
+    sizes = {name: len(content) for name, content in small.items()}
+    pushed = Pushed(repo_id, sizes | {path.name: path.stat().st_size for path in large}, card)
     if dry_run:
         return pushed
     with translated(Address(repo_id, None, kind=MODEL)):
-        commit, url = _upload(files, repo_id, private)
+        commit, url = _upload(small | {path.name: str(path) for path in large}, repo_id, private)
     return replace(pushed, commit=commit, url=url)
 
 
-def _upload(files: dict[str, bytes], repo_id: str, private: bool) -> tuple[str, str]:
+def _upload(files: dict[str, bytes | str], repo_id: str, private: bool) -> tuple[str, str]:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi()

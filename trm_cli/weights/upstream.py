@@ -45,8 +45,8 @@ def from_official(
 ) -> tuple[ModelConfig, dict[str, Tensor]]:  # fmt: skip
     """Architecture and weights in our names, from a state dict of the official layout.
 
-    tensors  named from the network on, without what wrappers put before that; of the puzzle
-             embedding the first row, or nothing where there is no prefix.
+    tensors  named from the network on, without what wrappers put before that; of a puzzle
+             embedding one row will do.
     What shapes cannot tell is given: the grid, n, T, and for attention the number of heads.
     Raises ModelError for a tensor that the layout does not have.
     """

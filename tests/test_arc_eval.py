@@ -1,0 +1,122 @@
+"""`trm eval arc` with a network that gives known answers, and without one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from tests.arc_tasks import save_untrained, small_data
+from trm_cli.cli.app import app
+from trm_cli.solving import arc
+from trm_cli.solving.predicting import Prediction
+from trm_cli.tasks.arc_data import ArcData
+from trm_cli.weights.puzzles import save_table
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+    return small_data(tmp_path_factory.mktemp("arc"))
+
+
+@pytest.fixture(scope="module")
+def model(data: ArcData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_untrained(tmp_path_factory.mktemp("model"), data)
+
+
+def evaluate(data: ArcData, model: Path, *words: object) -> Result:
+    return CliRunner().invoke(app, ["eval", "arc", "--data", str(data.folder), "--model",
+                                    str(model), "--device", "cpu", *map(str, words)])  # fmt: skip
+
+
+def answering(data: ArcData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every board of the data set's tests answered as its label says, the plain ones not."""
+    assert data.test is not None
+    part, plain = data.test, set(data.test.group_indices[:-1].tolist())
+    label_of: dict[bytes, np.ndarray] = {}
+    for example, puzzle in enumerate(part.puzzles_of_examples().tolist()):
+        label = np.zeros_like(part.labels[0]) if puzzle in plain else part.labels[example]
+        label_of.setdefault(part.inputs[example].tobytes(), label)
+
+    def predict(network: Any, boards: np.ndarray, rows: torch.Tensor) -> list[Prediction]:
+        assert rows.shape == (len(boards), network.config.hidden_size)
+        return [Prediction(label_of[board.tobytes()][None], (0.5,)) for board in boards]
+
+    monkeypatch.setattr(arc, "predict", predict)
+
+
+def test_right_answers_in_every_way_are_undone_voted_for_and_submitted(
+    data: ArcData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(data, monkeypatch)
+    output = tmp_path / "submission.json"
+    done = evaluate(data, model, "-o", output, "--json", "--batch-size", 3)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert data.test is not None
+    tests = sum(len(task.tests) for task in data.tests)
+    assert told["pass"] == dict.fromkeys(("1", "2", "5", "10", "100", "1000"), 1.0)
+    assert (told["tasks"], told["tests"]) == (2, tests)
+    assert told["predictions"] == len(data.test.inputs)
+    assert (told["malformed"], told["empty"]) == (0, tests)  # the plain way says nothing
+    answers = {task.name: task.answers for task in data.tests}
+    assert json.loads(output.read_text()) == {
+        name: [{f"attempt_{n}": answer.tolist() for n in (1, 2)}  # type: ignore[union-attr] # known
+               for answer in of_task]
+        for name, of_task in answers.items()
+    }  # fmt: skip
+    again = evaluate(data, model, "-o", output)
+    assert (again.exit_code, again.stderr) == (
+        2, f"trm: {output}: exists already; choose another name or add --force\n")  # fmt: skip
+
+
+def test_the_figures_are_lines_to_read(
+    data: ArcData, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(data, monkeypatch)
+    done = evaluate(data, model, "--limit", 1, "--max-votes", 2)
+    tests = len(data.tests[0].tests)
+    assert done.stdout.splitlines() == [
+        "pass@1     100.00%", "pass@2     100.00%", "pass@5     100.00%", "pass@10    100.00%",
+        "pass@100   100.00%", "pass@1000  100.00%",
+        f"1 tasks with known answers, {tests} tests; {2 * tests} predictions, of which 0 lack end "
+        f"markers and {tests} hold no grid",
+    ]  # fmt: skip
+
+
+def test_an_untrained_network_is_evaluated_without_a_crash(data: ArcData, model: Path) -> None:
+    done = evaluate(data, model, "--json")
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["pass"]["1000"] < 1
+
+
+def test_a_table_without_names_takes_those_of_the_data_set(
+    data: ArcData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(data, monkeypatch)
+    for path in model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    rows = torch.zeros(len(data.names), 8)
+    save_table(tmp_path, [rows], shape=(len(data.names), 8))
+    done = evaluate(data, tmp_path, "--json")
+    assert json.loads(done.stdout)["pass"]["1"] == 1.0
+
+
+def test_a_model_of_other_tasks_is_refused(data: ArcData, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in model.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    whole = (folder / "puzzles.safetensors").read_bytes()
+    digest = data.tests[0].digest.encode()
+    (folder / "puzzles.safetensors").write_bytes(whole.replace(digest, b"0" * 64))
+    done = evaluate(data, folder)
+    assert (done.exit_code, done.stderr) == (
+        3, f"trm: {folder}: was not trained on the demonstrations of 1 of 2 tasks, such as "
+        f"{data.tests[0].name}; give the data set of its training\n")  # fmt: skip
+    done = evaluate(data, model, "--device", "cpu", "--data", tmp_path)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

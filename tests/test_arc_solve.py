@@ -1,0 +1,208 @@
+"""`trm solve arc`: known tasks, new ones with and without `--adapt`, and mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from tests.arc_tasks import save_untrained, small_data
+from tests.hub_server import HubServer, Repo
+from tests.test_cli import trm
+from trm_cli.cli.app import app
+from trm_cli.tasks.arc_data import ArcData
+from trm_cli.tasks.arc_files import parse_tasks
+from trm_cli.training.adapt import Adaptation, adapt
+from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
+from trm_cli.weights.store import WEIGHTS_FILE, load_checkpoint
+
+ALWAYS_BLACK = [[0, 0], [0, 0]]
+NEW: dict[str, Any] = {
+    "train": [{"input": [[n, 0], [0, n]], "output": ALWAYS_BLACK} for n in (1, 3, 4)],
+    "test": [{"input": [[5, 0], [0, 5]], "output": ALWAYS_BLACK}],
+}
+CPU = torch.device("cpu")
+PROGRAM = """
+import contextlib
+from trm_cli.__main__ import main
+with contextlib.suppress(SystemExit):  # 1: not solved
+    main()
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+    return small_data(tmp_path_factory.mktemp("arc"))
+
+
+@pytest.fixture(scope="module")
+def model(data: ArcData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_untrained(tmp_path_factory.mktemp("model"), data)
+
+
+@pytest.fixture
+def new_task(tmp_path: Path) -> Path:
+    path = tmp_path / "new.json"
+    path.write_text(json.dumps(NEW))
+    return path
+
+
+def solve(*words: object) -> Result:
+    return CliRunner().invoke(app, ["solve", "arc", "--device", "cpu", *map(str, words)])
+
+
+def known_task(data: ArcData, folder: Path) -> Path:
+    path = folder / "known.json"
+    path.write_text(json.dumps(data.tests[0].as_json()))
+    return path
+
+
+def test_a_task_that_the_model_cannot_know_is_refused_with_what_to_type(
+    new_task: Path, model: Path
+) -> None:
+    done = trm("solve", "arc", new_task, "--model", model)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"trm: {new_task}: task new: this model was not trained on its demonstrations, so it "
+        f"cannot know it; let it learn: trm solve arc {new_task} --model {model} --adapt 500\n"
+    )
+
+
+def test_a_new_task_is_learned_from_its_demonstrations_then_answered(
+    new_task: Path, model: Path
+) -> None:
+    before = (model / WEIGHTS_FILE).read_bytes()
+    done = solve(new_task, "--model", model, "--adapt", 150, "--train-network", "--augment", 3,
+                 "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (line,) = done.stdout.splitlines()
+    told = json.loads(line)
+    (test,) = told.pop("tests")
+    assert (told["schema"], told["task"], told["index"], told["name"]) == (1, "arc", 0, "new")
+    assert told["adapted"]["steps"] == 150
+    assert told["adapted"]["cell_accuracy"] > 0.9
+    assert told["model"]["source"] == str(model)
+    assert (test["attempt_1"], test["solved"], test["predictions"]) == (ALWAYS_BLACK, True, 4)
+    assert test["votes"][0] > 2
+    assert "learned in 150 steps" in done.stderr
+    assert (model / WEIGHTS_FILE).read_bytes() == before
+
+
+def test_without_the_network_only_the_rows_are_trained(model: Path) -> None:
+    (task,) = parse_tasks(json.dumps(NEW), "new.json", "new")
+    network = load_checkpoint(model, source="here", device=CPU).network
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    steps = []
+    for trains_network in (False, True):
+        how = Adaptation(3, 2, trains_network, 0)
+        learned = adapt(network, task, how, {}, lambda: steps.append(1))
+        changed = [name for name, tensor in learned.network.state_dict().items()
+                   if not torch.equal(tensor, weights[name])]  # fmt: skip
+        assert bool(changed) == trains_network
+        assert all(torch.equal(t, weights[n]) for n, t in network.state_dict().items())
+        assert learned.known.rows.shape == (3, network.config.hidden_size)
+        assert learned.known.rows.any(1).all()
+    assert len(steps) == 6
+
+
+def test_a_test_s_answer_is_never_learned_from(model: Path) -> None:
+    secret = json.loads(json.dumps(NEW))
+    secret["test"][0]["output"] = [[9]]
+    rows = []
+    for known in (NEW, secret):
+        (task,) = parse_tasks(json.dumps(known), "new.json", "new")
+        network = load_checkpoint(model, source="here", device=CPU).network
+        rows.append(adapt(network, task, Adaptation(3, 2, False, 0), {}, lambda: None).known.rows)
+    assert torch.equal(*rows)
+
+
+def test_a_known_task_is_drawn_in_digits_on_a_pipe(
+    data: ArcData, model: Path, tmp_path: Path
+) -> None:
+    path = known_task(data, tmp_path)
+    done = trm("solve", "arc", path, "--model", model)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "task known"
+    assert lines[2].startswith("demonstration 1")
+    assert any(line.startswith("test 1") for line in lines)
+    assert set(done.stdout) <= set("0123456789 \n→:;,abcdefghijklmnopqrstuvwxyz")
+    output = tmp_path / "out.txt"
+    assert trm("solve", "arc", path, "--model", model, "-o", output).stdout == ""
+    assert output.read_text() == done.stdout
+
+
+def test_only_the_rows_of_the_task_are_read(
+    data: ArcData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    read = PuzzleTable._part
+
+    def note(table: PuzzleTable, name: str, known: Any) -> torch.Tensor:
+        asked.append((name, known))
+        return read(table, name, known)
+
+    monkeypatch.setattr(PuzzleTable, "_part", note)
+    monkeypatch.setattr(PuzzleTable, "whole", lambda table: pytest.fail("all rows were read"))
+    done = solve(known_task(data, tmp_path), "--model", model, "--json")
+    known = PuzzleTable(model / TABLE_FILE).of_digest(data.tests[0].digest)
+    assert sorted(asked, key=str) == [("puzzles", known), ("ways", known)]
+    answers = json.loads(done.stdout)["tests"]
+    assert known is not None
+    assert [test["predictions"] for test in answers] == [known.count] * len(data.tests[0].tests)
+
+
+BAD = {
+    "{": "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); "
+         "correct the file",
+    "[1]": 'no ARC task; expected an object with "train" and "test"',
+    '{"test": []}': 'task test: no list "train"; a task has "train" and "test"',
+    '{"train": [{"input": [[11]], "output": [[0]]}], "test": [{"input": [[0]]}]}':
+        "task bad, train 1, input, row 1, column 1: 11 is no colour; colours are 0 to 9",
+    '{"train": [{"input": [[1, 2], [3]], "output": [[0]]}], "test": [{"input": [[0]]}]}':
+        "task bad, train 1, input, row 2: 1 cells after rows of 2; make all rows as long",
+    json.dumps({"train": [{"input": [[0]], "output": [[0]]}], "test": [{"input": [[0]] * 31}]}):
+        "task bad, test 1, input: 31x1 cells; a grid has at most 30x30",
+    json.dumps({"train": [{"input": [[0]], "output": [[0]]}], "test": [{"input": [[0]] * 7}]}):
+        "task bad: a grid with a side of 7; this model's boards are 6x6, choose another with "
+        "--model",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.items())
+def test_a_mistake_in_a_file_is_one_line(
+    text: str, message: str, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    done = solve(path, "--model", model)
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"trm: {path}: {message}\n")
+
+
+def test_a_wrong_file_and_a_wrong_model_are_one_line(new_task: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none.json"
+    done = solve(missing, "--model", tmp_path)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert str(missing) in done.stderr
+    done = solve(new_task, "--model", "sudoku")
+    assert (done.exit_code, done.stderr) == (3, "trm: model 'sudoku' is for sudoku, not for arc\n")
+
+
+def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
+    done = CliRunner().invoke(app, ["solve", "--json", "arc", str(new_task)])
+    assert done.exit_code == 2
+    assert "write arc before any option: trm solve arc ..." in done.stderr
+    own = CliRunner().invoke(app, ["solve", "arc", "--help"])
+    assert own.exit_code == 0
+    assert "--adapt" in own.stdout
+
+
+def test_a_model_of_the_hub_comes_with_its_table(
+    data: ArcData, model: Path, tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in model.iterdir()}
+    words = ("solve", "arc", str(known_task(data, tmp_path)), "--model", "owner/arc", "--json")
+    with HubServer([Repo("owner/arc", files, kind="model")]) as server:
+        told = server.run(PROGRAM, *words, home=tmp_path / "home")
+    assert json.loads(told[0])["model"]["source"] == "owner/arc"

@@ -1,0 +1,79 @@
+"""ARC's grids as they are drawn."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.test_voting import ballot
+from trm_cli.display.arc import COLOURS, Style, draw_task, grid_lines
+from trm_cli.solving.voting import Ballot
+from trm_cli.tasks.arc_files import ArcTask
+from trm_cli.tasks.arc_grid import Way
+
+ALL = np.arange(10, dtype=np.uint8).reshape(2, 5)
+FIRST, SECOND = np.array([[1, 2], [3, 0]], np.uint8), np.array([[4]], np.uint8)
+TASK = ArcTask("x", ((FIRST, SECOND), (FIRST, FIRST)), (FIRST,), (SECOND,), "f.json")
+VOTES = ballot((SECOND, 0.5), (SECOND, 0.5), (FIRST, 0.9))
+
+
+def drawn(ballots: list[Ballot], width: int = 100, **options: Any) -> str:
+    """What comes out, on a console of that width."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False, **options)
+    draw_task(console, TASK, ballots)
+    return out.getvalue()
+
+
+def test_without_colours_demonstrations_and_attempts_are_digits_side_by_side() -> None:
+    assert drawn([VOTES]).splitlines() == [
+        "task x",
+        "",
+        "demonstration 1   demonstration 2",
+        "1 2 → 4           1 2 → 1 2",
+        "3 0               3 0   3 0",
+        "",
+        "test 1   attempt 1: right, 2 of 3 votes   attempt 2: wrong, 1 of 3 votes",
+        "1 2      4                                1 2",
+        "3 0                                       3 0",
+    ]
+
+
+def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> None:
+    lines = drawn([VOTES], width=20).splitlines()
+    assert [line for line in lines if "demonstration" in line] == [
+        "demonstration 1", "demonstration 2"]  # fmt: skip
+    wide = np.ones((30, 30), np.uint8)
+    large = ArcTask("x", ((wide, wide),), (wide,), (None,), "f.json")
+    out = io.StringIO()
+    draw_task(Console(file=out, width=80), large, [Ballot()])
+    assert max(map(len, out.getvalue().splitlines())) == 63
+    assert "no attempt: no prediction holds a grid" in out.getvalue()
+
+
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_every_colour_is_that_of_arc(is_wide: bool) -> None:
+    lines = grid_lines(ALL, Style(coloured=True, is_wide=is_wide))
+    assert len(lines) == (2 if is_wide else 1)
+    styles = " ".join(str(span.style) for line in lines for span in line.spans)
+    assert all(colour in styles for colour in COLOURS)
+    assert len(set(COLOURS)) == 10
+
+
+def test_colours_are_left_out_where_they_are_not_wanted() -> None:
+    assert "48;2" in drawn([VOTES], force_terminal=True, color_system="truecolor")
+    plain = drawn([VOTES], force_terminal=True, color_system="truecolor", no_color=True)
+    assert "38;2" not in plain
+    assert "48;2" not in plain
+    assert "1 2" in plain
+
+
+def test_what_is_odd_about_the_votes_is_said() -> None:
+    odd = ballot((SECOND, 0.5))
+    odd.add(np.zeros(900, np.uint8), Way.plain(), 0.1)
+    board = np.zeros(900, np.uint8)
+    board[0] = 7
+    odd.add(board, Way.plain(), 0.1)
+    assert drawn([odd]).splitlines()[-1] == "1 predictions hold no grid; 1 lack end markers"

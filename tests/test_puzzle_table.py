@@ -1,0 +1,119 @@
+"""The file of a table of puzzles: what is read of it, what is written, what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trm_cli.errors import ModelError
+from trm_cli.tasks.arc_grid import Way
+from trm_cli.weights.puzzles import TABLE_FILE, KnownTask, PuzzleTable, Register, save_table
+
+WAYS = [Way.draw(np.random.RandomState(seed)) for seed in range(2)]
+NAMES = ["<blank>", "a", *(way.name_of("a") for way in WAYS), "b", WAYS[1].name_of("b")]
+REGISTER = Register.of_names(NAMES, {"a": "digest of a"})
+
+
+def saved(folder: Path, table: torch.Tensor, register: Register | None) -> PuzzleTable:
+    shape = (table.shape[0], table.shape[1])
+    chunks = (table[first : first + 4] for first in range(0, len(table), 4))
+    save_table(folder, chunks, shape=shape, dtype=table.dtype, register=register)
+    return PuzzleTable(folder / TABLE_FILE)
+
+
+def test_a_register_says_which_rows_are_whose_and_in_which_way() -> None:
+    assert REGISTER.tasks == {"a": KnownTask(1, 3, "digest of a"), "b": KnownTask(4, 2, "")}
+    whole = [[way.turn, *way.colours.tolist()] for way in (Way.plain(), Way.plain(), *WAYS)]
+    assert REGISTER.ways[:4].tolist() == whole
+    with pytest.raises(ModelError, match="task a do not lie together"):
+        Register.of_names([*NAMES, "a|||t0|||0123456789"], {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_task_s_rows_and_ways_come_back(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(6, 8).to(dtype)
+    table = saved(tmp_path, rows, REGISTER)
+    assert torch.equal(load_file(tmp_path / TABLE_FILE)["puzzles"], rows)
+    known = table.of_digest("digest of a")
+    assert known is not None
+    found = table.read(known)
+    assert torch.equal(found.rows, rows[1:4].float())
+    assert [way.name_of("a") for way in found.ways[1:]] == NAMES[2:4]
+    assert table.register() == REGISTER
+    assert torch.equal(table.whole(), rows.float())
+    assert table.of_digest("another") is None
+    assert [path.name for path in tmp_path.iterdir()] == [TABLE_FILE]
+
+
+def test_a_table_that_says_nothing_of_its_rows_knows_no_task(tmp_path: Path) -> None:
+    table = saved(tmp_path, torch.ones(6, 8), None)
+    assert (table.tasks, table.num_rows, table.width) == ({}, 6, 8)
+    assert table.rows(KnownTask(2, 3, "")).tolist() == [[1.0] * 8] * 3
+
+
+LARGE, WIDTH = 400_000, 64  # 102 MB: a table of ARC-AGI-1 has 876,406 rows of 512
+PROBE = """
+import resource, sys
+from pathlib import Path
+from trm_cli.weights.puzzles import KnownTask, PuzzleTable
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+table = PuzzleTable(Path(sys.argv[1]))
+rows = table.rows(table.of_digest("found"))
+print(rows.sum().item(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in kilobytes, as Linux does")
+def test_of_a_large_table_only_the_rows_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    register = Register({"x": KnownTask(123_456, 1000, "found")}, np.zeros((LARGE, 11), np.uint8))
+    chunks = (torch.full((20_000, WIDTH), float(n)) for n in range(LARGE // 20_000))
+    save_table(tmp_path, chunks, shape=(LARGE, WIDTH), register=register)
+    done = subprocess.run([sys.executable, "-c", PROBE, tmp_path / TABLE_FILE],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    total, kilobytes = map(float, done.stdout.split())
+    assert total == 1000 * WIDTH * 6.0
+    assert kilobytes * 1000 < (tmp_path / TABLE_FILE).stat().st_size / 5
+
+
+def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / TABLE_FILE
+    with pytest.raises(ModelError, match="no readable table"):
+        PuzzleTable(path)
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(ModelError, match="no readable table"):
+        PuzzleTable(path)
+    with pytest.raises(ModelError, match="fewer rows than it names"):
+        saved(tmp_path, torch.zeros(3, 2), Register(REGISTER.tasks, REGISTER.ways[:3]))
+    whole = path.read_bytes().replace(b"digest of a", json.dumps(1).encode() + b"          ")
+    path.write_bytes(whole)
+    with pytest.raises(ModelError):
+        PuzzleTable(path)
+
+
+STREAM = """
+import resource, sys
+from pathlib import Path
+import torch
+from trm_cli.weights.puzzles import chunks_of, save_table
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+table = torch.load(sys.argv[1], weights_only=True, mmap=True)["puzzle_emb.weights"]
+save_table(Path(sys.argv[2]), chunks_of(table), shape=tuple(table.shape))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in kilobytes, as Linux does")
+def test_a_table_is_copied_from_a_mapped_file_chunk_by_chunk(tmp_path: Path) -> None:
+    table = torch.arange(LARGE, dtype=torch.float32)[:, None].expand(LARGE, WIDTH).contiguous()
+    torch.save({"puzzle_emb.weights": table}, tmp_path / "theirs.pt")
+    done = subprocess.run([sys.executable, "-c", STREAM, tmp_path / "theirs.pt", tmp_path],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    opened = PuzzleTable(tmp_path / TABLE_FILE)
+    assert opened.rows(KnownTask(LARGE - 1, 1, "")).tolist() == [[LARGE - 1.0] * WIDTH]
+    assert int(done.stdout) * 1000 < 1.3 * table.nbytes  # the mapped file itself, and a chunk

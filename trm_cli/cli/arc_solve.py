@@ -1,0 +1,148 @@
+"""`trm solve arc`: attempts at the tests of tasks, which are learned first if they are new."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from trm_cli.cli.arc_models import ArcModel, arc_batch_size, new_task_line, open_arc_model
+from trm_cli.cli.common import (
+    DeviceName,
+    Force,
+    Json,
+    ModelName,
+    Output,
+    Quiet,
+    Revision,
+    Seed,
+    Threads,
+    choose_device,
+    is_stdout,
+    opened,
+    refuse_existing,
+    user_errors,
+)
+from trm_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from trm_cli.display.arc_answers import ArcAnswer
+    from trm_cli.tasks.arc_files import ArcTask
+    from trm_cli.training.adapt import Adaptation, Adapted
+
+SOLVED, NOT_ALL_SOLVED = 0, 1
+SEEDS = 2**32  # of numpy's older generator, which the data sets are drawn with
+
+
+@user_errors()
+def arc_solve(
+    file: Annotated[Path, typer.Argument(
+        metavar="FILE", help="ARC tasks as JSON: one task, or many.", show_default=False)],
+    model: ModelName = None,
+    revision: Revision = None,
+    adapt: Annotated[Optional[int], typer.Option(
+        "--adapt", min=1, metavar="STEPS", show_default="not at all",
+        help="Learn a task that the model was not trained on from its demonstrations, in so many "
+        "steps.")] = None,
+    augment: Annotated[int, typer.Option(
+        "--augment", min=0, max=10_000, metavar="N",
+        help="Ways to redraw a new task while it is learned, and votes on its tests.")] = 30,
+    train_network: Annotated[bool, typer.Option(
+        "--train-network", help="While adapting, train a copy of the network too, not only the "
+        "task's embeddings.")] = False,
+    batch_size: Annotated[Optional[int], typer.Option(
+        "--batch-size", min=1, show_default="16 on a CPU, 512 elsewhere",
+        help="Boards looked at together.")] = None,
+    output: Output = None,
+    json: Json = False,
+    force: Force = False,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Make two attempts at every test of ARC tasks: each is looked at in many ways, then a vote.
+
+    Exit code: 0 every test has an attempt, a right one where the file holds the answer; 1 some has
+    none; 2 bad input; 3 no model, or a task that it does not know.
+
+    Example: trm solve arc task.json --model runs/arc/tiny-1/checkpoint --adapt 500
+    """
+    import torch
+
+    from trm_cli.display.console import answers_console, file_console
+    from trm_cli.solving.arc import refuse_large
+    from trm_cli.tasks.arc_files import read_tasks
+    from trm_cli.training.adapt import Adaptation
+
+    refuse_existing(output, force)
+    tasks = read_tasks(file)
+    chosen = choose_device(device, threads)
+    known = open_arc_model(model, revision, device=chosen, dtype=torch.float32)
+    for task in tasks:
+        refuse_large(task, known.side)
+    if adapt is None and (unknown := known.unknown(tasks)):
+        raise ModelError(new_task_line(unknown[0], file, model))
+    how = None if adapt is None else Adaptation(adapt, augment, train_network, seed % SEEDS)
+    solver = Solver(known, how, arc_batch_size(batch_size, chosen), quiet)
+    console, all_solved = answers_console(), True
+    with nullcontext(console.file) if is_stdout(output) else opened(output, "w") as sink:
+        console = console if sink is console.file else file_console(sink)
+        for index, task in enumerate(tasks):
+            answer = solver.answer(task)
+            all_solved &= answer.solved
+            if json:
+                sink.write(answer.as_json(index, known.loaded) + "\n")
+            else:
+                answer.draw(console)
+    raise typer.Exit(SOLVED if all_solved else NOT_ALL_SOLVED)
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Answers one task after another."""
+
+    known: ArcModel
+    how: "Adaptation | None"  # how new tasks are learned
+    batch_size: int
+    quiet: bool
+
+    def answer(self, task: "ArcTask") -> "ArcAnswer":
+        """Learn a task if it is new, then vote on its tests."""
+        from trm_cli.display.arc_answers import ArcAnswer
+        from trm_cli.display.steps import StepsBar
+        from trm_cli.solving.arc import vote
+
+        began = time.perf_counter()
+        network, table, adapted = self.known.loaded.network, self.known.table, None
+        if (registered := table.of_digest(task.digest)) is not None:
+            rows = table.read(registered)
+        else:
+            learned, seconds = self._learn(task)
+            network, rows = learned.network, learned.known
+            adapted = {"steps": self.how.steps if self.how else 0, "seconds": round(seconds, 2),
+                       "cell_accuracy": round(learned.cell_accuracy, 4)}  # fmt: skip
+        looks = len(rows.ways) * len(task.tests)
+        with StepsBar(f"voting on {task.name}", looks, quiet=self.quiet) as bar:
+            ballots = vote(network, task, rows, batch_size=self.batch_size, progress=bar.add)
+        return ArcAnswer(task, ballots, adapted, time.perf_counter() - began)
+
+    def _learn(self, task: "ArcTask") -> "tuple[Adapted, float]":
+        """A network that has learned the task, and how long that took, in seconds."""
+        from trm_cli.display.console import remarks_console
+        from trm_cli.display.steps import StepsBar
+        from trm_cli.training.adapt import adapt
+        from trm_cli.training.trainer import memory_translated
+
+        assert self.how is not None
+        loaded, steps = self.known.loaded, self.how.steps
+        trained = loaded.checkpoint.training.get("train", {})
+        with StepsBar(f"learning {task.name}", steps, quiet=self.quiet) as bar, memory_translated():
+            learned = adapt(loaded.network, task, self.how, trained, bar.add)
+        remarks_console(self.quiet).print(
+            f"{task.name}: learned in {steps:,} steps, {bar.seconds:.0f} s; "
+            f"{learned.cell_accuracy:.1%} of its demonstrations' cells right"
+        )
+        return learned, bar.seconds
