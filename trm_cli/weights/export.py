@@ -77,14 +77,13 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     """
     check_storage(storage)
     loaded = load_checkpoint(found.folder, source=found.source, device=CPU)
-    save_checkpoint(folder, loaded.checkpoint, loaded.network, storage=storage)
-    smaller = load_checkpoint(folder, source=str(folder), device=CPU)
     task = get_task(loaded.checkpoint.task)
     size = loaded.network.config.height
     wanted = replace(task.usual(size), puzzles=num_puzzles)
-    words = f"Weights kept in {storage}. " + _difference(
-        loaded, smaller, task, task.generate(wanted, size=size, seed=0)
-    )
+    data = task.generate(wanted, size=size, seed=0)
+    save_checkpoint(folder, loaded.checkpoint, loaded.network, storage=storage)
+    smaller = load_checkpoint(folder, source=str(folder), device=CPU)
+    words = f"Weights kept in {storage}. {_difference(loaded, smaller, task, data)}"
     facts = {"storage": f"{words} Measured by `{command}`."}
     checkpoint = replace(loaded.checkpoint, training=loaded.checkpoint.training | facts,
                          measured={})  # fmt: skip
