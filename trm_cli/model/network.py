@@ -75,7 +75,7 @@ class TokenEmbedding(nn.Module):
             prefix = F.pad(rows[:, None], (0, 0, 0, self.num_prefix - 1))
         else:
             prefix = self.prefix
-        prefix = prefix.expand(len(tokens), -1, -1)
+        prefix = prefix.expand(tokens.shape[0], -1, -1)
         x: Tensor = self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
         return x
 

@@ -5,6 +5,7 @@ The ONNX graph is one supervision step: tokens [B, L] int64, y and z [B, ...] in
 """
 
 import json
+import logging
 import warnings
 from dataclasses import replace
 from importlib.util import find_spec
@@ -56,6 +57,7 @@ def export_onnx(found: Found, path: Path) -> None:
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             Step(network).eval(), (tokens, y.contiguous(), z.contiguous()), dynamo=True,
             verbose=False, input_names=list(INPUTS), output_names=list(OUTPUTS),
