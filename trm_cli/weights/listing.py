@@ -104,16 +104,21 @@ def _is_of_hub(origin: str) -> bool:
 
 
 def _accuracy(checkpoint: Checkpoint) -> str:
-    """The overall share of the last measurement, or what was published of converted weights."""
+    """The share solved in the last measurement, or what was published of converted weights."""
     with strange_facts(checkpoint):
         published = checkpoint.training.get("converted_from", {}).get("published")
         whole = [
-            f"{group['exact']:.2%} of {group['puzzles']:,} puzzles"
-            for entry in checkpoint.measured.values()
+            f"{group['verified']:.2%} of {group['puzzles']:,} {_data(name)}"
+            for name, entry in checkpoint.measured.items()
             for group in entry["groups"]
             if group["kind"] == "all"
         ]
     return whole[-1] if whole else published or "not measured"
+
+
+def _data(measured: str) -> str:
+    """What was measured on, without the ending of its file's name."""
+    return measured.split(",")[0].split(".")[0]
 
 
 def _size(num_bytes: int) -> str:
