@@ -31,7 +31,11 @@ from urllib.parse import unquote, urlsplit
 
 API = re.compile(r"/api/(datasets|models)/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
-DEPRECATED = "ignore::DeprecationWarning:{}._models"  # how the client uploads; not ours to change
+OPTIONS = (  # of Python: all warnings are errors but one about how the client itself uploads
+    "-Werror",
+    "-Wignore::DeprecationWarning:httpx._models",
+    "-Wignore::DeprecationWarning:httpx2._models",
+)
 THEIRS = ("HF_", "HUGGING", "TRANSFORMERS")  # variables that the client reads
 
 
@@ -111,18 +115,21 @@ class HubServer:
             server.shutdown()
             server.server_close()
 
+    def environment(self, home: Path, **variables: str) -> dict[str, str]:
+        """The environment of a client, its cache at `home`, with only these of its variables."""
+        others = {key: os.environ[key] for key in os.environ if not key.startswith(THEIRS)}
+        ours = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
+        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost"}
+        return others | ours | quiet | variables
+
     def run(self, program: str, *arguments: str, home: Path, **variables: str) -> list[str]:
         """The lines that a Python program prints, with only these variables of the Hub set.
 
         home  where the client keeps its cache.
         """
-        others = {key: os.environ[key] for key in os.environ if not key.startswith(THEIRS)}
-        ours = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
-        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost"}
-        ignored = [f"-W{DEPRECATED.format(client)}" for client in ("httpx", "httpx2")]
-        command = [sys.executable, "-Werror", *ignored, "-c", program, *arguments]
+        command = [sys.executable, *OPTIONS, "-c", program, *arguments]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=others | ours | quiet | variables
+            command, capture_output=True, text=True, env=self.environment(home, **variables)
         )
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
@@ -168,7 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers["Content-Length"]))
         self.hub.requests.append(Request("PUT", path, self.headers["Authorization"], None))
         self.hub.stored[path.rsplit("/", 1)[1]] = content
-        self._send(200, {}, b"")
+        fault = self._fault()
+        self._send(fault.status if fault else 200, {}, b"")
 
     def do_POST(self) -> None:
         """Make a repository, or take a commit in the steps that the client does it in."""

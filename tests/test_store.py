@@ -76,14 +76,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown field": (edit_config(model={"colour": 1}), "unknown model.colour"),
     "wrong type": (edit_config(model={"hidden_size": "a"}), "model.hidden_size"),
     "endless network": (edit_config(model={"hidden_size": 10**9}), "model.hidden_size"),
-    "1 TB network": (edit_config(model={"hidden_size": 10**6}), "its config.json says"),
+    "1 TB network": (edit_config(model={"hidden_size": 10**6}), "its architecture says"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "cannot be read"),
     "truncated": (truncate, "damaged"),
     "not weights": (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "damaged"),
     "lacking": (edit_tensors(lambda t: t.pop("y_init")), "lacks tensor y_init"),
     "extra": (edit_tensors(lambda t: t.update(q=torch.ones(1))), "unexpected tensor q"),
     "other shape": (edit_tensors(lambda t: t.update(y_init=torch.ones(3))), r"y_init is \[3\]"),
-    "nan": (edit_tensors(lambda t: t["y_init"].fill_(float("nan"))), "y_init holds values"),
+    "nan": (edit_tensors(lambda t: t["y_init"].fill_(float("nan"))), "'y_init' holds values"),
 }
 
 

@@ -1,7 +1,7 @@
-"""The network against the official code: same weights, same logits.
+"""The network against the official code: same weights, same logits, step after step.
 
-golden/official.npz holds logits of the official implementation (TinyRecursiveModels, commit
-e7b6871) in float32 on seeded random weights, after one and after two supervision steps.
+golden/official.npz holds what the official implementation computes in float32 on seeded weights;
+golden/make_official.py wrote it.
 """
 
 import json
@@ -10,52 +10,62 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from tests.official import NETWORKS, STEPS, official_weights
 from trm_cli.errors import ModelError
-from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.weights.converted import Source, convert
+from trm_cli.weights.layouts import Given, recognise
+from trm_cli.weights.store import load_checkpoint
 from trm_cli.weights.upstream import from_official
 
-GOLDEN = Path(__file__).parent / "golden" / "official.npz"
-N = {"mlp": 6, "attention": 4}
+GOLDEN = np.load(Path(__file__).parent / "golden" / "official.npz")
+FIRST, LATER = 1e-5, 1e-3  # tolerances: rounding grows from step to step
 
 
-def official_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
-    """The seeded weights that the official code was given."""
-    rng = np.random.RandomState(7)
-    tensors = {}
-    for name in sorted(shapes):
-        std = 1.0 if name.endswith("_init") else 1 / np.sqrt(shapes[name][-1])
-        values = (rng.standard_normal(shapes[name]) * std).astype(np.float32)
-        tensors[name] = torch.from_numpy(values)
-    return tensors
+def weights(name: str) -> dict[str, Tensor]:
+    """What the official code was given, without what stands before the names of its tensors."""
+    named = official_weights(json.loads(str(GOLDEN[f"{name}_shapes"])))
+    return {key.removeprefix("inner."): tensor for key, tensor in named.items()}
 
 
-@pytest.mark.parametrize("mixer", ["mlp", "attention"])
-@pytest.mark.parametrize("prefix", ["", "_orig_mod.model."])
-def test_logits_equal_the_official_ones(mixer: str, prefix: str) -> None:
-    golden = np.load(GOLDEN)
-    weights = official_weights(json.loads(str(golden[f"{mixer}_shapes"])))
-    weights = {prefix + name: tensor for name, tensor in weights.items()}
-    config, tensors = from_official(weights, height=4, width=4, n=N[mixer], T=3, num_heads=4)
-    network = TinyRecursiveModel(config)
-    network.load_state_dict(tensors)
-    tokens = torch.from_numpy(np.random.RandomState(3).randint(1, 7, (2, 16)))
-    with torch.no_grad():
-        x = network.embed(tokens)
-        y, z = network.starting_state(2)
-        for step in range(2):
-            y, z, logits, halt = network(x, y, z)
-            expected = torch.from_numpy(golden[f"{mixer}_logits"][step])
-            # The recursion is chaotic on random weights: rounding grows from step to step.
-            tolerance = 1e-5 if step == 0 else 1e-3
-            torch.testing.assert_close(logits, expected, atol=tolerance, rtol=0)
-            expected = torch.from_numpy(golden[f"{mixer}_halt"][step])
-            torch.testing.assert_close(halt, expected, atol=tolerance, rtol=0)
+def given(name: str) -> Given:
+    """What no shape tells."""
+    official = NETWORKS[name]
+    size = None if official.mixes_tokens else official.side
+    return Given(official.task, size, None if official.n == 4 else 6, None, 4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_converted_network_s_logits_equal_the_official_ones_at_every_step(
+    name: str, tmp_path: Path
+) -> None:
+    torch.save({f"model.inner.{key}": value for key, value in weights(name).items()},
+               tmp_path / "w")  # fmt: skip
+    convert(Source(tmp_path / "w", "w"), given(name), tmp_path / "ours")
+    network = load_checkpoint(tmp_path / "ours", source="", device=torch.device("cpu")).network
+    logits, halts = GOLDEN[f"{name}_logits"], GOLDEN[f"{name}_halt"]
+    assert len(logits) == STEPS == network.config.N_sup
+    table = recognise(weights(name), given(name)).table
+    for board, puzzle in enumerate(NETWORKS[name].identifiers()):
+        row = None if table is None else table[puzzle : puzzle + 1]
+        x = network.embed(NETWORKS[name].tokens()[board : board + 1], row)
+        y, z = network.starting_state(1)
+        for step in range(STEPS):
+            y, z, answer, halt = network(x, y, z)
+            tolerance = FIRST if step == 0 else LATER
+            np.testing.assert_allclose(answer[0], logits[step, board], atol=tolerance, rtol=0)
+            np.testing.assert_allclose(halt[0], halts[step, board], atol=tolerance, rtol=0)
+
+
+def test_the_golden_logits_tell_steps_boards_and_networks_apart() -> None:
+    for name in NETWORKS:
+        logits = GOLDEN[f"{name}_logits"]
+        assert np.abs(np.diff(logits, axis=0)).max((1, 2, 3)).min() > LATER
+        assert np.abs(logits[:, 0] - logits[:, 1]).max() > 0.1
 
 
 def test_a_foreign_tensor_is_refused_by_name() -> None:
-    golden = np.load(GOLDEN)
-    weights = official_weights(json.loads(str(golden["mlp_shapes"])))
-    weights["H_level.layers.0.mlp.down_proj.weight"] = torch.zeros(1)
-    with pytest.raises(ModelError, match=r"H_level\.layers\.0"):
-        from_official(weights, height=4, width=4, n=6, T=3)
+    foreign = weights("sudoku-mlp") | {"L1_init": torch.zeros(1)}
+    with pytest.raises(ModelError, match="L1_init"):
+        from_official(foreign, height=4, width=4, n=6, T=3, num_prefix=16, num_heads=1)

@@ -37,3 +37,8 @@ class TrainingError(TRMError):
     """A training run that cannot go on."""
 
     exit_code = 3
+
+
+def printable(text: str) -> str:
+    """One line without control characters, which names in a stranger's file may hold."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from trm_cli.errors import TRMError, UsageError
+from trm_cli.errors import TRMError, UsageError, printable
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def user_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except TRMError as error:
-        typer.echo(f"trm: {error}", err=True)
+        typer.echo(f"trm: {printable(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("trm: interrupted", err=True)
@@ -121,6 +121,18 @@ def refuse_existing(output: Path | None, force: bool) -> None:
         raise UsageError(f"{output}: exists already; choose another name or add --force")
     if not os.path.isdir(output.parent):
         raise UsageError(f"{output}: there is no folder {output.parent}; make it first")
+
+
+def refuse_full(path: Path, force: bool) -> None:
+    """Raise UsageError if something would be overwritten, or cannot be written there."""
+    if str(path) == "-":
+        raise UsageError("--output -: cannot go to stdout; name a path")
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() and not force:
+        raise UsageError(f"{path}: exists already; choose another name or add --force")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
 
 
 def refuse_read_only(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -11,10 +11,15 @@ from trm_cli.cli.common import (
     Json,
     Quiet,
     Revision,
+    as_typed,
     hide_download_bars,
+    refuse_full,
     user_errors,
 )
 from trm_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from trm_cli.weights.converted import Source
 
 models = typer.Typer(help="List, pull, push, convert and export models.", no_args_is_help=True,
                      rich_markup_mode=None)  # fmt: skip
@@ -23,8 +28,6 @@ AnyModel = Annotated[str, typer.Argument(
     metavar="MODEL", show_default=False,
     help="A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub.",
 )]  # fmt: skip
-Storage = Annotated[str, typer.Option(
-    "--storage", help="How numbers are kept: float32, bfloat16 or int8.")]  # fmt: skip
 Folder = Annotated[Path, typer.Option(
     "--output", "-o", metavar="FOLDER", show_default=False,
     help="Write a checkpoint there.")]  # fmt: skip
@@ -47,7 +50,9 @@ Heads = Annotated[Optional[int], typer.Option(
 @models.command("list")
 @user_errors()
 def list_models(json: Json = False) -> None:
-    """Show bundled, cached and publicly known models; asks nothing of the network.
+    """Show bundled, cached and publicly known models.
+
+    Asks nothing of the network.
 
     Example: trm models list
     """
@@ -61,23 +66,31 @@ def list_models(json: Json = False) -> None:
 @user_errors()
 def show(model: AnyModel, revision: Revision = None, json: Json = False,
          quiet: Quiet = False) -> None:  # fmt: skip
-    """Show a model's card, or with --json its config; fetches or converts it first if need be.
+    """Show a model's card, or with --json its config.
+
+    A model of the Hub is fetched, another's file converted first.
 
     Example: trm models show sudoku
     """
     hide_download_bars(quiet)
 
+    from trm_cli.display.models import show_card
     from trm_cli.weights.catalogue import find_by_name
     from trm_cli.weights.listing import described
 
-    found = find_by_name(model, revision)
-    typer.echo(json_module.dumps(described(found), indent=2) if json else described(found)["card"])
+    known = described(find_by_name(model, revision))
+    if json:
+        typer.echo(json_module.dumps(known))
+    else:
+        show_card(known["card"])
 
 
 @models.command()
 @user_errors()
 def pull(model: AnyModel, revision: Revision = None, quiet: Quiet = False) -> None:
-    """Fetch a model of the Hub into the cache, check that it loads, and print its folder.
+    """Fetch a model of the Hub and print its folder.
+
+    It stays in the cache; whether it loads is checked.
 
     Example: trm models pull alphaxiv/sudoku-mlp
     """
@@ -103,7 +116,6 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="If the repository is new.")] = False,
     dry_run: Annotated[bool, typer.Option(
         "--dry-run", help="Only show what would go up; asks nothing of the network.")] = False,
-    storage: Storage = "float32",
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Upload config, weights and a generated card to the Hub.
@@ -114,13 +126,9 @@ def push(
 
     from trm_cli.display.models import show_pushed
     from trm_cli.weights.catalogue import find_by_name
-    from trm_cli.weights.pretrained import TRM
     from trm_cli.weights.push import push as push_model
 
-    inside = Path(run) / "checkpoint"  # of a run
-    model = TRM.from_pretrained(inside if inside.is_dir() else find_by_name(run).folder)
-    show_pushed(push_model(model.checkpoint, model, repo, private=private, dry_run=dry_run,
-                           storage=storage))  # fmt: skip
+    show_pushed(push_model(find_by_name(run).folder, repo, private=private, dry_run=dry_run))
 
 
 @models.command()
@@ -129,7 +137,9 @@ def remove(
     model: Annotated[str, typer.Argument(
         metavar="OWNER/NAME", show_default=False, help="As `trm models list` shows it.")],
 ) -> None:  # fmt: skip
-    """Delete what the cache holds of a model of the Hub, and what was converted from it.
+    """Delete what the cache holds of a model.
+
+    What was converted from it goes, too. The name may also be that of a file that was converted.
 
     Example: trm models remove alphaXiv/trm-model-sudoku
     """
@@ -151,28 +161,24 @@ def convert(
     n: Updates = None,
     T: Recursions = None,
     heads: Heads = None,
-    storage: Storage = "float32",
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Turn others' weights into a checkpoint of ours; their layout is seen from the tensors.
+    """Turn others' weights into a checkpoint of ours.
+
+    Their layout is seen from the names and shapes of the tensors.
 
     Example: trm models convert step_16275 -o sudoku-mlp
     """
     hide_download_bars(quiet)
 
     from trm_cli.display.models import show_network
-    from trm_cli.weights.converted import Source, convert
-    from trm_cli.weights.hub_models import fetch_model
+    from trm_cli.weights.converted import convert
     from trm_cli.weights.layouts import Given
 
-    _refuse_folder(output, force)
-    local = Path(source) if Path(source).exists() else fetch_model(source, revision)
-    if local.is_dir():
-        raise UsageError(f"{source}: a folder; name the file of weights in it")
-    origin = Source(local, source if not Path(source).exists() else local.name, revision)
-    checkpoint = convert(origin, Given(task, size, n, T, heads), output, storage=storage)
-    show_network(checkpoint, output)
+    refuse_full(output, force)
+    found = _foreign(source, revision)
+    show_network(convert(found, Given(task, size, n, T, heads), output), output)
 
 
 @models.command()
@@ -184,37 +190,55 @@ def export(
         help="The .onnx file, or the folder of the checkpoint.")],
     file_format: Annotated[str, typer.Option(
         "--format", help="onnx: one supervision step; trm: a checkpoint.")] = "onnx",
-    storage: Storage = "float32",
+    storage: Annotated[str, typer.Option(
+        "--storage", help="How a checkpoint keeps its numbers: float32, bfloat16 or int8.",
+        )] = "float32",
+    num_puzzles: Annotated[int, typer.Option(
+        "--puzzles", min=1, max=100_000, help="Generated puzzles that a checkpoint is compared "
+        "with the original on.")] = 32,
     revision: Revision = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Write a model for other programs, or as a smaller checkpoint with the measured difference.
+    """Write a model as ONNX or in a smaller storage.
+
+    A smaller checkpoint says in its card what the storage changes, as measured.
 
     Example: trm models export sudoku --format trm --storage bfloat16 -o small
     """
+    if file_format not in ("onnx", "trm"):
+        raise UsageError(f"--format {file_format}: choose onnx or trm")
+    if file_format == "onnx" and storage != "float32":
+        raise UsageError("--storage: is for --format trm; drop it")
+    refuse_full(output, force)
     hide_download_bars(quiet)
 
+    from trm_cli.display.console import remarks_console
     from trm_cli.weights.catalogue import find_by_name
     from trm_cli.weights.export import export_checkpoint, export_onnx
 
-    if file_format not in ("onnx", "trm"):
-        raise UsageError(f"--format {file_format}: choose onnx or trm")
-    _refuse_folder(output, force)
     found = find_by_name(model, revision)
-    if file_format == "onnx" and storage != "float32":
-        raise UsageError("--storage: is for --format trm")
     if file_format == "onnx":
         export_onnx(found, output)
     else:
-        typer.echo(export_checkpoint(found, output, storage), err=True)
+        words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles,
+                                  command=as_typed())  # fmt: skip
+        remarks_console(quiet).print(words)
 
 
-def _refuse_folder(path: Path, force: bool) -> None:
-    """Raise UsageError if something would be overwritten, or cannot be written there."""
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists() and not force:
-        raise UsageError(f"{path}: exists already; choose another name or add --force")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+def _foreign(name: str, revision: str | None) -> "Source":
+    """The file of weights that is meant, fetched if it is one of the Hub."""
+    from trm_cli.weights.converted import Source
+    from trm_cli.weights.hub_models import fetch_model, looks_like_hub_name
+    from trm_cli.weights.store import CONFIG_FILE
+
+    path = Path(name)
+    if not path.exists() and not looks_like_hub_name(name):
+        raise UsageError(f"{name}: neither a file nor OWNER/NAME on the Hub")
+    if path.exists() and revision is not None:
+        raise UsageError(f"--revision: {name} is no model of the Hub; leave it out")
+    local = path if path.exists() else fetch_model(name, revision)
+    if local.is_dir():
+        what = "is a checkpoint of trm already" if (local / CONFIG_FILE).is_file() else "a folder"
+        raise UsageError(f"{name}: {what}; name a file of weights")
+    return Source(local, local.name if path.exists() else name, revision)

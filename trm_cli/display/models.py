@@ -1,37 +1,57 @@
-"""What `trm models` prints: a table of models, what goes up to the Hub, what was converted."""
+"""What `trm models` prints: models by where they are, cards, what goes up, what was converted."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
 from trm_cli.display.console import answers_console, remarks_console
+from trm_cli.errors import printable
 from trm_cli.weights.listing import Entry
 from trm_cli.weights.push import Pushed
 from trm_cli.weights.store import Checkpoint
 
-COLUMNS = ("MODEL", "WHERE", "TASK", "SIZE", "ACCURACY", "LICENCE", "SOURCE")
-UNTESTED = " (untested)"
+HEADINGS = {
+    "bundled": "Bundled",
+    "cached": "In the cache",
+    "known": "On the Hub, accuracy as published",
+}
+UNTESTED = ", untested here"
 
 
 def show_listing(entries: Sequence[Entry], *, as_json: bool) -> None:
-    """Print one line a model on stdout, in columns, or one JSON object a model."""
+    """Print models on stdout, two lines each, or one JSON object a model."""
     out = answers_console().file
-    if as_json:
-        for entry in entries:
-            out.write(json.dumps(asdict(entry)) + "\n")
-        return
-    rows = [COLUMNS, *(_cells(entry) for entry in entries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        out.write("  ".join(cells).rstrip() + "\n")
+    lines = (json.dumps(asdict(entry)) for entry in entries) if as_json else _listed(entries)
+    for line in lines:
+        out.write(f"{line}\n")
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
-    where = entry.where + (UNTESTED if not entry.tried else "")
-    cells = (entry.name, where, entry.task, entry.size, entry.accuracy, entry.licence, entry.source)
-    return tuple(_printable(cell) for cell in cells)
+def _listed(entries: Sequence[Entry]) -> Iterator[str]:
+    rows = {entry: (entry.name, entry.task, entry.size, entry.accuracy) for entry in entries}
+    widths = [max(map(len, column)) for column in zip(*rows.values(), strict=True)]
+    licence_width = max(len(entry.licence) for entry in entries)
+    for number, ((where, tried), group) in enumerate(
+        groupby(sorted(entries, key=_place), lambda entry: (entry.where, entry.tried))
+    ):
+        yield "\n" * (number > 0) + HEADINGS[where] + ("" if tried else UNTESTED)
+        for entry in group:
+            name, task, size, accuracy = rows[entry]
+            yield printable(
+                f"  {name:{widths[0]}}  {task:{widths[1]}}  {size:>{widths[2]}}  {accuracy}"
+            )
+            yield printable(f"    {entry.licence:{licence_width}}  {entry.source}")
+
+
+def _place(entry: Entry) -> tuple[int, bool]:
+    return list(HEADINGS).index(entry.where), not entry.tried
+
+
+def show_card(text: str) -> None:
+    """Print a model's card on stdout."""
+    for line in text.splitlines():
+        answers_console().file.write(f"{printable(line)}\n")
 
 
 def show_pushed(pushed: Pushed) -> None:
@@ -56,8 +76,3 @@ def show_network(checkpoint: Checkpoint, folder: Path) -> None:
         f"T = {model.T}"
     )
     answers_console().file.write(f"{folder}\n")
-
-
-def _printable(text: str) -> str:
-    """Without the control characters that a stranger's file may hold."""
-    return "".join(character for character in text if character.isprintable())

@@ -19,6 +19,9 @@ from trm_cli.config import ModelConfig
 
 EPSILON = 1e-5  # added to the mean square before its root, as upstream
 
+TABLES = "cpu"  # where tables of constants are made, even if weights get no memory yet: to make
+# them there, torch would import half a second's worth of modules
+
 
 def truncated_normal(*shape: int, std: float) -> Tensor:
     """A tensor of the given shape from a normal cut at two deviations, of deviation `std`."""
@@ -122,13 +125,13 @@ def rotary_angles(config: ModelConfig) -> Tensor:
     """
     half = config.hidden_size // config.num_heads // 2
     if config.rotary == "1d":
-        frequencies = config.rotary_base ** -(torch.arange(half) / half)
-        positions = torch.arange(config.num_prefix + config.num_cells)
+        frequencies = config.rotary_base ** -(torch.arange(half, device=TABLES) / half)
+        positions = torch.arange(config.num_prefix + config.num_cells, device=TABLES)
         angles = torch.outer(positions.float(), frequencies)
     else:
         quarter = math.ceil(half / 2)
-        frequencies = config.rotary_base ** -(torch.arange(quarter) / quarter)
-        cells = torch.arange(config.num_cells)
+        frequencies = config.rotary_base ** -(torch.arange(quarter, device=TABLES) / quarter)
+        cells = torch.arange(config.num_cells, device=TABLES)
         by_row = torch.outer((cells // config.width).float(), frequencies)
         by_column = torch.outer((cells % config.width).float(), frequencies[: half - quarter])
         angles = F.pad(torch.cat((by_row, by_column), dim=-1), (0, 0, config.num_prefix, 0))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm_cli.config import ModelConfig
-from trm_cli.model.layers import BLOCKS, Linear, truncated_normal
+from trm_cli.model.layers import BLOCKS, TABLES, Linear, truncated_normal
 from trm_cli.model.recursion import deep_recursion
 from trm_cli.model.variants import RECURSIONS, damped
 from trm_cli.tasks.base import FIRST_SYMBOL
@@ -75,7 +75,7 @@ class TokenEmbedding(nn.Module):
             prefix = F.pad(rows[:, None], (0, 0, 0, self.num_prefix - 1))
         else:
             prefix = self.prefix
-        prefix = prefix.expand(len(tokens), -1, -1)
+        prefix = prefix.expand(tokens.shape[0], -1, -1)
         x: Tensor = self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
         return x
 
@@ -89,7 +89,7 @@ class RoleEmbedding(nn.Module):
         super().__init__()
         self.scale = config.hidden_size**0.5
         self.roles = nn.Parameter(truncated_normal(3, config.hidden_size, std=1 / self.scale))
-        symbols = torch.arange(FIRST_SYMBOL, config.vocab_size)
+        symbols = torch.arange(FIRST_SYMBOL, config.vocab_size, device=TABLES)
         self.register_buffer("symbols", symbols[:, None], persistent=False)
 
     symbols: Tensor

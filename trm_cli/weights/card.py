@@ -1,14 +1,17 @@
 """The model card of a checkpoint: README.md, written from what its config.json holds."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trm_cli.config import ModelConfig
+from trm_cli.errors import ModelError
 from trm_cli.model.network import count_parameters
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.puzzles import TABLE_FILE
-from trm_cli.weights.store import CARD_FILE, Checkpoint
+from trm_cli.weights.store import CARD_FILE, CONFIG_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
@@ -30,8 +33,25 @@ def write_card(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / CARD_FILE).write_text(card(checkpoint), encoding="utf-8")
 
 
+@contextmanager
+def strange_facts(checkpoint: Checkpoint) -> Iterator[None]:
+    """Raise ModelError where a stranger's config.json tells its facts in other ways than ours."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"model {checkpoint.name!r}: what {CONFIG_FILE} says of training or accuracy cannot be "
+            f"read ({type(error).__name__}: {error})"
+        ) from error
+
+
 def card(checkpoint: Checkpoint) -> str:
     """The card's text, in the Markdown that the Hugging Face Hub reads."""
+    with strange_facts(checkpoint):
+        return _card(checkpoint)
+
+
+def _card(checkpoint: Checkpoint) -> str:
     training, model = checkpoint.training, checkpoint.model
     parts = [
         _front_matter(checkpoint),
@@ -56,6 +76,11 @@ def card(checkpoint: Checkpoint) -> str:
 
 def hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
     """The card as the Hub shows it: the same, with how to load it and figures it can read."""
+    with strange_facts(checkpoint):
+        return _hub_card(checkpoint, repo_id)
+
+
+def _hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
     _, _, body = card(checkpoint).split("---\n", 2)
     head = _front_matter(checkpoint).removesuffix("\n---")
     body = body.replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")

@@ -98,10 +98,11 @@ def find_by_name(name: str, revision: str | None = None) -> Found:
 
 
 def _checkpoint_folder(source: Source) -> Path:
-    """The folder of a checkpoint of ours that a path means, converted if need be."""
+    """The folder of a checkpoint of ours that a path means: itself, a run's, or a converted one."""
     path = source.path
     if path.is_dir():
-        return path
+        of_run = path / "checkpoint"
+        return of_run if (of_run / CONFIG_FILE).is_file() else path
     if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file():
         return path.parent
     return converted(source)

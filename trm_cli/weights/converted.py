@@ -1,12 +1,15 @@
 """Turning a stranger's file of weights into a checkpoint of ours, in a folder or in a cache.
 
-The cache is HF_HOME/trm/converted/SHA256-OPTIONS/: a file is converted once, whatever its name.
+The cache is HF_HOME/trm/converted/SHA256-NAME/: a file is converted once for every name that it is
+given, since its checkpoint says what that was.
 """
 
 import hashlib
 import re
-import shutil
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,6 @@ from trm_cli.weights.puzzles import DTYPES, chunks_of, save_table
 from trm_cli.weights.registry import KNOWN, UNSTATED, Known
 from trm_cli.weights.store import (
     CONFIG_FILE,
-    WEIGHTS_FILE,
     Checkpoint,
     read_config,
     refuse_misfit,
@@ -56,7 +58,7 @@ class Source:
         return UNPLAIN.sub("-", last).strip("-")[:80] or "converted"
 
 
-def convert(source: Source, given: Given, folder: Path, *, storage: str = "float32") -> Checkpoint:
+def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
     """Write a checkpoint of ours from a file of any public layout; returns what it says.
 
     A table of puzzle embeddings, which may be larger than all the rest a hundred times, is copied
@@ -68,7 +70,7 @@ def convert(source: Source, given: Given, folder: Path, *, storage: str = "float
         network = recognise(tensors, given)
     except ModelError as error:
         raise ModelError(f"{source.path}: {error}") from error
-    refuse_misfit(network.tensors, network.config, folder / WEIGHTS_FILE)
+    refuse_misfit(network.tensors, network.config, source.path)
     model = TinyRecursiveModel(network.config)
     model.load_state_dict(network.tensors)
     facts = {
@@ -76,7 +78,7 @@ def convert(source: Source, given: Given, folder: Path, *, storage: str = "float
         "sha256": sha256_of(source.path), "trm": __version__, **_published(source.known),
     }  # fmt: skip
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
-    save_checkpoint(folder, checkpoint, model, storage=storage)
+    save_checkpoint(folder, checkpoint, model)
     if network.table is not None:
         _save_table(folder, network.table)
     write_card(folder, checkpoint)
@@ -96,25 +98,41 @@ def _published(known: Known | None) -> dict[str, Any]:
     return {"licence": known.licence, "published": known.accuracy}
 
 
-def converted(source: Source, given: Given | None = None) -> Path:
+def converted(source: Source) -> Path:
     """The folder in the cache that holds the file as a checkpoint of ours."""
-    given = given or Given()
-    asked = repr([LAYOUT_VERSION, __version__, source.origin, *asdict(given).values()])
-    options = hashlib.sha256(asked.encode()).hexdigest()[:8]
+    asked = repr([LAYOUT_VERSION, __version__, source.origin, source.revision])
+    name = hashlib.sha256(asked.encode()).hexdigest()[:8]
+    root = converted_root()
     try:
-        folder = converted_root() / f"{sha256_of(source.path)}-{options}"
+        folder = root / f"{sha256_of(source.path)}-{name}"
         if not (folder / CONFIG_FILE).is_file():
-            partial = folder.with_name(f".{folder.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            convert(source, given, partial)
-            partial.rename(folder)
+            _convert_whole(source, folder)
     except OSError as error:
         raise ModelError(
-            f"{source.path}: cannot be converted into {converted_root()} ({error.strerror}); free "
-            "space or set HF_HOME"
+            f"{source.path}: cannot be converted into {root} ({error.strerror}); free space or set "
+            "HF_HOME"
         ) from error
-    read_config(folder)
     return folder
+
+
+def _convert_whole(source: Source, folder: Path) -> None:
+    """Convert into a folder that appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as name:
+        partial = Path(name) / "whole"
+        convert(source, Given(), partial)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not (folder / CONFIG_FILE).is_file():  # else: another process did the same
+                raise
+
+
+def conversions() -> Iterator[tuple[Path, Checkpoint]]:
+    """Every folder of the cache that holds a converted checkpoint, and what its config says."""
+    for config in sorted(converted_root().glob(f"*/{CONFIG_FILE}")):
+        with suppress(ModelError):
+            yield config.parent, read_config(config.parent)
 
 
 def converted_root() -> Path:

@@ -5,6 +5,8 @@ The ONNX graph is one supervision step: tokens [B, L] int64, y and z [B, ...] in
 """
 
 import json
+import logging
+import warnings
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,14 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.errors import UsageError
+from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import get_task
+from trm_cli.tasks.base import Dataset, Task
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
-from trm_cli.weights.store import load_checkpoint, save_checkpoint
+from trm_cli.weights.storage import check_storage
+from trm_cli.weights.store import LoadedModel, load_checkpoint, save_checkpoint
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")
-PROBES = 32  # random boards that two storages are compared on
 CPU = torch.device("cpu")
 
 
@@ -50,56 +55,66 @@ def export_onnx(found: Found, path: Path) -> None:
     tokens = torch.ones(2, network.config.num_cells, dtype=torch.int64)
     y, z = network.starting_state(2, torch.Generator().manual_seed(0))
     batch = torch.export.Dim("batch")
-    program = torch.onnx.export(
-        Step(network).eval(), (tokens, y.contiguous(), z.contiguous()), dynamo=True, verbose=False,
-        input_names=list(INPUTS), output_names=list(OUTPUTS),
-        dynamic_shapes={name: {0: batch} for name in INPUTS},
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            Step(network).eval(), (tokens, y.contiguous(), z.contiguous()), dynamo=True,
+            verbose=False, input_names=list(INPUTS), output_names=list(OUTPUTS),
+            dynamic_shapes={name: {0: batch} for name in INPUTS},
+        )  # fmt: skip
     assert program is not None
     program.model.metadata_props["trm"] = json.dumps({"task": found.checkpoint.task})
-    program.save(str(path), external_data=False)
+    write_whole(path, program.model_proto.SerializeToString())
     with path.with_name(f"{path.name}.npz").open("wb") as file:
         np.savez(file, y=y[0].numpy(), z=z[0].numpy())
 
 
-def export_checkpoint(found: Found, folder: Path, storage: str) -> str:
-    """Write a checkpoint in another storage, its card saying how its logits differ; returns that.
+def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: int,
+                      command: str) -> str:  # fmt: skip
+    """Write a checkpoint in another storage, its card saying what that changes; returns the words.
 
-    Logits are compared after one step, answers after the last; `trm eval` measures accuracy.
+    num_puzzles  generated puzzles that both are run on for all their steps.
+    command      what measured the difference, so that a reader can repeat it.
     """
+    check_storage(storage)
     loaded = load_checkpoint(found.folder, source=found.source, device=CPU)
+    task = get_task(loaded.checkpoint.task)
+    size = loaded.network.config.height
+    wanted = replace(task.usual(size), puzzles=num_puzzles)
+    data = task.generate(wanted, size=size, seed=0)
     save_checkpoint(folder, loaded.checkpoint, loaded.network, storage=storage)
     smaller = load_checkpoint(folder, source=str(folder), device=CPU)
-    largest, same = _difference(loaded.network, smaller.network)
-    words = (
-        f"weights kept in {storage}: on {PROBES} random boards, {loaded.network.config.N_sup} "
-        f"steps, {same:.2%} of the cells read as in the original; after one step the logits are "
-        f"within {largest:.2g}"
-    )
-    training = loaded.checkpoint.training | {"storage": words}
-    checkpoint = replace(loaded.checkpoint, training=training, measured={})
+    words = f"Weights kept in {storage}. {_difference(loaded, smaller, task, data)}"
+    facts = {"storage": f"{words} Measured by `{command}`."}
+    checkpoint = replace(loaded.checkpoint, training=loaded.checkpoint.training | facts,
+                         measured={})  # fmt: skip
     save_checkpoint(folder, checkpoint, loaded.network, storage=storage)
     write_card(folder, checkpoint)
     return words
 
 
+def _difference(whole: LoadedModel, smaller: LoadedModel, task: Task, data: Dataset) -> str:
+    """What the smaller storage changes, in words."""
+    puzzles = torch.from_numpy(data.puzzles.astype(np.int64))
+    first, last = zip(*(_logits(model.network, puzzles) for model in (whole, smaller)), strict=True)
+    answers = [logits.argmax(-1).to(torch.uint8).numpy() for logits in last]
+    solved = [int(task.rules_hold(data.puzzles, answer).sum()) for answer in answers]
+    same = float((answers[0] == answers[1]).mean())
+    return (
+        f"On {len(data):,} generated puzzles, {whole.network.config.N_sup} steps each, it solves "
+        f"{solved[1]:,}, the original {solved[0]:,}; {same:.2%} of the cells are equal. After one "
+        f"step the logits are within {float((first[0] - first[1]).abs().max()):.2g}."
+    )
+
+
 @torch.inference_mode()
-def _difference(one: TinyRecursiveModel, other: TinyRecursiveModel) -> tuple[float, float]:
-    """Largest difference of logits after one step; share of equal answers after the last one."""
-    config = one.config
-    generator = torch.Generator().manual_seed(0)
-    shape = (PROBES, config.num_cells)
-    tokens = torch.randint(1, config.vocab_size, shape, generator=generator)
-    start = one.starting_state(PROBES, generator)
-    states = [start, (other.y_init.expand_as(start[0]), start[1])]
-    largest, same = 0.0, 0.0
-    for step in range(config.N_sup):
-        logits = []
-        for place, network in enumerate((one, other)):
-            y, z, answer, _ = network(network.embed(tokens), *states[place])
-            states[place] = (y, z)
-            logits.append(answer)
-        if step == 0:
-            largest = float((logits[0] - logits[1]).abs().max())
-        same = float((logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean())
-    return largest, same
+def _logits(network: TinyRecursiveModel, puzzles: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [N, L, V] after the first and after the last step, from the same start for all."""
+    x = network.embed(puzzles)
+    y, z = network.starting_state(len(puzzles), torch.Generator().manual_seed(0))
+    y, z, first, _ = network(x, y, z)
+    last = first
+    for _ in range(network.config.N_sup - 1):
+        y, z, last, _ = network(x, y, z)
+    return first, last

@@ -129,16 +129,13 @@ def cached_models() -> Iterator[CachedRepo]:
 
 
 def remove_cached(repo_id: str) -> int:
-    """Delete what the cache holds of a model's repository; returns the bytes that were freed.
-
-    Raises ModelError where there is nothing of it.
-    """
+    """Delete what the cache holds of a model's repository; returns the bytes that were freed."""
     from huggingface_hub import scan_cache_dir
 
     commits = [commit for repo in cached_models() if repo.repo == repo_id
                for commit in repo.commits]  # fmt: skip
     if not commits:
-        raise ModelError(f"{repo_id}: not in the cache; see `trm models list`")
+        return 0
     plan = scan_cache_dir().delete_revisions(*commits)
     plan.execute()
     return plan.expected_freed_size

@@ -2,8 +2,8 @@
 
     official   TinyRecursiveModels and its forks, under whatever prefix (torch.compile, loss heads,
                data parallel); one latent fewer in its single-z variant
-    nano       olivkoch/nano-trm inside a Lightning checkpoint: other names, one halt row, and in
-               its Sudoku a vocabulary with a separator after the padding
+    nano       olivkoch/nano-trm inside a Lightning checkpoint: other names, one halt row, perhaps
+               no prefix, and in its Sudoku a vocabulary with a separator after the padding
 
 A file's name plays no part. What no shape tells is what its layout implies, unless it is given.
 """
@@ -14,7 +14,7 @@ from math import isqrt
 from torch import Tensor, cat, zeros
 
 from trm_cli.config import ModelConfig
-from trm_cli.errors import ModelError
+from trm_cli.errors import ConfigError, ModelError
 from trm_cli.weights.upstream import from_official
 
 NANO = {
@@ -60,20 +60,31 @@ class Network:
 def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     """Our architecture and our tensors; raises ModelError for a layout that is not known."""
     bare, layout = _bare(tensors)
+    _refuse_shapes(bare)
     bare = _without_separator(bare) if layout == "nano" else bare
     if single := "H_init" not in bare and "L_init" in bare:
         bare = bare | {"H_init": bare["L_init"], "L_init": zeros(bare["L_init"].shape)}
-    prefix = _prefix(bare)
+    table = _table(bare)
+    if table is not None:
+        bare = bare | {PUZZLES: table[:1]}
+    prefix = PREFIX if table is not None else 0
     task, side = _board(bare, prefix, given)
     hidden_size = bare[EMBEDDING].shape[-1]
-    config, ours = from_official(
-        bare, height=side, width=side, n=given.n or USUAL_N[task], T=given.T or T,
-        num_prefix=prefix, num_heads=_heads(bare, hidden_size, given),
-    )  # fmt: skip
     height, width = BOXES.get(side, (1, 1)) if task == "sudoku" else (1, 1)
-    config = replace(config, box_height=height, box_width=width,
-                     recursion="single_z" if single else "y_and_z")  # fmt: skip
-    table = ours.pop(TABLE) if config.looks_up_puzzles else None
+    try:
+        config, ours = from_official(
+            bare, height=side, width=side, n=given.n or USUAL_N[task], T=given.T or T,
+            num_prefix=prefix, num_heads=_heads(bare, hidden_size, given),
+        )  # fmt: skip
+        config = replace(config, box_height=height, box_width=width,
+                         num_puzzles=0 if table is None else len(table),
+                         recursion="single_z" if single else "y_and_z")  # fmt: skip
+    except ConfigError as error:
+        raise ModelError(f"cannot be: {error}") from error
+    if not config.looks_up_puzzles:
+        table = None
+    else:
+        del ours[TABLE]
     return Network(f"{layout}{' single-z' if single else ''}", task, config, ours, table)
 
 
@@ -88,6 +99,8 @@ def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
             "a Hierarchical Reasoning Model (HRM: two networks, H_level and L_level); only Tiny "
             "Recursive Models can be loaded"
         )
+    if any(name.endswith("L1_init") for name in tensors):
+        raise ModelError("a network with several latents (L1_init, ...); that cannot be loaded")
     if len(found) != 1:
         raise ModelError("no layout of a Tiny Recursive Model that is known: no token embedding")
     bare = {}
@@ -96,6 +109,14 @@ def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
             raise ModelError(f"tensor {name!r:.60} stands outside the network {found[0]!r:.60}")
         bare[_official_name(name.removeprefix(found[0]), layout)] = tensor
     return bare, layout
+
+
+def _refuse_shapes(bare: dict[str, Tensor]) -> None:
+    """Raise ModelError unless weights are matrices, biases and starts vectors, and none empty."""
+    for name, tensor in bare.items():
+        dimensions = 1 if name.endswith(("_init", ".bias")) else 2
+        if tensor.dim() != dimensions or not tensor.numel():
+            raise ModelError(f"tensor {name:.60} is of shape {list(tensor.shape)}")
 
 
 def _official_name(name: str, layout: str) -> str:
@@ -109,26 +130,20 @@ def _official_name(name: str, layout: str) -> str:
 def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
     """Nano's Sudoku tokens are padding, separator, blank, digits; ours have no separator."""
     rows = bare[EMBEDDING].shape[0]
-    if rows == MAZE_VOCABULARY or (rows == ARC_VOCABULARY and _num_puzzles(bare) > 1):
+    num_puzzles = len(bare[PUZZLES]) if PUZZLES in bare else 1
+    if rows == MAZE_VOCABULARY or (rows == ARC_VOCABULARY and num_puzzles > 1):
         return bare
     kept = {name: cat((bare[name][:1], bare[name][2:]))
             for name in (EMBEDDING, "lm_head.weight") if name in bare}  # fmt: skip
     return bare | kept
 
 
-def _num_puzzles(bare: dict[str, Tensor]) -> int:
-    return len(bare[PUZZLES]) if PUZZLES in bare else 0
-
-
-def _prefix(bare: dict[str, Tensor]) -> int:
-    if PUZZLES not in bare:
-        raise ModelError(
-            "a network without a puzzle embedding reads its halt head off the first cell; that "
-            "cannot be loaded yet"
-        )
-    if bare[PUZZLES].shape[1:] != bare[EMBEDDING].shape[1:]:
-        raise ModelError(f"{PUZZLES} is not as wide as the network; that cannot be loaded yet")
-    return PREFIX
+def _table(bare: dict[str, Tensor]) -> Tensor | None:
+    """The puzzle embedding, which may be larger than all the rest a hundred times."""
+    table = bare.get(PUZZLES)
+    if table is not None and table.shape[1] != bare[EMBEDDING].shape[1]:
+        raise ModelError(f"{PUZZLES} is not as wide as the network; that cannot be loaded")
+    return table
 
 
 def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[str, int]:
@@ -166,5 +181,8 @@ def _heads(bare: dict[str, Tensor], hidden_size: int, given: Given) -> int:
     if given.num_heads or MIXER in bare:
         return given.num_heads or 1
     if hidden_size % HEAD_SIZE:
-        raise ModelError(f"has {hidden_size} channels: give the number of attention heads")
+        raise ModelError(
+            f"has {hidden_size} channels; say how many attention heads with `trm models convert "
+            "--heads`"
+        )
     return hidden_size // HEAD_SIZE

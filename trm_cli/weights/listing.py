@@ -1,24 +1,38 @@
 """What models there are: bundled, in the Hub's cache, and publicly known."""
 
-import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trm_cli.errors import ModelError
-from trm_cli.weights.card import card, licence
+from trm_cli.weights.card import card, licence, strange_facts
 from trm_cli.weights.catalogue import Found, bundled_checkpoints
-from trm_cli.weights.converted import converted_root
-from trm_cli.weights.hub_models import cached_models, remove_cached
-from trm_cli.weights.registry import BY_ALIAS, KNOWN
-from trm_cli.weights.store import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config
+from trm_cli.weights.converted import conversions
+from trm_cli.weights.hub_models import (
+    CachedRepo,
+    cached_models,
+    looks_like_hub_name,
+    remove_cached,
+)
+from trm_cli.weights.registry import BY_ALIAS, KNOWN, Known
+from trm_cli.weights.store import (
+    BUNDLED,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    load_checkpoint,
+    read_config,
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of `trm models list`."""
+    """One model of `trm models list`."""
 
     name: str
     where: str  # bundled, cached or known
@@ -32,9 +46,12 @@ class Entry:
 
 def listing() -> list[Entry]:
     """Every model that can be named, without asking the network."""
-    ours = [_of_checkpoint(name, BUNDLED, folder, "trm")
-            for name, folder in bundled_checkpoints().items()]  # fmt: skip
-    return [*ours, *_cached(), *_known()]
+    bundled = [_of_checkpoint(name, BUNDLED, folder, "comes with trm")
+               for name, folder in bundled_checkpoints().items()]  # fmt: skip
+    cached = [*_cached(), *_converted_files()]
+    names = {entry.name for entry in cached}
+    known = [_of_known(known, "known") for known in KNOWN if known.alias not in names]
+    return [*bundled, *cached, *known]
 
 
 def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
@@ -44,46 +61,64 @@ def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
                  source)  # fmt: skip
 
 
+def _of_known(known: Known, where: str) -> Entry:
+    return Entry(known.alias, where, known.task, known.size, known.accuracy, known.licence,
+                 known.source, known.tried)  # fmt: skip
+
+
 def _cached() -> Iterator[Entry]:
+    """What the Hub's cache holds: checkpoints of ours, known files, and what is neither."""
     for repo in cached_models():
-        folders = [path.parent for path in repo.files if path.name == CONFIG_FILE]
-        entries = [_entry_or_none(repo.repo, folder) for folder in folders
-                   if (folder / WEIGHTS_FILE).exists()]  # fmt: skip
-        found = [entry for entry in entries if entry]
-        known = [k for k in KNOWN if k.repo == repo.repo
-                 and any(str(path).endswith(k.file) for path in repo.files)]  # fmt: skip
+        known = [entry for entry in KNOWN if entry.repo == repo.repo
+                 and any(str(path).endswith(f"/{entry.file}") for path in repo.files)]  # fmt: skip
+        found = [*_checkpoints(repo), *(_of_known(entry, "cached") for entry in known)]
         yield from found
-        for entry in known:
-            yield Entry(entry.alias, "cached", entry.task, entry.size, entry.accuracy,
-                        entry.licence, entry.source, entry.tried)  # fmt: skip
-        if repo.files and not found and not known:
-            yield Entry(repo.repo, "cached", "?", _size(repo.num_bytes), "?", "?", repo.repo, False)
+        if repo.files and not found:
+            size = _size(repo.num_bytes)
+            yield Entry(repo.repo, "cached", "?", size, "?", "?", repo.repo, tried=False)
 
 
-def _entry_or_none(repo: str, folder: Path) -> Entry | None:
-    """A line for a checkpoint of ours; nothing where the cache holds someone else's config."""
-    try:
-        return _of_checkpoint(repo, "cached", folder, repo)
-    except ModelError:
-        return None
+def _checkpoints(repo: CachedRepo) -> Iterator[Entry]:
+    for path in repo.files:
+        if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
+            with suppress(ModelError):  # someone else's config.json
+                yield _of_checkpoint(repo.repo, "cached", path.parent, repo.repo)
 
 
-def _known() -> Iterator[Entry]:
-    for known in KNOWN:
-        yield Entry(known.alias, "known", known.task, known.size, known.accuracy, known.licence,
-                    known.source, known.tried)  # fmt: skip
+def _converted_files() -> Iterator[Entry]:
+    """Local files that were converted; those of the Hub are listed with its cache."""
+    for folder, checkpoint in conversions():
+        origin = _origin(checkpoint)
+        if origin and not _is_of_hub(origin):
+            with suppress(ModelError):
+                yield _of_checkpoint(origin, "cached", folder, str(folder))
+
+
+def _origin(checkpoint: Checkpoint) -> str:
+    facts = checkpoint.training.get("converted_from")
+    return str(facts.get("origin", "")) if isinstance(facts, dict) else ""
+
+
+def _is_of_hub(origin: str) -> bool:
+    return looks_like_hub_name(origin) and not Path(origin).exists()
 
 
 def _accuracy(checkpoint: Checkpoint) -> str:
-    """The overall share of the last measurement, or what was published of converted weights."""
-    published = checkpoint.training.get("converted_from", {}).get("published")
-    whole = [
-        f"{group['exact']:.2%} of {group['puzzles']:,}"
-        for entry in checkpoint.measured.values()
-        for group in entry["groups"]
-        if group["kind"] == "all"
-    ]
+    """The share solved in the last measurement, or what was published of converted weights."""
+    with strange_facts(checkpoint):
+        published = checkpoint.training.get("converted_from", {}).get("published")
+        whole = [
+            f"{group['verified']:.2%} of {group['puzzles']:,} {_data(name)}"
+            for name, entry in checkpoint.measured.items()
+            for group in entry["groups"]
+            if group["kind"] == "all"
+        ]
     return whole[-1] if whole else published or "not measured"
+
+
+def _data(measured: str) -> str:
+    """What was measured on, without the ending of its file's name."""
+    return measured.split(",")[0].split(".")[0]
 
 
 def _size(num_bytes: int) -> str:
@@ -94,7 +129,8 @@ def _size(num_bytes: int) -> str:
 
 
 def described(found: Found) -> dict[str, Any]:
-    """All that is known of a model, and its card."""
+    """All that is known of a model, and its card; ModelError where its weights do not load."""
+    load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
     return {"folder": str(found.folder), "source": found.source, **asdict(found.checkpoint),
             "card": card(found.checkpoint)}  # fmt: skip
 
@@ -102,17 +138,26 @@ def described(found: Found) -> dict[str, Any]:
 def remove_model(name: str) -> int:
     """Delete what the cache holds of a model and what was converted from it; returns the bytes.
 
-    Raises ModelError where there is nothing, or where the model is bundled or a folder.
+    name  of the Hub or the registry, or a local file that was converted into the cache.
+    Raises ModelError where there is nothing to delete.
     """
-    if name in bundled_checkpoints() or Path(name).exists():
-        raise ModelError(f"{name}: not in the cache; only models of the Hub can be removed")
+    if name in bundled_checkpoints():
+        raise ModelError(f"{name}: comes with trm; only what the cache holds can be removed")
     known = BY_ALIAS.get(name)
     repo = known.repo if known else name.split(":")[0]
-    freed = remove_cached(repo)
-    aliases = [entry.alias for entry in KNOWN if entry.repo == repo]
-    for config in converted_root().glob(f"*/{CONFIG_FILE}"):
-        origin = json.loads(config.read_text())["training"]["converted_from"]["origin"]
-        if origin in aliases or origin.split(":")[0] == repo:
-            freed += sum(file.stat().st_size for file in config.parent.iterdir())
-            shutil.rmtree(config.parent)
+    names = {name, *(entry.alias for entry in KNOWN if entry.repo == repo)}
+    freed = 0
+    for folder, checkpoint in conversions():
+        origin = _origin(checkpoint)
+        if origin in names or origin.split(":")[0] == repo:
+            freed += _remove(folder)
+    freed += 0 if Path(name).exists() else remove_cached(repo)
+    if not freed:
+        raise ModelError(f"{name}: not in the cache; see `trm models list`")
+    return freed
+
+
+def _remove(folder: Path) -> int:
+    freed = sum(file.stat().st_size for file in folder.iterdir())
+    shutil.rmtree(folder)
     return freed

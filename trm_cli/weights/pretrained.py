@@ -6,6 +6,7 @@ y, z, logits, halt = model(x, y, z)          # one supervision step
 model.save_pretrained("folder")
 """
 
+import tempfile
 from pathlib import Path
 
 import torch
@@ -40,11 +41,13 @@ class TRM(TinyRecursiveModel):
         model.load_state_dict(loaded.network.state_dict())
         return model.to(device).eval().requires_grad_(False)
 
-    def save_pretrained(self, folder: str | Path, *, storage: str = "float32") -> None:
-        """Write config.json, model.safetensors and the card; see storage.py for the kinds."""
-        save_checkpoint(Path(folder), self.checkpoint, self, storage=storage)
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, model.safetensors (in float32) and the card."""
+        save_checkpoint(Path(folder), self.checkpoint, self)
         write_card(Path(folder), self.checkpoint)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> Pushed:
         """Upload config, weights and card to OWNER/NAME; returns where they are now."""
-        return push(self.checkpoint, self, repo_id, private=private)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, private=private)

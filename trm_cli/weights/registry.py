@@ -6,7 +6,7 @@ measured with this program. Where it was not, the layout it should have was, at 
 
 from dataclasses import dataclass
 
-UNSTATED = "not stated"  # a licence
+UNSTATED = "unstated"  # a licence
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ KNOWN = (
           "maze", "attention", f"83.67% of {MAZE}", "MIT", "27 MB"),
     Known("alphaxiv/arc-1", "alphaXiv/trm-model-arc-agi-1",
           "step_259320_arc_ag1_attn_type_h3l4",
-          "arc", "attention", "43.0% of ARC-AGI-1, two attempts", "MIT", "1.8 GB"),
+          "arc", "attention", "43.0% of ARC-AGI-1 (pass@2)", "MIT", "1.8 GB"),
     Known("gar/sudoku-mlp", "MaximeILL/GAR_ckpts", "TRM-MLP-Sudoku-Extreme.pt",
           "sudoku", "mlp", f"86.50% of {SUDOKU}", UNSTATED, "20 MB"),
     Known("cgar/sudoku-mlp", "Kaleemullah/trm-cgar-sudoku", "pytorch_model.bin",
@@ -58,10 +58,12 @@ KNOWN = (
     Known("sanjin/arc-1", "Sanjin2024/TinyRecursiveModel-ARC-AGI-1", "step_155718",
           "arc", "attention", "not published", "Apache-2.0", "1.8 GB"),
     Known("arcprize/arc-1", "arcprize/trm_arc_prize_verification", "arc_v1_public/step_518071",
-          "arc", "attention", "40% of ARC-AGI-1, two attempts", "MIT", "1.8 GB"),
+          "arc", "attention", "40% of ARC-AGI-1 (pass@2)", "MIT", "1.8 GB"),
     Known("arcprize/arc-2", "arcprize/trm_arc_prize_verification", "arc_v2_public/step_723914",
-          "arc", "attention", "6.2% of ARC-AGI-2, two attempts", "MIT", "2.5 GB"),
+          "arc", "attention", "6.2% of ARC-AGI-2 (pass@2)", "MIT", "2.5 GB"),
     Known("trelis/arc-2", "Trelis/TRM-ARC-AGI-II-all-200k", "step_769740",
+          "arc", "attention", "not published", UNSTATED, "2.5 GB"),
+    Known("seconds-0/arc-2", "seconds-0/trm-arc2-8gpu", "model.ckpt",
           "arc", "attention", "not published", UNSTATED, "2.5 GB"),
 )  # fmt: skip
 

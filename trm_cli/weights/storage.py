@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trm_cli.errors import ConfigError, ModelError
+from trm_cli.errors import ModelError, UsageError
 
 STORAGES = ("float32", "bfloat16", "int8")
 SCALE = ".scale"
@@ -18,10 +18,14 @@ STEPS = 127  # of int8, on either side of zero
 NOT_IN_INT8 = ("embed.", "halt_head.")
 
 
+def check_storage(storage: str) -> None:
+    """Raise UsageError where there is no such storage."""
+    if storage not in STORAGES:
+        raise UsageError(f"--storage {storage}: choose {', '.join(STORAGES)}")
+
+
 def packed(tensors: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     """The tensors of a state dict as they are to be written."""
-    if storage not in STORAGES:
-        raise ConfigError(f"--storage {storage}: choose {', '.join(STORAGES)}")
     if storage == "float32":
         return tensors
     small = {}

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError, TRMError
 from trm_cli.files import sha256_of, write_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.weights.foreign import check_header
+from trm_cli.weights.foreign import FLOATS, read_safetensors, refuse_damage
 from trm_cli.weights.storage import packed, unpacked
 
 FORMAT = 1
@@ -112,15 +111,15 @@ def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> Loade
     checkpoint = read_config(folder)
     path = folder / WEIGHTS_FILE
     try:
-        check_header(path)
         digest = sha256_of(path)
         if source == BUNDLED:
             _check_sum(path, digest)
-        tensors = unpacked(load_file(path), path)
+        kept = read_safetensors(path)
+        refuse_damage(kept, path, (*FLOATS, torch.int8))
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error}); download it again") from error
-    except SafetensorError as error:
-        raise ModelError(f"{path}: damaged ({error}); download it again") from error
+        reason = error.strerror or error
+        raise ModelError(f"{path}: cannot be read ({reason}); download it again") from error
+    tensors = unpacked(kept, path)
     refuse_misfit(tensors, checkpoint.model, path)
     network = TinyRecursiveModel(checkpoint.model)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
@@ -173,12 +172,10 @@ def _compare(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
              path: Path) -> None:  # fmt: skip
     for name in sorted(expected.keys() ^ tensors.keys()):
         what = "lacks" if name in expected else "has an unexpected"
-        raise ModelError(f"{path}: {what} tensor {name}; it does not fit its config.json")
+        raise ModelError(f"{path}: {what} tensor {name:.60}; it does not fit its architecture")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise ModelError(
-                f"{path}: {name} is {list(tensor.shape)}, its config.json says "
+                f"{path}: {name} is {list(tensor.shape)}, its architecture says "
                 f"{list(expected[name].shape)}"
             )
-        if not torch.isfinite(tensor.float()).all():
-            raise ModelError(f"{path}: {name} holds values that are no numbers")
