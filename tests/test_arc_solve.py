@@ -131,8 +131,8 @@ def test_a_known_task_is_drawn_in_digits_on_a_pipe(
     piped = trm("solve", "arc", "-", "--model", model, stdin=path.read_text())
     assert piped.stdout == done.stdout.replace("task known", "task stdin")
     output = tmp_path / "out.txt"
-    assert trm("solve", "arc", path, "--model", model, "-o", output).stdout == ""
-    assert output.read_text() == done.stdout
+    assert solve(path, "--model", model, "-o", output).stdout == ""
+    assert output.read_text(encoding="utf-8") == done.stdout
 
 
 def test_only_the_rows_of_the_task_are_read(

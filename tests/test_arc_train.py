@@ -26,8 +26,8 @@ def train(*words: object) -> Result:
     return CliRunner().invoke(app, ["train", "arc", "--device", "cpu", *map(str, words)])
 
 
-@pytest.mark.parametrize("recipe", ["tiny", "paper", "paper-2"])
-def test_every_recipe_takes_a_step_on_a_data_set_of_any_size(
+@pytest.mark.parametrize("recipe", ["tiny", "paper"])  # paper-2 differs in two numbers
+def test_a_recipe_takes_a_step_on_a_data_set_of_any_size(
     recipe: str, data: ArcData, tmp_path: Path
 ) -> None:
     done = train("--recipe", recipe, "--data", data.folder, "--run", tmp_path / "run",

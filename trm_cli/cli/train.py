@@ -65,7 +65,7 @@ def train(
     data: Annotated[Optional[list[str]], typer.Option(
         "--data", "-d", metavar="SOURCE", show_default="generate",
         help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
-        "may be repeated.")] = None,
+        "may be repeated. For arc: the folder that `trm data arc` made.")] = None,
     subsample: Annotated[Optional[int], typer.Option(
         "--subsample", min=1, show_default="all", help="Train on so many of the puzzles.")] = None,
     run: Annotated[Optional[Path], typer.Option(
