@@ -77,7 +77,7 @@ def test_the_figures_are_lines_to_read(
     data: ArcData, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(data, monkeypatch)
-    done = evaluate(data, model, "--limit", 1, "--max-votes", 2)
+    done = evaluate(data, model, "--limit", 1, "--views", 2)
     tests = len(data.tests[0].tests)
     assert done.stdout.splitlines() == [
         "pass@1     100.00%", "pass@2     100.00%", "pass@5     100.00%", "pass@10    100.00%",

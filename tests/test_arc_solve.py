@@ -153,6 +153,8 @@ def test_only_the_rows_of_the_task_are_read(
     answers = json.loads(done.stdout)["tests"]
     assert known is not None
     assert [test["predictions"] for test in answers] == [known.count] * len(data.tests[0].tests)
+    done = solve(known_task(data, tmp_path), "--model", model, "--json", "--views", 2)
+    assert {test["predictions"] for test in json.loads(done.stdout)["tests"]} == {2}
 
 
 BAD = {

@@ -79,7 +79,7 @@ def test_what_was_converted_is_evaluated_with_the_data_set_of_its_training(
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     done = CliRunner().invoke(app, ["eval", "arc", "--data", str(data.folder), "--model",
-                                    str(tmp_path / "ours"), "--limit", "1", "--max-votes", "1",
+                                    str(tmp_path / "ours"), "--limit", "1", "--views", "1",
                                     "--device", "cpu"])  # fmt: skip
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("pass@1 ")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from trm_cli.cli.arc_models import ArcModel, arc_batch_size, open_arc_model
+from trm_cli.cli.arc_models import ArcModel, ArcViews, arc_batch_size, open_arc_model
 from trm_cli.cli.common import (
     DeviceName,
     DtypeName,
@@ -42,9 +42,7 @@ def arc_eval(
         help="Write two attempts at each test as ARC Prize takes them: submission.json.")] = None,
     limit: Annotated[Optional[int], typer.Option(
         "--limit", min=1, show_default="all", help="Evaluate the first tasks only.")] = None,
-    max_votes: Annotated[Optional[int], typer.Option(
-        "--max-votes", min=1, show_default="all",
-        help="Look at each test in so many ways at most: the first that the model knows.")] = None,
+    views: ArcViews = None,
     batch_size: Annotated[Optional[int], typer.Option(
         "--batch-size", min=1, show_default="16 on a CPU, 512 elsewhere",
         help="Boards looked at together.")] = None,
@@ -79,7 +77,7 @@ def arc_eval(
             f"{known.loaded.source}: was not trained on the demonstrations of {len(unknown)} of "
             f"{len(tasks)} tasks, such as {unknown[0].name}; give the data set of its training"
         )
-    voted = list(_votes(known, tasks, most=max_votes, quiet=quiet,
+    voted = list(_votes(known, tasks, most=views, quiet=quiet,
                         batch_size=arc_batch_size(batch_size, chosen)))  # fmt: skip
     if output is not None:
         with opened(output, "w") as sink:

@@ -3,7 +3,9 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
 
 from trm_cli.errors import ModelError
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from trm_cli.weights.puzzles import KnownTask, PuzzleTable
     from trm_cli.weights.store import LoadedModel
 
+ArcViews = Annotated[Optional[int], typer.Option(
+    "--views", min=1, show_default="all",
+    help="Look at each test in so many ways at most: the first that the model knows.")]  # fmt: skip
 CPU_BOARDS, ACCELERATOR_BOARDS = 16, 512  # looked at together
 
 

@@ -10,6 +10,7 @@ import typer
 
 from trm_cli.cli.arc_models import (
     ArcModel,
+    ArcViews,
     arc_batch_size,
     new_task_line,
     open_arc_model,
@@ -59,6 +60,7 @@ def arc_solve(
     train_network: Annotated[bool, typer.Option(
         "--train-network", help="While adapting, train a copy of the network too, not only the "
         "task's embeddings.")] = False,
+    views: ArcViews = None,
     batch_size: Annotated[Optional[int], typer.Option(
         "--batch-size", min=1, show_default="16 on a CPU, 512 elsewhere",
         help="Boards looked at together.")] = None,
@@ -92,7 +94,7 @@ def arc_solve(
     if adapt is None and (unknown := known.unknown(tasks)):
         raise ModelError(new_task_line(unknown[0], file, model))
     how = None if adapt is None else Adaptation(adapt, augment, train_network, seed % SEEDS)
-    solver = Solver(known, how, arc_batch_size(batch_size, chosen), quiet)
+    solver = Solver(known, how, views, arc_batch_size(batch_size, chosen), quiet)
     console, all_solved = answers_console(), True
     with nullcontext(console.file) if is_stdout(output) else opened(output, "w") as sink:
         console = console if sink is console.file else file_console(sink)
@@ -113,6 +115,7 @@ class Solver:
 
     known: ArcModel
     how: "Adaptation | None"  # how new tasks are learned
+    views: int | None  # ways to look at a known task, at most
     batch_size: int
     quiet: bool
 
@@ -124,8 +127,8 @@ class Solver:
 
         began = time.perf_counter()
         network, table, adapted = self.known.loaded.network, self.known.table, None
-        if (registered := table.of_digest(task.digest)) is not None:
-            rows = table.read(registered)
+        if table.of_digest(task.digest) is not None:
+            rows = table.read(self.known.rows_of(task, self.views))
         else:
             learned, seconds = self._learn(task)
             network, rows = learned.network, learned.known
