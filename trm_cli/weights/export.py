@@ -57,7 +57,8 @@ def export_onnx(found: Found, path: Path) -> None:
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for talker in ("torch.onnx", "onnxscript", "onnx_ir"):
+            logging.getLogger(talker).setLevel(logging.ERROR)
         program = torch.onnx.export(
             Step(network).eval(), (tokens, y.contiguous(), z.contiguous()), dynamo=True,
             verbose=False, input_names=list(INPUTS), output_names=list(OUTPUTS),
