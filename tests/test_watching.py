@@ -1,12 +1,14 @@
 """What is watched comes from the engine's own steps, and costs nothing when nobody watches."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.conftest import small_config
+from tests.watched import question
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import SolveSettings, run, solve_stream
 from trm_cli.solving.frames import Moment
@@ -154,8 +156,9 @@ def test_the_end_is_the_attempt_whose_answer_is_taken(
         assert len(frame.history) == 8 + (frame.attempt != 3)  # a chosen one is seen once more
 
 
-def test_a_long_run_keeps_its_history(network: TinyRecursiveModel, small_data: Dataset) -> None:
+def test_a_long_run_keeps_its_history() -> None:
+    frame = question()
     steps = 2 * sys.getrecursionlimit()
-    settings = SolveSettings("never", max_steps=steps)
-    *_, last = moments(network, Sudoku(), puzzles(small_data, 1), settings=settings)
-    assert [frame.step for frame in last.frames[0].history] == [*range(1, steps + 1)]
+    for step in range(1, steps + 1):
+        frame = replace(frame, step=step, halt_probability=0.0, previous=frame)
+    assert [frame.step for frame in frame.history] == [*range(1, steps + 1)]

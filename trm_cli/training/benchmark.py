@@ -72,7 +72,7 @@ def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float,
 def step_flops(recipe: Recipe) -> int:
     """Operations of one puzzle's supervision step, forward and backward, without the optimizer."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = TinyRecursiveModel(recipe.model)
+        network = TinyRecursiveModel(recipe.model).to("meta")  # tables of constants, too
         tokens = torch.ones(1, recipe.model.num_cells, dtype=torch.long)
         y, z = (torch.zeros(1, *network.state_shape) for _ in range(2))
         y, z, logits, halt = network(network.embed(tokens), y, z)

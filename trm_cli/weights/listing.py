@@ -108,7 +108,7 @@ def _accuracy(checkpoint: Checkpoint) -> str:
     with strange_facts(checkpoint):
         published = checkpoint.training.get("converted_from", {}).get("published")
         whole = [
-            f"{group['verified']:.2%} of {group['puzzles']:,} {_data(name)}"
+            f"{group['verified']:.2%} of {_data(name)}"
             for name, entry in checkpoint.measured.items()
             for group in entry["groups"]
             if group["kind"] == "all"
