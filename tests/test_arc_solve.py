@@ -1,7 +1,9 @@
 """`trm solve arc`: known tasks, new ones with and without `--adapt`, and mistakes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -9,14 +11,14 @@ import torch
 from typer.testing import CliRunner, Result
 
 from tests.arc_tasks import save_untrained, small_data
-from tests.hub_server import HubServer, Repo
+from tests.hub_server import HubServer
 from tests.test_cli import trm
 from trm_cli.cli.app import app
 from trm_cli.tasks.arc_data import ArcData
 from trm_cli.tasks.arc_files import parse_tasks
 from trm_cli.training.adapt import Adaptation, adapt
 from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
-from trm_cli.weights.store import WEIGHTS_FILE, load_checkpoint
+from trm_cli.weights.store import WEIGHTS_FILE, load_checkpoint, read_config, write_config
 
 ALWAYS_BLACK = [[0, 0], [0, 0]]
 NEW: dict[str, Any] = {
@@ -206,11 +208,16 @@ def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
     assert "--adapt" in own.stdout
 
 
-def test_a_model_of_the_hub_comes_with_its_table(
+def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(
     data: ArcData, model: Path, tmp_path: Path
 ) -> None:
-    files = {path.name: path.read_bytes() for path in model.iterdir()}
-    words = ("solve", "arc", str(known_task(data, tmp_path)), "--model", "owner/arc", "--json")
-    with HubServer([Repo("owner/arc", files, kind="model")]) as server:
-        told = server.run(PROGRAM, *words, home=tmp_path / "home")
-    assert json.loads(told[0])["model"]["source"] == "owner/arc"
+    plain = Path(copytree(model, tmp_path / "plain"))
+    write_config(plain, replace(read_config(model), training={}))
+    push = ("models", "push", str(plain), "me/arc")
+    words = ("solve", "arc", str(known_task(data, tmp_path)), "--model", "me/arc", "--json")
+    with HubServer([]) as server:
+        server.run("from trm_cli.__main__ import main; main()", *push, home=tmp_path / "mine",
+                   HF_TOKEN="hf_secret", HF_HUB_DISABLE_XET="1")  # fmt: skip
+        told = server.run(PROGRAM, *words, home=tmp_path / "theirs")
+    assert server.repos["model", "me/arc"].files[TABLE_FILE] == (model / TABLE_FILE).read_bytes()
+    assert json.loads(told[0])["model"]["source"] == "me/arc"
