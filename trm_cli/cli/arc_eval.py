@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from trm_cli.cli.arc_models import ArcModel, ArcViews, arc_batch_size, open_arc_model
+from trm_cli.cli.arc_models import (
+    ArcBatchSize,
+    ArcModel,
+    ArcViews,
+    arc_batch_size,
+    open_arc_model,
+)
 from trm_cli.cli.common import (
     DeviceName,
     DtypeName,
@@ -43,9 +49,7 @@ def arc_eval(
     limit: Annotated[Optional[int], typer.Option(
         "--limit", min=1, show_default="all", help="Evaluate the first tasks only.")] = None,
     views: ArcViews = None,
-    batch_size: Annotated[Optional[int], typer.Option(
-        "--batch-size", min=1, show_default="16 on a CPU, 512 elsewhere",
-        help="Boards looked at together.")] = None,
+    batch_size: ArcBatchSize = None,
     json: Json = False,
     force: Force = False,
     device: DeviceName = "auto",

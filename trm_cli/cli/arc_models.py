@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ArcViews = Annotated[Optional[int], typer.Option(
     "--views", min=1, show_default="all",
     help="Look at each test in so many ways at most: the first that the model knows.")]  # fmt: skip
+ArcBatchSize = Annotated[Optional[int], typer.Option(
+    "--batch-size", min=1, show_default="16 on a CPU, 512 elsewhere",
+    help="Boards looked at together.")]  # fmt: skip
 CPU_BOARDS, ACCELERATOR_BOARDS = 16, 512  # looked at together
 
 

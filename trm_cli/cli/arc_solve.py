@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from trm_cli.cli.arc_models import (
+    ArcBatchSize,
     ArcModel,
     ArcViews,
     arc_batch_size,
@@ -61,9 +62,7 @@ def arc_solve(
         "--train-network", help="While adapting, train a copy of the network too, not only the "
         "task's embeddings.")] = False,
     views: ArcViews = None,
-    batch_size: Annotated[Optional[int], typer.Option(
-        "--batch-size", min=1, show_default="16 on a CPU, 512 elsewhere",
-        help="Boards looked at together.")] = None,
+    batch_size: ArcBatchSize = None,
     output: Output = None,
     json: Json = False,
     force: Force = False,
