@@ -25,8 +25,8 @@ INNER_SHARE = 0.25  # of the pause: how long an update inside a step stays
 LINGERING = 3  # pauses that the end stays on the screen, for a key to be pressed
 PACE_FACTOR = 1.5  # one press of + or -
 LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
-DRAWING_SHARE = 0.02  # of the time while the network computes: drawing takes no more
-FIRST_COST = 0.02  # seconds that the first drawing is expected to take
+DRAWING_SHARE = 0.01  # of the time while the network computes: drawing takes no more
+CELL_COST = 2e-4  # seconds that drawing a cell is expected to take, until a drawing was timed
 UNLIMITED = 1 << 30
 HINTS = "space pause  ←→ step  +- speed  q quit"
 ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
@@ -65,7 +65,7 @@ class Player:
         self._polled = clock()
         self._busy = 0.0  # seconds that the network has computed for while others watched
         self._spent = 0.0  # seconds of drawing in that time
-        self._cost = FIRST_COST  # seconds that the latest drawing took
+        self._cost = 0.0  # seconds that the latest drawing took
 
     def play(self) -> list[Moment]:
         """Run to the end; returns the moments that were computed."""
@@ -74,6 +74,9 @@ class Player:
         with self.keys as keys, live, restored_on_signals(keys, live):
             self.history += islice(self.source, 1)  # the question: nothing is computed yet
             self._show(len(self.history) - 1)
+            self._cost = CELL_COST * sum(
+                len(frame.answer) for moment in self.history for frame in moment.frames
+            )
             if self.pause > 0:  # else the network is not kept waiting
                 self._draw(live, has_keys=keys.there, is_busy=False)
             ahead = Ahead(self.source, self._limit)
