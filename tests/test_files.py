@@ -1,11 +1,14 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from trm_cli.cli.common import writing
+from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 
 
@@ -29,3 +32,11 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    wanted = pytest.raises(UsageError, match="out: cannot be written .No space left on device.")
+    with wanted, writing(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(BrokenPipeError), writing(tmp_path / "out"):
+        raise BrokenPipeError

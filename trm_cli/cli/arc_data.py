@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from trm_cli.cli.common import Quiet, user_errors
+from trm_cli.cli.common import Quiet, user_errors, writing
 from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def arc_data(
         raise UsageError(f"{output}: exists already; choose another name")
     subsets = _subsets(sources, evaluation or [], limit=limit, side=board)
     total = 2 * sum(len(subset.tasks) for subset in subsets)
-    with generating(total, quiet=quiet) as progress:
+    with writing(output), generating(total, quiet=quiet) as progress:
         facts = build(subsets, output, augmentations=augment, seed=seed, keep_leaks=keep_leaks,
                       side=board, progress=progress)  # fmt: skip
     remarks_console(quiet).print(

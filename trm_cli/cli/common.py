@@ -150,9 +150,17 @@ def is_stdout(output: Path | None) -> bool:
 def opened(output: Path | None, mode: str) -> Iterator[IO[Any]]:
     """Open an output file for writing; raises UsageError where that cannot be."""
     text = {} if "b" in mode else {"encoding": "utf-8"}
+    with writing(output), open(str(output), mode, **text) as sink:  # type: ignore[call-overload] # mode varies
+        yield sink
+
+
+@contextmanager
+def writing(output: Path | None) -> Iterator[None]:
+    """Raise UsageError where an output, a file or a folder, cannot be written."""
     try:
-        with open(str(output), mode, **text) as sink:  # type: ignore[call-overload] # mode varies
-            yield sink
+        yield
+    except BrokenPipeError:  # of stdout, not of the output
+        raise
     except OSError as error:
         raise UsageError(
             f"{output}: cannot be written ({error.strerror}); choose another"

@@ -15,6 +15,7 @@ from trm_cli.cli.common import (
     hide_download_bars,
     refuse_full,
     user_errors,
+    writing,
 )
 from trm_cli.errors import UsageError
 
@@ -178,7 +179,9 @@ def convert(
 
     refuse_full(output, force)
     found = _foreign(source, revision)
-    show_network(convert(found, Given(task, size, n, T, heads), output), output)
+    with writing(output):
+        checkpoint = convert(found, Given(task, size, n, T, heads), output)
+    show_network(checkpoint, output)
 
 
 @models.command()
@@ -219,10 +222,12 @@ def export(
 
     found = find_by_name(model, revision)
     if file_format == "onnx":
-        export_onnx(found, output)
+        with writing(output):
+            export_onnx(found, output)
     else:
-        words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles,
-                                  command=as_typed())  # fmt: skip
+        with writing(output):
+            words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles,
+                                      command=as_typed())  # fmt: skip
         remarks_console(quiet).print(words)
 
 
