@@ -35,7 +35,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    wanted = pytest.raises(UsageError, match="out: cannot be written .No space left on device.")
+    wanted = pytest.raises(UsageError, match=r"out: cannot be written .No space left on device.")
     with wanted, writing(tmp_path / "out"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(BrokenPipeError), writing(tmp_path / "out"):
