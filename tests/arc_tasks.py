@@ -9,21 +9,18 @@ import numpy as np
 import torch
 
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.arc_builder import Subset
-from trm_cli.tasks.arc_data import ArcData, build, read_data
-from trm_cli.tasks.arc_files import read_tasks
-from trm_cli.training.arc_sources import register_of, sized
+from trm_cli.tasks.arc import read_tasks
+from trm_cli.tasks.arc_dataset import ArcData, Subset, build, read_data
+from trm_cli.training.data import register_of, sized
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.weights.puzzles import save_table
-from trm_cli.weights.store import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
+from trm_cli.weights.puzzle_table import save_table
 
 Known = dict[str, Any]
 SIDE = 6  # of the boards of `small_data`
 
 
-def made_tasks(
-    count: int, *, seed: int, largest: int = 12, prefix: str = "task"
-) -> dict[str, Known]:
+def made_tasks(count: int, *, seed: int, largest: int = 12, prefix: str = "task") -> dict[str, Known]:
     """Tasks with two to four demonstrations and one or two tests, answers included."""
     rng = np.random.RandomState(seed)
     return {f"{prefix}{number}": made_task(rng, largest) for number in range(count)}
@@ -36,15 +33,13 @@ def made_task(rng: np.random.RandomState, largest: int) -> Known:
         grid = rng.randint(0, 10, rng.randint(1, largest + 1, 2))
         return {"input": grid.tolist(), "output": colours[grid].T.tolist()}
 
-    return {"train": [pair() for _ in range(rng.randint(2, 5))],
-            "test": [pair() for _ in range(rng.randint(1, 3))]}  # fmt: skip
+    return {"train": [pair() for _ in range(rng.randint(2, 5))], "test": [pair() for _ in range(rng.randint(1, 3))]}
 
 
 def write_challenges(folder: Path, name: str, tasks: dict[str, Known]) -> Path:
     """Write tasks as Kaggle does: challenges, and their solutions beside them."""
     asked = {
-        task: {**known, "test": [{"input": pair["input"]} for pair in known["test"]]}
-        for task, known in tasks.items()
+        task: {**known, "test": [{"input": pair["input"]} for pair in known["test"]]} for task, known in tasks.items()
     }
     solutions = {task: [p["output"] for p in known["test"]] for task, known in tasks.items()}
     (folder / f"{name}_solutions.json").write_text(json.dumps(solutions))
@@ -76,9 +71,7 @@ def save_untrained(folder: Path, data: ArcData) -> Path:
     torch.manual_seed(0)
     model = replace(small_recipe(data).model, N_sup=1)
     training = {"train": asdict(small_recipe(data).train)}
-    save_checkpoint(folder, Checkpoint("untrained", "arc", model, training),
-                    TinyRecursiveModel(model))  # fmt: skip
+    save_checkpoint(folder, Checkpoint("untrained", "arc", model, training), TinyRecursiveModel(model))
     table = torch.randn(model.num_puzzles, model.hidden_size)
-    save_table(folder, [table], shape=(model.num_puzzles, model.hidden_size),
-               register=register_of(data))  # fmt: skip
+    save_table(folder, [table], shape=(model.num_puzzles, model.hidden_size), register=register_of(data))
     return folder

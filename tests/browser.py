@@ -117,12 +117,20 @@ def browsing(browser: str, profile: Path) -> Iterator[Page]:
     """A page in a fresh browser, which ends with the block."""
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-               "--no-first-run", "--remote-debugging-pipe", "--window-size=1100,900",
-               f"--user-data-dir={profile}"]  # fmt: skip
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--remote-debugging-pipe",
+        "--window-size=1100,900",
+        f"--user-data-dir={profile}",
+    ]
     words = [sys.executable, "-c", AT_3_AND_4, str(theirs_in), str(theirs_out), browser, *options]
-    process = subprocess.Popen(words, pass_fds=(theirs_in, theirs_out),
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    process = subprocess.Popen(
+        words, pass_fds=(theirs_in, theirs_out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     os.close(theirs_in)
     os.close(theirs_out)
     page = Page(ours_out, ours_in)

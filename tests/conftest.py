@@ -13,7 +13,7 @@ from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.sudoku_generator import WantedSudokus
 from trm_cli.training.recipes import get_recipe
-from trm_cli.weights.store import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
 
 # Two threads on busy cores wait for each other most of the time, here and in child processes.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -32,17 +32,27 @@ def small_config(mixer: str = "units", **changes: object) -> ModelConfig:
     """A 4x4 network of that mixer, small enough for a test."""
     has_no_prefix = mixer in ("units", "equivariant", "convolution")
     values = {
-        "height": 4, "width": 4, "box_height": 2, "box_width": 2, "vocab_size": 6,
-        "mixer": mixer, "hidden_size": 16, "token_width": 24, "channel_width": 32,
-        "num_heads": 2, "num_prefix": 0 if has_no_prefix else 2, "n": 2, "T": 2, "N_sup": 4,
-        "start": "random", **changes,
-    }  # fmt: skip
+        "height": 4,
+        "width": 4,
+        "box_height": 2,
+        "box_width": 2,
+        "vocab_size": 6,
+        "mixer": mixer,
+        "hidden_size": 16,
+        "token_width": 24,
+        "channel_width": 32,
+        "num_heads": 2,
+        "num_prefix": 0 if has_no_prefix else 2,
+        "n": 2,
+        "T": 2,
+        "N_sup": 4,
+        "start": "random",
+        **changes,
+    }
     return ModelConfig(**values)  # type: ignore[arg-type] # values of mixed types, checked there
 
 
-def sudokus(
-    count: int, *, side: int, givens: tuple[int, int] | None = None, seed: int = 0
-) -> Dataset:
+def sudokus(count: int, *, side: int, givens: tuple[int, int] | None = None, seed: int = 0) -> Dataset:
     """Generated Sudokus; minimal ones without a number of givens."""
     least, most = givens or (0, 0)
     wanted = WantedSudokus(count, least, most, minimal=givens is None)

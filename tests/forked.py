@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 PROGRAM = """
 import contextlib, importlib, json, os, pathlib, sys, tempfile, time
-for name in ("torch", "trm_cli.weights.listing", "trm_cli.solving.engine", "trm_cli.cli.app",
+for name in ("torch", "trm_cli.weights.catalogue", "trm_cli.solving.engine", "trm_cli.cli.app",
              "typer._adapters", "httpx2", "httpx", "yaml", "tqdm.auto"):  # once for all
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
@@ -51,9 +51,8 @@ class Forked:
     def __init__(self, *options: str) -> None:
         """options  of Python."""
         self.process = subprocess.Popen(
-            [sys.executable, *options, "-c", PROGRAM],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, *options, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def __enter__(self) -> "Forked":
         return self

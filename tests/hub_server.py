@@ -108,9 +108,8 @@ class HubServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -128,9 +127,7 @@ class HubServer:
         home  where the client keeps its cache.
         """
         command = [sys.executable, *OPTIONS, "-c", program, *arguments]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=self.environment(home, **variables)
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment(home, **variables))
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         assert variables.get("HF_TOKEN", "no token") not in done.stdout + done.stderr
@@ -153,9 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, headers = urlsplit(self.path).path, self.headers
-        self.hub.requests.append(
-            Request(self.command, unquote(path), headers["Authorization"], headers["Range"])
-        )
+        self.hub.requests.append(Request(self.command, unquote(path), headers["Authorization"], headers["Range"]))
         fault = self._fault()
         if fault and fault.body is not None:
             self._send(200, {}, fault.body)
@@ -200,15 +195,26 @@ class _Handler(BaseHTTPRequestHandler):
             return {"url": f"{self.hub.endpoint}/{name}", "name": name}
         if "/preupload/" in path:
             files = json.loads(content)["files"]
-            return {"files": [{"path": file["path"], "shouldIgnore": False,
-                               "uploadMode": "lfs" if file["path"].endswith("safetensors")
-                               else "regular"} for file in files]}  # fmt: skip
+            return {
+                "files": [
+                    {
+                        "path": file["path"],
+                        "shouldIgnore": False,
+                        "uploadMode": "lfs" if file["path"].endswith("safetensors") else "regular",
+                    }
+                    for file in files
+                ]
+            }
         if path.endswith("/objects/batch"):
             objects = json.loads(content)["objects"]
-            return {"transfer": "basic", "objects": [
-                {**wanted, "actions": {"upload": {"href": f"{self.hub.storage}/lfs/up/{oid}"}}}
-                for wanted in objects for oid in [wanted["oid"]]
-            ]}  # fmt: skip
+            return {
+                "transfer": "basic",
+                "objects": [
+                    {**wanted, "actions": {"upload": {"href": f"{self.hub.storage}/lfs/up/{oid}"}}}
+                    for wanted in objects
+                    for oid in [wanted["oid"]]
+                ],
+            }
         return self._commit(path.split("/")[3:5], content)
 
     def _commit(self, name: list[str], content: bytes) -> dict[str, object]:
@@ -265,9 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve_stored(self, place: str, sha256: str) -> None:
         kind, repo_id = place.split("/", 1)
         repo = self.hub.repos[kind, repo_id]
-        files = [
-            file for group in (repo.files, *repo.revisions.values()) for file in group.values()
-        ]
+        files = [file for group in (repo.files, *repo.revisions.values()) for file in group.values()]
         self._send_part({}, next(f for f in files if hashlib.sha256(f).hexdigest() == sha256))
 
     def _refuse(self, status: int, error_code: str) -> None:
@@ -280,9 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
         span = {"Content-Range": f"bytes {first}-{size - 1}/{size}"} if asked else {}
         self._send(206 if asked else 200, {**headers, **span}, content[first:], first=first)
 
-    def _send(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, first: int = 0
-    ) -> None:
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes, *, first: int = 0) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -21,10 +21,14 @@ STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Terminal:
     """A process with a terminal of its own."""
 
-    def __init__(self, *words: str | Path, columns: int = 80, rows: int = 24,
-                 **environment: str) -> None:  # fmt: skip
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color",
-                     "COLORTERM": "truecolor", **environment}  # fmt: skip
+    def __init__(self, *words: str | Path, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        variables = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            **environment,
+        }
         for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
             if name not in environment:
                 variables.pop(name, None)
@@ -88,9 +92,11 @@ class Terminal:
     def is_restored(self) -> bool:
         """Whether settings, screen and cursor are as they were before."""
         same = termios.tcgetattr(self.descriptor) == self.before
-        return same and self.written.rfind(LEFT) > self.written.rfind("\x1b[?1049h") and (
-            self.written.rfind(SHOWN) > self.written.rfind("\x1b[?25l")
-        )  # fmt: skip
+        return (
+            same
+            and self.written.rfind(LEFT) > self.written.rfind("\x1b[?1049h")
+            and (self.written.rfind(SHOWN) > self.written.rfind("\x1b[?25l"))
+        )
 
     def close(self) -> None:
         """Let go of the terminal."""

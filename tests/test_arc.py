@@ -8,8 +8,7 @@ import pytest
 
 from tests.arc_tasks import made_task, made_tasks, write_challenges
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.arc_files import parse_tasks, read_tasks
-from trm_cli.tasks.arc_grid import END, SIDE, TURNS, Way, canonical, decode, encode
+from trm_cli.tasks.arc import END, SIDE, TURNS, Way, canonical, decode, encode, parse_tasks, read_tasks
 
 TASK = {"train": [{"input": [[0, 7], [7, 7]], "output": [[7]]}], "test": [{"input": [[0, 0]]}]}
 REAL = Path(__file__).parents[2] / "shared" / "data" / "arc"
@@ -17,8 +16,7 @@ REAL = Path(__file__).parents[2] / "shared" / "data" / "arc"
 
 def test_a_grid_is_written_with_its_end_markers_and_read_back() -> None:
     board = encode(np.array([[3, 0], [0, 9]], np.uint8), (1, 2)).reshape(SIDE, SIDE)
-    assert board[:4, :5].tolist() == [[0, 0, 0, 0, 0], [0, 0, 5, 2, 1], [0, 0, 2, 11, 1],
-                                      [0, 0, 1, 1, 0]]  # fmt: skip
+    assert board[:4, :5].tolist() == [[0, 0, 0, 0, 0], [0, 0, 5, 2, 1], [0, 0, 2, 11, 1], [0, 0, 1, 1, 0]]
     assert board.sum() == 5 + 2 + 2 + 11 + 4
     rng = np.random.default_rng(0)
     for height, width in [(1, 1), (30, 30), (30, 3), (4, 30), (7, 5)]:
@@ -86,22 +84,26 @@ def test_kaggle_s_solutions_are_found_beside_their_challenges(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t["train"][0]["input"][1].__setitem__(0, 11),
-         "train 1, input, row 2, column 1: 11 is no colour; colours are 0 to 9"),
-        (lambda t: t["train"][0]["input"][1].append(0),
-         "train 1, input, row 2: 3 cells after rows of 2; make all rows as long"),
-        (lambda t: t["test"][0].update(input=[[0] * 31]),
-         "test 1, input: 1x31 cells; a grid has at most 30x30"),
+        (
+            lambda t: t["train"][0]["input"][1].__setitem__(0, 11),
+            "train 1, input, row 2, column 1: 11 is no colour; colours are 0 to 9",
+        ),
+        (
+            lambda t: t["train"][0]["input"][1].append(0),
+            "train 1, input, row 2: 3 cells after rows of 2; make all rows as long",
+        ),
+        (lambda t: t["test"][0].update(input=[[0] * 31]), "test 1, input: 1x31 cells; a grid has at most 30x30"),
         (lambda t: t.pop("test"), 'no list "test"; a task has "train" and "test"'),
         (lambda t: t.update(test=[]), '"test" is empty; add a pair'),
         (lambda t: t["train"][0].pop("output"), 'train 1: no "output"; add the grid'),
-        (lambda t: t["test"][0].update(input=[]),
-         "test 1, input: expected rows of colours, such as [[0, 3], [3, 0]]"),
-        (lambda t: t["test"][0].update(input=[[True]]),
-         "test 1, input, row 1, column 1: true is no colour; colours are 0 to 9"),
+        (lambda t: t["test"][0].update(input=[]), "test 1, input: expected rows of colours, such as [[0, 3], [3, 0]]"),
+        (
+            lambda t: t["test"][0].update(input=[[True]]),
+            "test 1, input, row 1, column 1: true is no colour; colours are 0 to 9",
+        ),
     ],
     ids=["colour 11", "ragged", "too large", "no test", "empty", "no output", "no rows", "true"],
-)  # fmt: skip
+)
 def test_a_bad_task_is_refused_in_one_line(change: Any, message: str) -> None:
     task = json.loads(json.dumps(TASK))
     change(task)

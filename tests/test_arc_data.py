@@ -8,33 +8,25 @@ import pytest
 from tests.arc_tasks import Known, made_tasks, write_challenges
 from tests.test_cli import trm
 from trm_cli.errors import UsageError
-from trm_cli.tasks.arc_builder import Subset
-from trm_cli.tasks.arc_data import ArcData, ArcPart, build, read_data
-from trm_cli.tasks.arc_files import ArcTask, read_tasks
-from trm_cli.tasks.arc_grid import FIRST_COLOUR, SIDE, Pair, Way, canonical, decode
+from trm_cli.tasks.arc import FIRST_COLOUR, SIDE, ArcTask, Pair, Way, canonical, decode, read_tasks
+from trm_cli.tasks.arc_dataset import ArcData, ArcPart, Subset, build, read_data
 from trm_cli.tasks.base import Tokens
 
 # Of what the official builder (TinyRecursiveModels, commit e7b6871) writes for the tasks of
 # `subsets` below, with 12 augmentations and its own seed, 42.
 OFFICIAL = {
-    "train/all__group_indices.npy":
-        "a2b4acfe682e87a14cc83e3af0ad8e31a7b3bb5f9d41039f2175da07a14ef586",
+    "train/all__group_indices.npy": "a2b4acfe682e87a14cc83e3af0ad8e31a7b3bb5f9d41039f2175da07a14ef586",
     "train/all__inputs.npy": "0ce2012d94f682216c1e69849dc4c8fbeb1ef62b97f7419a6ef39b59d87fb55d",
     "train/all__labels.npy": "7fbf0ad3fa988b681378302f0d983724ccdd42b81b27ad58ac4ec0e3edf534d5",
-    "train/all__puzzle_identifiers.npy":
-        "940d34baf6fae82d35fdbff9020d7294cfbfd7d4aee91884ebfd0539ff94e362",
-    "train/all__puzzle_indices.npy":
-        "0712500d6284ef92f6022214b4f8f48f1b6d282e4f8551fb299ab6f9800691e5",
-    "test/all__group_indices.npy":
-        "2c726da8c25fb25cf22363cb030132d8276a51ae5dca6329d79c83b7c8c1da6d",
+    "train/all__puzzle_identifiers.npy": "940d34baf6fae82d35fdbff9020d7294cfbfd7d4aee91884ebfd0539ff94e362",
+    "train/all__puzzle_indices.npy": "0712500d6284ef92f6022214b4f8f48f1b6d282e4f8551fb299ab6f9800691e5",
+    "test/all__group_indices.npy": "2c726da8c25fb25cf22363cb030132d8276a51ae5dca6329d79c83b7c8c1da6d",
     "test/all__inputs.npy": "42174a2afeca0064b7a6a8911834a5c29ce491e984cb4bc518ea39c1a2ce7c11",
     "test/all__labels.npy": "9bff4f73bcc79f29795e2f7ce3ff12a73ac84ea8e69f8c4823acb45d598675e9",
-    "test/all__puzzle_identifiers.npy":
-        "d5afddad83b7b92ab5bafb94afa32182f5f251e62bc5dee75df631614c27a8b7",
-    "test/all__puzzle_indices.npy":
-        "0992fc127c0d27a84e0907c9368b8c83e4afa8817399ac80e11f9752c5400065",
+    "test/all__puzzle_identifiers.npy": "d5afddad83b7b92ab5bafb94afa32182f5f251e62bc5dee75df631614c27a8b7",
+    "test/all__puzzle_indices.npy": "0992fc127c0d27a84e0907c9368b8c83e4afa8817399ac80e11f9752c5400065",
     "identifiers.json": "f92604d3b0babcd763bcd24eafad76a04e17b8f4cf88c351b5705083914d700b",
-}  # fmt: skip
+}
 AUGMENTATIONS = 12
 
 
@@ -50,8 +42,7 @@ def subsets(tmp_path_factory: pytest.TempPathFactory) -> list[Subset]:
         "evaluation": made_tasks(4, seed=2, largest=30, prefix="eval"),
         "concept": made_tasks(3, seed=3, largest=2, prefix="concept"),
     }
-    return [Subset(name, write(folder, name, tasks), name == "evaluation")
-            for name, tasks in made.items()]  # fmt: skip
+    return [Subset(name, write(folder, name, tasks), name == "evaluation") for name, tasks in made.items()]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +53,7 @@ def data(subsets: list[Subset], tmp_path_factory: pytest.TempPathFactory) -> Arc
 
 
 def test_the_same_draws_give_the_arrays_of_the_official_builder(data: ArcData) -> None:
-    made = {name: hashlib.sha256((data.folder / name).read_bytes()).hexdigest()
-            for name in OFFICIAL}  # fmt: skip
+    made = {name: hashlib.sha256((data.folder / name).read_bytes()).hexdigest() for name in OFFICIAL}
     assert made == OFFICIAL
 
 
@@ -87,9 +77,7 @@ def colours(tokens: Tokens) -> Tokens:
     return board[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] - FIRST_COLOUR
 
 
-def test_every_example_is_its_task_s_pair_redrawn_as_its_name_says(
-    data: ArcData, subsets: list[Subset]
-) -> None:
+def test_every_example_is_its_task_s_pair_redrawn_as_its_name_says(data: ArcData, subsets: list[Subset]) -> None:
     known: dict[str, set[tuple[bytes, bytes]]] = {}
     for subset in subsets:
         for task in subset.tasks:
@@ -108,15 +96,17 @@ def test_puzzles_of_a_task_all_differ_and_are_as_many_as_asked(data: ArcData) ->
 
 
 def asked(subsets: list[Subset]) -> set[bytes]:
-    return {canonical((test, answer))
-            for subset in subsets if subset.is_evaluation for task in subset.tasks
-            for test, answer in zip(task.tests, task.answers, strict=True)
-            if answer is not None}  # fmt: skip
+    return {
+        canonical((test, answer))
+        for subset in subsets
+        if subset.is_evaluation
+        for task in subset.tasks
+        for test, answer in zip(task.tests, task.answers, strict=True)
+        if answer is not None
+    }
 
 
-def test_no_test_pair_of_an_evaluation_task_is_trained_on(
-    data: ArcData, subsets: list[Subset]
-) -> None:
+def test_no_test_pair_of_an_evaluation_task_is_trained_on(data: ArcData, subsets: list[Subset]) -> None:
     secret = asked(subsets)
     pairs = [canonical(pair) for _, pair in drawn(data.train, data.names)]
     assert len(pairs) == len(data.train.inputs)
@@ -125,16 +115,13 @@ def test_no_test_pair_of_an_evaluation_task_is_trained_on(
     assert {canonical(pair) for _, pair in drawn(data.test, data.names)} == secret
 
 
-def test_a_pair_that_an_evaluation_task_asks_for_is_left_out_of_other_tasks(
-    tmp_path: Path,
-) -> None:
+def test_a_pair_that_an_evaluation_task_asks_for_is_left_out_of_other_tasks(tmp_path: Path) -> None:
     training, evaluation = made_tasks(2, seed=1, prefix="a"), made_tasks(2, seed=2, prefix="b")
     pair = evaluation["b1"]["test"][0]
     way = Way.draw(np.random.RandomState(0))
     turned = {side: way.apply(np.array(pair[side], np.uint8)).tolist() for side in pair}
     training["a0"]["train"].insert(0, turned)
-    subsets = [Subset("t", write(tmp_path, "t", training), False),
-               Subset("e", write(tmp_path, "e", evaluation), True)]  # fmt: skip
+    subsets = [Subset("t", write(tmp_path, "t", training), False), Subset("e", write(tmp_path, "e", evaluation), True)]
     secret = asked(subsets)
     for keeps, leaks in ((False, 0), (True, 3)):
         folder = tmp_path / str(keeps)
@@ -217,8 +204,7 @@ def test_of_the_real_evaluation_tasks_no_test_pair_is_trained_on(tmp_path: Path)
     facts = build(subsets, tmp_path / "set", augmentations=1, seed=0)
     made, secret = read_data(tmp_path / "set"), asked(subsets)
     assert facts["left_out"] > 0
-    leaks = {name.split("|||")[0] for name, pair in drawn(made.train, made.names)
-             if canonical(pair) in secret}  # fmt: skip
+    leaks = {name.split("|||")[0] for name, pair in drawn(made.train, made.names) if canonical(pair) in secret}
     shown = {
         task.name
         for task in subsets[1].tasks

@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 
 from tests.arc_tasks import save_untrained, small_data
 from trm_cli.cli.app import app
-from trm_cli.solving import arc
-from trm_cli.solving.predicting import Prediction
-from trm_cli.tasks.arc_data import ArcData
-from trm_cli.weights.puzzles import save_table
+from trm_cli.solving import voting as arc
+from trm_cli.solving.voting import Prediction
+from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.weights.puzzle_table import save_table
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,9 @@ def model(data: ArcData, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluate(data: ArcData, model: Path, *words: object) -> Result:
-    return CliRunner().invoke(app, ["eval", "arc", "--data", str(data.folder), "--model",
-                                    str(model), "--device", "cpu", *map(str, words)])  # fmt: skip
+    return CliRunner().invoke(
+        app, ["eval", "arc", "--data", str(data.folder), "--model", str(model), "--device", "cpu", *map(str, words)]
+    )
 
 
 def answering(data: ArcData, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,27 +65,33 @@ def test_right_answers_in_every_way_are_undone_voted_for_and_submitted(
     assert (told["malformed"], told["empty"]) == (0, tests)  # the plain way says nothing
     answers = {task.name: task.answers for task in data.tests}
     assert json.loads(output.read_text()) == {
-        name: [{f"attempt_{n}": answer.tolist() for n in (1, 2)}  # type: ignore[union-attr] # known
-               for answer in of_task]
+        name: [
+            {f"attempt_{n}": answer.tolist() for n in (1, 2)}  # type: ignore[union-attr] # known
+            for answer in of_task
+        ]
         for name, of_task in answers.items()
-    }  # fmt: skip
+    }
     again = evaluate(data, model, "-o", output)
     assert (again.exit_code, again.stderr) == (
-        2, f"trm: {output}: exists already; choose another name or add --force\n")  # fmt: skip
+        2,
+        f"trm: {output}: exists already; choose another name or add --force\n",
+    )
 
 
-def test_the_figures_are_lines_to_read(
-    data: ArcData, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_figures_are_lines_to_read(data: ArcData, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(data, monkeypatch)
     done = evaluate(data, model, "--limit", 1, "--views", 2)
     tests = len(data.tests[0].tests)
     assert done.stdout.splitlines() == [
-        "pass@1     100.00%", "pass@2     100.00%", "pass@5     100.00%", "pass@10    100.00%",
-        "pass@100   100.00%", "pass@1000  100.00%",
+        "pass@1     100.00%",
+        "pass@2     100.00%",
+        "pass@5     100.00%",
+        "pass@10    100.00%",
+        "pass@100   100.00%",
+        "pass@1000  100.00%",
         f"1 tasks with known answers, {tests} tests; {2 * tests} predictions, of which 0 lack end "
         f"markers and {tests} hold no grid",
-    ]  # fmt: skip
+    ]
 
 
 def test_an_untrained_network_is_evaluated_without_a_crash(data: ArcData, model: Path) -> None:
@@ -116,7 +123,9 @@ def test_a_model_of_other_tasks_is_refused(data: ArcData, model: Path, tmp_path:
     (folder / "puzzles.safetensors").write_bytes(whole.replace(digest, b"0" * 64))
     done = evaluate(data, folder)
     assert (done.exit_code, done.stderr) == (
-        3, f"trm: {folder}: was not trained on the demonstrations of 1 of 2 tasks, such as "
-        f"{data.tests[0].name}; give the data set of its training\n")  # fmt: skip
+        3,
+        f"trm: {folder}: was not trained on the demonstrations of 1 of 2 tasks, such as "
+        f"{data.tests[0].name}; give the data set of its training\n",
+    )
     done = evaluate(data, model, "--device", "cpu", "--data", tmp_path)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

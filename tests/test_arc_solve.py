@@ -14,11 +14,11 @@ from tests.arc_tasks import save_untrained, small_data
 from tests.hub_server import HubServer
 from tests.test_cli import trm
 from trm_cli.cli.app import app
-from trm_cli.tasks.arc_data import ArcData
-from trm_cli.tasks.arc_files import parse_tasks
-from trm_cli.training.adapt import Adaptation, adapt
-from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
-from trm_cli.weights.store import WEIGHTS_FILE, load_checkpoint, read_config, write_config
+from trm_cli.tasks.arc import parse_tasks
+from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.training.arc import Adaptation, adapt
+from trm_cli.weights.checkpoint import WEIGHTS_FILE, load_checkpoint, read_config, write_config
+from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
 
 ALWAYS_BLACK = [[0, 0], [0, 0]]
 NEW: dict[str, Any] = {
@@ -61,9 +61,7 @@ def known_task(data: ArcData, folder: Path) -> Path:
     return path
 
 
-def test_a_task_that_the_model_cannot_know_is_refused_with_what_to_type(
-    new_task: Path, model: Path
-) -> None:
+def test_a_task_that_the_model_cannot_know_is_refused_with_what_to_type(new_task: Path, model: Path) -> None:
     done = trm("solve", "arc", new_task, "--model", model)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
@@ -72,12 +70,9 @@ def test_a_task_that_the_model_cannot_know_is_refused_with_what_to_type(
     )
 
 
-def test_a_new_task_is_learned_from_its_demonstrations_then_answered(
-    new_task: Path, model: Path
-) -> None:
+def test_a_new_task_is_learned_from_its_demonstrations_then_answered(new_task: Path, model: Path) -> None:
     before = (model / WEIGHTS_FILE).read_bytes()
-    done = solve(new_task, "--model", model, "--adapt", 150, "--train-network", "--augment", 3,
-                 "--json")  # fmt: skip
+    done = solve(new_task, "--model", model, "--adapt", 150, "--train-network", "--augment", 3, "--json")
     assert done.exit_code == 0, done.output
     (line,) = done.stdout.splitlines()
     told = json.loads(line)
@@ -100,8 +95,9 @@ def test_without_the_network_only_the_rows_are_trained(model: Path) -> None:
     for trains_network in (False, True):
         how = Adaptation(3, 2, trains_network, 0)
         learned = adapt(network, task, how, {}, lambda: steps.append(1))
-        changed = [name for name, tensor in learned.network.state_dict().items()
-                   if not torch.equal(tensor, weights[name])]  # fmt: skip
+        changed = [
+            name for name, tensor in learned.network.state_dict().items() if not torch.equal(tensor, weights[name])
+        ]
         assert bool(changed) == trains_network
         assert all(torch.equal(t, weights[n]) for n, t in network.state_dict().items())
         assert learned.known.rows.shape == (3, network.config.hidden_size)
@@ -120,9 +116,7 @@ def test_a_test_s_answer_is_never_learned_from(model: Path) -> None:
     assert torch.equal(*rows)
 
 
-def test_a_known_task_is_drawn_in_digits_on_a_pipe(
-    data: ArcData, model: Path, tmp_path: Path
-) -> None:
+def test_a_known_task_is_drawn_in_digits_on_a_pipe(data: ArcData, model: Path, tmp_path: Path) -> None:
     path = known_task(data, tmp_path)
     done = trm("solve", "arc", path, "--model", model)
     lines = done.stdout.splitlines()
@@ -159,27 +153,28 @@ def test_only_the_rows_of_the_task_are_read(
     assert {test["predictions"] for test in json.loads(done.stdout)["tests"]} == {2}
 
 
+def task_with_input(rows: list[list[int]]) -> str:
+    """A task whose first demonstration has this input, as JSON."""
+    return json.dumps({"train": [{"input": rows, "output": [[0]]}], "test": [{"input": [[0]]}]})
+
+
 BAD = {
-    "{": "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); "
-         "correct the file",
+    "{": "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); correct the file",
     "[1]": 'no ARC task; expected an object with "train" and "test"',
     '{"test": []}': 'task test: no list "train"; a task has "train" and "test"',
-    '{"train": [{"input": [[11]], "output": [[0]]}], "test": [{"input": [[0]]}]}':
-        "task bad, train 1, input, row 1, column 1: 11 is no colour; colours are 0 to 9",
-    '{"train": [{"input": [[1, 2], [3]], "output": [[0]]}], "test": [{"input": [[0]]}]}':
-        "task bad, train 1, input, row 2: 1 cells after rows of 2; make all rows as long",
-    json.dumps({"train": [{"input": [[0]], "output": [[0]]}], "test": [{"input": [[0]] * 31}]}):
-        "task bad, test 1, input: 31x1 cells; a grid has at most 30x30",
-    json.dumps({"train": [{"input": [[0]], "output": [[0]]}], "test": [{"input": [[0]] * 7}]}):
-        "task bad: a grid with a side of 7; this model's boards are 6x6, choose another with "
-        "--model",
-}  # fmt: skip
+    task_with_input([[11]]): "task bad, train 1, input, row 1, column 1: 11 is no colour; colours are 0 to 9",
+    task_with_input([[1, 2], [3]]): "task bad, train 1, input, row 2: 1 cells after rows of 2; make all rows as long",
+    json.dumps(
+        {"train": [{"input": [[0]], "output": [[0]]}], "test": [{"input": [[0]] * 31}]}
+    ): "task bad, test 1, input: 31x1 cells; a grid has at most 30x30",
+    json.dumps(
+        {"train": [{"input": [[0]], "output": [[0]]}], "test": [{"input": [[0]] * 7}]}
+    ): "task bad: a grid with a side of 7; this model's boards are 6x6, choose another with --model",
+}
 
 
 @pytest.mark.parametrize(("text", "message"), BAD.items())
-def test_a_mistake_in_a_file_is_one_line(
-    text: str, message: str, model: Path, tmp_path: Path
-) -> None:
+def test_a_mistake_in_a_file_is_one_line(text: str, message: str, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text(text)
     done = solve(path, "--model", model)
@@ -193,8 +188,9 @@ def test_a_wrong_file_and_a_wrong_model_are_one_line(new_task: Path, tmp_path: P
     assert str(missing) in done.stderr
     done = solve(new_task)
     assert (done.exit_code, done.stderr) == (
-        3, "trm: no arc model is bundled; train one with `trm train arc` and give its folder with "
-        "--model\n")  # fmt: skip
+        3,
+        "trm: no arc model is bundled; train one with `trm train arc` and give its folder with --model\n",
+    )
     done = solve(new_task, "--model", "sudoku")
     assert (done.exit_code, done.stderr) == (3, "trm: model 'sudoku' is for sudoku, not for arc\n")
 
@@ -208,16 +204,19 @@ def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
     assert "--adapt" in own.stdout
 
 
-def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(
-    data: ArcData, model: Path, tmp_path: Path
-) -> None:
+def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(data: ArcData, model: Path, tmp_path: Path) -> None:
     plain = Path(copytree(model, tmp_path / "plain"))
     write_config(plain, replace(read_config(model), training={}))
     push = ("models", "push", str(plain), "me/arc")
     words = ("solve", "arc", str(known_task(data, tmp_path)), "--model", "me/arc", "--json")
     with HubServer([]) as server:
-        server.run("from trm_cli.__main__ import main; main()", *push, home=tmp_path / "mine",
-                   HF_TOKEN="hf_secret", HF_HUB_DISABLE_XET="1")  # fmt: skip
+        server.run(
+            "from trm_cli.__main__ import main; main()",
+            *push,
+            home=tmp_path / "mine",
+            HF_TOKEN="hf_secret",
+            HF_HUB_DISABLE_XET="1",
+        )
         told = server.run(PROGRAM, *words, home=tmp_path / "theirs")
     assert server.repos["model", "me/arc"].files[TABLE_FILE] == (model / TABLE_FILE).read_bytes()
     assert json.loads(told[0])["model"]["source"] == "me/arc"

@@ -8,13 +8,23 @@ from typer.testing import CliRunner, Result
 
 from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
-from trm_cli.tasks.arc_data import ArcData
-from trm_cli.training.folder import read_log
-from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
-from trm_cli.weights.store import WEIGHTS_FILE, read_config
+from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.training.run import read_log
+from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
+from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
 
-SMALLER = ["--set", "model.hidden_size=16", "--set", "model.N_sup=2", "--set", "train.batch_size=4",
-           "--set", "train.report_every=1", "--set", "train.steps=6"]  # fmt: skip
+SMALLER = [
+    "--set",
+    "model.hidden_size=16",
+    "--set",
+    "model.N_sup=2",
+    "--set",
+    "train.batch_size=4",
+    "--set",
+    "train.report_every=1",
+    "--set",
+    "train.steps=6",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +37,23 @@ def train(*words: object) -> Result:
 
 
 @pytest.mark.parametrize("recipe", ["tiny", "paper"])  # paper-2 differs in two numbers
-def test_a_recipe_takes_a_step_on_a_data_set_of_any_size(
-    recipe: str, data: ArcData, tmp_path: Path
-) -> None:
-    done = train("--recipe", recipe, "--data", data.folder, "--run", tmp_path / "run",
-                 "--max-steps", 1, "--set", "train.batch_size=2", "--set", "model.N_sup=1",
-                 "--set", "train.validation=1")  # fmt: skip
+def test_a_recipe_takes_a_step_on_a_data_set_of_any_size(recipe: str, data: ArcData, tmp_path: Path) -> None:
+    done = train(
+        "--recipe",
+        recipe,
+        "--data",
+        data.folder,
+        "--run",
+        tmp_path / "run",
+        "--max-steps",
+        1,
+        "--set",
+        "train.batch_size=2",
+        "--set",
+        "model.N_sup=1",
+        "--set",
+        "train.validation=1",
+    )
     assert done.exit_code == 0, done.stderr
     model = read_config(tmp_path / "run" / "checkpoint").model
     assert (model.num_puzzles, model.height) == (len(data.names), data.side)
@@ -42,9 +63,7 @@ def losses(folder: Path) -> list[float]:
     return [entry["loss"] for entry in read_log(folder) if entry["kind"] == "report"]
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
-    data: ArcData, tmp_path: Path
-) -> None:
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: ArcData, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     begin = ["--recipe", "tiny", "--data", data.folder, *SMALLER]
     assert train(*begin, "--run", whole).exit_code == 0
@@ -64,11 +83,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 
 def test_the_table_lies_in_a_file_of_its_own(data: ArcData, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "checkpoint"
-    done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1,
-                 "--run", tmp_path / "run")  # fmt: skip
+    done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1, "--run", tmp_path / "run")
     assert done.exit_code == 0
-    assert {path.name for path in folder.iterdir()} == {
-        "README.md", "config.json", WEIGHTS_FILE, TABLE_FILE}  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", WEIGHTS_FILE, TABLE_FILE}
     assert PuzzleTable(folder / TABLE_FILE).num_rows == len(data.names)
     assert b"puzzles" not in (folder / WEIGHTS_FILE).read_bytes()[:4096]
 
@@ -77,19 +94,22 @@ def test_what_does_not_fit_is_one_line(data: ArcData, tmp_path: Path) -> None:
     for words, line in (
         (["--recipe", "tiny"], "arc: give --data FOLDER, one folder made by `trm data arc`"),
         ([], "'fast' is not a recipe of arc; choose from: paper, paper-2, tiny"),
-        (["--recipe", "tiny", "--data", data.folder, "--subsample", 3],
-         "--subsample: of ARC, make a smaller data set with `trm data arc --limit`"),
-        (["--recipe", "tiny", "--set", "data.puzzles=3"],
-         "--set data.puzzles=3: arc has no data.puzzles: its data set is a folder"),
-    ):  # fmt: skip
+        (
+            ["--recipe", "tiny", "--data", data.folder, "--subsample", 3],
+            "--subsample: of ARC, make a smaller data set with `trm data arc --limit`",
+        ),
+        (
+            ["--recipe", "tiny", "--set", "data.puzzles=3"],
+            "--set data.puzzles=3: arc has no data.puzzles: its data set is a folder",
+        ),
+    ):
         done = train(*words, "--run", tmp_path / "run")
         assert (done.exit_code, done.stderr) == (2, f"trm: {line}\n")
     assert not (tmp_path / "run").exists()
 
 
 def test_what_a_run_is_judged_by_is_said(data: ArcData, tmp_path: Path) -> None:
-    done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1,
-                 "--run", tmp_path / "run")  # fmt: skip
+    done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1, "--run", tmp_path / "run")
     assert "ARC tests: solved 0.00%" in done.stdout + done.stderr
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert "### tests of evaluation tasks, each way by itself, no vote, step 1" in card

@@ -8,10 +8,8 @@ import pytest
 
 from tests.arc_tasks import SIDE, save_untrained, small_data
 from tests.test_cli import trm
-from trm_cli.tasks.arc import Arc
-from trm_cli.tasks.arc_data import ArcData
-from trm_cli.tasks.arc_files import parse_tasks
-from trm_cli.tasks.arc_grid import encode
+from trm_cli.tasks.arc import Arc, encode, parse_tasks
+from trm_cli.tasks.arc_dataset import ArcData
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +34,7 @@ def test_a_known_task_is_watched_and_saved(data: ArcData, model: Path, tmp_path:
     two = tmp_path / "two.json"
     two.write_text(json.dumps({task.name: task.as_json() for task in data.tests}))
     done = trm("watch", "arc", two, "--model", model)
-    assert done.stderr == (
-        f"trm: {two}: 2 tasks; watch one at a time, from a file of its own\n"
-    )  # fmt: skip
+    assert done.stderr == (f"trm: {two}: 2 tasks; watch one at a time, from a file of its own\n")
 
 
 def test_an_answer_is_judged_by_the_file_s_where_that_is_known(data: ArcData) -> None:
@@ -58,6 +54,7 @@ def test_an_answer_is_judged_by_the_file_s_where_that_is_known(data: ArcData) ->
 def test_what_is_written_is_read_back(data: ArcData) -> None:
     arc, task = Arc(SIDE), data.tests[0]
     (puzzle, *_) = arc.read([json.dumps(task.as_json())], "f.json")
-    (again,) = parse_tasks(json.dumps({**task.as_json(), "test": [
-        {"input": json.loads(arc.write(puzzle.tokens))}]}), "f.json", "x")  # fmt: skip
+    (again,) = parse_tasks(
+        json.dumps({**task.as_json(), "test": [{"input": json.loads(arc.write(puzzle.tokens))}]}), "f.json", "x"
+    )
     assert np.array_equal(again.tests[0], task.tests[0])

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from tests.conftest import small_config
 from tests.test_engine import ScriptedNetwork
+from trm_cli.config import SolveSettings
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, run, solve_stream
-from trm_cli.solving.guesses import Guess, filled, rank_guesses
-from trm_cli.solving.outcomes import Outcome, choose
-from trm_cli.solving.views import Views
+from trm_cli.solving.engine import Outcome, Solution, choose, run, solve_stream
+from trm_cli.solving.search import Guess, Views, filled, rank_guesses
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Symmetries
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -27,12 +26,9 @@ def network() -> TinyRecursiveModel:
     return TinyRecursiveModel(small_config("mlp")).eval()
 
 
-def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8,
-              **settings: Any) -> list[Solution]:  # fmt: skip
+def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8, **settings: Any) -> list[Solution]:
     chosen = SolveSettings(**{"max_steps": 2, "attempts": 4, **settings})
-    return list(
-        solve_stream(network, Sudoku(), data.puzzles, batch_size=batch_size, settings=chosen)
-    )
+    return list(solve_stream(network, Sudoku(), data.puzzles, batch_size=batch_size, settings=chosen))
 
 
 def answers(solutions: list[Solution]) -> list[list[bytes]]:
@@ -94,15 +90,11 @@ def test_every_view_is_another_however_few_there_are() -> None:
     for task, count in ((Sudoku(), 9), (FewViews(), 4)):
         views = Views(task, 16, wanted=9, seed=0)
         assert views.count == count  # those of the task, and the puzzle as it is
-        shown = {
-            views.show(np.arange(16, dtype=np.uint8) % 6, view).tobytes() for view in range(count)
-        }
+        shown = {views.show(np.arange(16, dtype=np.uint8) % 6, view).tobytes() for view in range(count)}
         assert len(shown) == count
 
 
-def test_answers_given_in_views_are_answers_to_the_puzzle_as_it_is(
-    small_data: Dataset,
-) -> None:
+def test_answers_given_in_views_are_answers_to_the_puzzle_as_it_is(small_data: Dataset) -> None:
     """A network that fills a single blank rightly does so in every view."""
     answer = small_data.answers[:6]
     puzzles = answer.copy()
@@ -146,9 +138,7 @@ class Completing(TinyRecursiveModel):
         return y, z, logits, torch.full((len(answer),), -3.0)
 
 
-def test_a_guess_is_not_made_twice_where_nothing_else_varies(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_a_guess_is_not_made_twice_where_nothing_else_varies(network: TinyRecursiveModel, small_data: Dataset) -> None:
     made = solved_by(network, small_data.head(4), attempts=99, starts="fixed", guess=True)
     for solution in made:
         guesses = [o.guess for o in solution.outcomes]
@@ -177,8 +167,7 @@ class Retrying(ScriptedNetwork):
         super().__init__(data, fires_at=[1] * len(data), right_at=[1] * len(data))
         self.luck = luck
 
-    def starting_state(self, batch_size: int, generator: torch.Generator | None = None
-                       ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    def starting_state(self, batch_size: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         y, z = super().starting_state(batch_size, generator)
         return y, torch.zeros_like(z)
 
@@ -189,14 +178,9 @@ class Retrying(ScriptedNetwork):
         return y_after, z, torch.where(lucky[:, None, None], logits, wrong), halt + lucky
 
 
-def test_only_unsolved_puzzles_go_on_and_the_answer_is_the_first_that_holds(
-    small_data: Dataset,
-) -> None:
+def test_only_unsolved_puzzles_go_on_and_the_answer_is_the_first_that_holds(small_data: Dataset) -> None:
     data = small_data.head(8)
-    by_size = [
-        solved_by(Retrying(data, 0.8), data, batch_size=size, attempts=9, max_steps=1)
-        for size in (1, 3, 50)
-    ]
+    by_size = [solved_by(Retrying(data, 0.8), data, batch_size=size, attempts=9, max_steps=1) for size in (1, 3, 50)]
     for solutions in by_size:
         for solution in solutions:
             *failed, last = (outcome.solved for outcome in solution.outcomes)
@@ -209,9 +193,7 @@ def test_only_unsolved_puzzles_go_on_and_the_answer_is_the_first_that_holds(
     assert len({solution.attempt for solution in by_size[0]}) > 2
 
 
-def test_attempts_of_several_puzzles_share_a_batch_and_none_runs_alone_while_others_wait(
-    small_data: Dataset,
-) -> None:
+def test_attempts_of_several_puzzles_share_a_batch_and_none_runs_alone_while_others_wait(small_data: Dataset) -> None:
     data = small_data.head(6)
     settings = SolveSettings(max_steps=2, attempts=5)
     steps = list(run(Retrying(data, 9.0), Sudoku(), data.puzzles, batch_size=4, settings=settings))
@@ -229,35 +211,29 @@ def test_breadth_first_tries_every_puzzle_once_before_any_twice(small_data: Data
     assert len(begun) == 18
 
 
-def test_when_the_time_is_up_what_was_begun_is_given_and_the_rest_comes_back_as_it_was(
-    small_data: Dataset,
-) -> None:
+def test_when_the_time_is_up_what_was_begun_is_given_and_the_rest_comes_back_as_it_was(small_data: Dataset) -> None:
     data = small_data.head(5)
     asked: Iterator[int] = itertools.count()
     settings = SolveSettings("never", max_steps=3, attempts=2)
     network = ScriptedNetwork(data, [1] * 5, [1] * 5)
-    solutions = list(solve_stream(network, Sudoku(), data.puzzles, batch_size=2, settings=settings,
-                                  stops=lambda: next(asked) >= 4))  # fmt: skip
+    solutions = list(
+        solve_stream(network, Sudoku(), data.puzzles, batch_size=2, settings=settings, stops=lambda: next(asked) >= 4)
+    )
     assert [s.total_steps for s in solutions] == [3, 3, 1, 1, 0]
     assert [s.solved for s in solutions] == [True, True, True, True, False]
     assert np.array_equal(solutions[4].answer, data.puzzles[4])
 
 
-def test_further_attempts_have_their_own_number_of_steps(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_further_attempts_have_their_own_number_of_steps(network: TinyRecursiveModel, small_data: Dataset) -> None:
     made = solved_by(network, small_data.head(3), max_steps=3, retry_steps=1, attempts=3)
     assert [[o.steps for o in solution.outcomes] for solution in made] == [[3, 1, 1]] * 3
 
 
-@pytest.mark.parametrize(
-    ("limit", "steps"), [(0, [3, 2, 2]), (99, [3, 2, 2]), (6, [3, 2, 1]), (5, [3, 2]), (2, [2])]
-)
+@pytest.mark.parametrize(("limit", "steps"), [(0, [3, 2, 2]), (99, [3, 2, 2]), (6, [3, 2, 1]), (5, [3, 2]), (2, [2])])
 def test_a_limit_of_steps_is_that_of_all_attempts_together(
     network: TinyRecursiveModel, small_data: Dataset, limit: int, steps: list[int]
 ) -> None:
-    made = solved_by(network, small_data.head(3), max_steps=3, retry_steps=2, attempts=3,
-                     step_limit=limit)  # fmt: skip
+    made = solved_by(network, small_data.head(3), max_steps=3, retry_steps=2, attempts=3, step_limit=limit)
     assert [[o.steps for o in solution.outcomes] for solution in made] == [steps] * 3
 
 
@@ -271,16 +247,17 @@ def outcome(attempt: int, answer: int, *, holds: bool = False, score: float = 0.
 )
 def test_select_picks_what_it_says(select: str, expected: int) -> None:
     outcomes = [
-        outcome(0, 3), outcome(1, 4, score=2.0), outcome(2, 5, holds=True, score=1.0),
-        outcome(3, 3), outcome(4, 5, holds=True, score=1.5),
-    ]  # fmt: skip
+        outcome(0, 3),
+        outcome(1, 4, score=2.0),
+        outcome(2, 5, holds=True, score=1.0),
+        outcome(3, 3),
+        outcome(4, 5, holds=True, score=1.5),
+    ]
     assert choose(outcomes, select).attempt == expected
     assert choose([replace(o, holds=(False,)) for o in outcomes], "verified").attempt == 1
 
 
-def test_scores_are_what_they_are_named_after(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_scores_are_what_they_are_named_after(network: TinyRecursiveModel, small_data: Dataset) -> None:
     """Each score of an attempt's last step, against the network run by hand."""
     puzzles = small_data.puzzles[:3]
     x = network.embed(torch.from_numpy(puzzles.astype(np.int64)))
@@ -303,10 +280,19 @@ def test_scores_are_what_they_are_named_after(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempts": 0}, {"noise": -1.0}, {"noise": float("nan")}, {"views": 0},
-              {"starts": "warm"}, {"select": "best"}, {"guess": 1}, {"retry_steps": True},
-              {"step_limit": -1}],
-)  # fmt: skip
+    "wrong",
+    [
+        {"attempts": 0},
+        {"noise": -1.0},
+        {"noise": float("nan")},
+        {"views": 0},
+        {"starts": "warm"},
+        {"select": "best"},
+        {"guess": 1},
+        {"retry_steps": True},
+        {"step_limit": -1},
+    ],
+)
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     name = next(iter(wrong)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name}.*: choose"):

@@ -22,9 +22,7 @@ def make_batch(data: Dataset, **changes: object) -> tuple[TinyRecursiveModel, Ro
     examples = Examples.on_device(data.puzzles, data.answers, pool, CPU)
     config = replace(TINY, **changes)  # type: ignore[arg-type] # values of mixed types
     generator = torch.Generator().manual_seed(0)
-    return network, RollingBatch(
-        network, examples, config, slots=config.batch_size, generator=generator
-    )
+    return network, RollingBatch(network, examples, config, slots=config.batch_size, generator=generator)
 
 
 def test_drawn_examples_keep_their_rules_under_symmetries_and_hints(small_data: Dataset) -> None:
@@ -59,9 +57,7 @@ def test_only_halted_slots_are_refilled(small_data: Dataset) -> None:
     assert (batch.puzzles[::2] != before[::2]).any(1).all()
 
 
-def test_exploration_holds_back_from_halting_but_never_past_the_ceiling(
-    small_data: Dataset,
-) -> None:
+def test_exploration_holds_back_from_halting_but_never_past_the_ceiling(small_data: Dataset) -> None:
     network, batch = make_batch(small_data, exploration=1.0, batch_size=64)
     eager = torch.ones(64)
     batch.refill(network)

@@ -51,9 +51,7 @@ def test_the_command_prints_a_line_for_each_batch_size() -> None:
     assert "GFLOP/s" in drawn.stdout
 
 
-def test_what_was_measured_is_shown_though_a_later_batch_does_not_fit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_was_measured_is_shown_though_a_later_batch_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(*_: object, **__: object) -> Iterator[Speed]:
         yield Speed(2, 1.0, 2.0, 0.1, 1e9, 0.5, None, 1.0)
         raise TrainingError("out of memory")
@@ -68,6 +66,4 @@ def test_what_was_measured_is_shown_though_a_later_batch_does_not_fit(
 def test_batch_sizes_that_are_no_numbers_are_refused() -> None:
     done = CliRunner().invoke(app, ["bench", "train", "sudoku", "--batch-sizes", "8,many"])
     assert done.exit_code == 2
-    assert done.stderr == (
-        "trm: --batch-sizes 8,many: write whole numbers with commas between: 16,64\n"
-    )
+    assert done.stderr == ("trm: --batch-sizes 8,many: write whole numbers with commas between: 16,64\n")

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from tests.watched import run_of_one
-from trm_cli.display.boards import board_text, cells, view_of
-from trm_cli.display.dots import heat_map
-from trm_cli.display.palette import cell_style, shade
-from trm_cli.display.views import BoardView, Look
+from trm_cli.display.boards import BoardView, Look, board_text, cell_style, cells, heat_map, shade, view_of
 
 VIEW = view_of(run_of_one()[1].frames[0])
 OPEN = """\
@@ -46,9 +43,16 @@ MARKED = """\
 
 @pytest.mark.parametrize(
     ("width", "height", "drawn"),
-    [(17, 9, OPEN), (16, 9, BOXED), (13, 7, BOXED), (12, 9, COMPACT), (9, 5, COMPACT),
-     (8, 5, "▀▀▀▀\n▀▀▀▀"), (1, 1, "▀▀▀▀\n▀▀▀▀")],
-)  # fmt: skip
+    [
+        (17, 9, OPEN),
+        (16, 9, BOXED),
+        (13, 7, BOXED),
+        (12, 9, COMPACT),
+        (9, 5, COMPACT),
+        (8, 5, "▀▀▀▀\n▀▀▀▀"),
+        (1, 1, "▀▀▀▀\n▀▀▀▀"),
+    ],
+)
 def test_a_board_is_as_large_as_fits(width: int, height: int, drawn: str) -> None:
     assert board_text("sudoku", VIEW, Look(width, height)).plain == drawn
 
@@ -69,13 +73,9 @@ def test_dots_without_colour_show_where_rules_are_broken() -> None:
 
 def test_a_cell_is_described_by_its_glyph_and_role() -> None:
     given, wrong, filled = (cells("sudoku", VIEW)[cell] for cell in (0, 1, 5))
-    assert [(c.glyph, c.role) for c in (given, wrong, filled)] == [
-        ("1", "given"), ("3", "violated"), ("4", "filled"),
-    ]  # fmt: skip
+    assert [(c.glyph, c.role) for c in (given, wrong, filled)] == [("1", "given"), ("3", "violated"), ("4", "filled")]
     question = BoardView(VIEW.puzzle, VIEW.puzzle, 4, 4, 2, 2)
-    assert [(c.glyph, c.role) for c in cells("sudoku", question)[:2]] == [
-        ("1", "given"), ("", "empty"),
-    ]  # fmt: skip
+    assert [(c.glyph, c.role) for c in cells("sudoku", question)[:2]] == [("1", "given"), ("", "empty")]
 
 
 def test_what_changed_flashes_and_then_stays_underlined() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ANSWER, PUZZLE
 from trm_cli import __version__
-from trm_cli.weights.store import read_config
+from trm_cli.weights.checkpoint import read_config
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -26,8 +26,13 @@ def trm(*arguments: object, stdin: str = "", **environment: str) -> Finished:
             variables.pop(name, None)
     done = subprocess.run(
         [sys.executable, "-m", "trm_cli", *map(str, arguments)],
-        input=stdin, capture_output=True, text=True, env=variables, timeout=300, check=False,
-    )  # fmt: skip
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=variables,
+        timeout=300,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     return done
@@ -54,8 +59,9 @@ def test_bytes_from_a_pipe_are_read_once_and_gzip_is_unpacked(puzzle_file: Path)
     puzzle_file.write_text((PUZZLE + "\n") * 300)
     command = f"exec {sys.executable} -m trm_cli solve sudoku -q"
     for source in (f"<(cat {puzzle_file})", f"<(gzip -c {puzzle_file})"):
-        done = subprocess.run(["bash", "-c", f"{command} {source}"], capture_output=True, text=True,
-                              timeout=300, check=False)  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {source}"], capture_output=True, text=True, timeout=300, check=False
+        )
         assert (done.returncode, done.stdout) == (0, (ANSWER + "\n") * 300)
 
 
@@ -70,8 +76,11 @@ def test_a_full_disk_is_one_line(puzzle_file: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "trm_cli", "solve", "sudoku", str(puzzle_file)],
-            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (2, "trm: stdout: No space left on device\n")
 
 
@@ -80,10 +89,24 @@ def test_json_has_one_object_per_puzzle_of_the_documented_shape(puzzle_file: Pat
     done = trm("solve", "sudoku", puzzle_file, "--json")
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert list(first) == [
-        "schema", "task", "index", "puzzle", "answer", "solved", "violations", "steps", "halted",
-        "halt_probability", "attempt", "seconds", "model", "view", "guess", "attempts",
+        "schema",
+        "task",
+        "index",
+        "puzzle",
+        "answer",
+        "solved",
+        "violations",
+        "steps",
+        "halted",
+        "halt_probability",
+        "attempt",
+        "seconds",
+        "model",
+        "view",
+        "guess",
+        "attempts",
         "total_steps",
-    ]  # fmt: skip
+    ]
     assert (first["puzzle"], first["answer"], first["solved"]) == (PUZZLE, ANSWER, True)
     assert (first["index"], second["index"], second["puzzle"]) == (0, 1, ANSWER)
     assert list(first["model"]) == ["name", "source", "sha256"]
@@ -91,9 +114,7 @@ def test_json_has_one_object_per_puzzle_of_the_documented_shape(puzzle_file: Pat
     assert done.stderr.startswith("2 of 2 solved")
 
 
-def test_an_unsolved_puzzle_is_printed_marked_and_ends_with_1(
-    puzzle_file: Path, untrained: Path
-) -> None:
+def test_an_unsolved_puzzle_is_printed_marked_and_ends_with_1(puzzle_file: Path, untrained: Path) -> None:
     done = trm("solve", "sudoku", puzzle_file, "-m", untrained)
     assert done.returncode == 1
     answer, mark = done.stdout.rstrip("\n").split(" # not solved: ")
@@ -109,9 +130,7 @@ def test_the_model_may_come_from_the_environment(puzzle_file: Path, untrained: P
     assert trm("solve", "sudoku", puzzle_file, TRM_MODEL=str(untrained)).returncode == 1
 
 
-def test_output_goes_to_a_file_that_is_never_overwritten_unasked(
-    puzzle_file: Path, tmp_path: Path
-) -> None:
+def test_output_goes_to_a_file_that_is_never_overwritten_unasked(puzzle_file: Path, tmp_path: Path) -> None:
     answers = tmp_path / "answers.txt"
     assert trm("solve", "sudoku", puzzle_file, "-o", answers).stdout == ""
     assert answers.read_text() == ANSWER + "\n"
@@ -128,22 +147,25 @@ def test_output_goes_to_a_file_that_is_never_overwritten_unasked(
 
 BAD_INPUTS = {
     "empty": (b"", "f.txt:1: no puzzle in it; write 81 digits a line, 0 or . for blanks"),
-    "short": (PUZZLE[:80].encode(), "f.txt:1:80: expected 81 cells on a line (or 9 for a row), "
-              "got 80; write 0 or . for a blank"),
-    "letter": (b"x" + PUZZLE[1:].encode(), "f.txt:1:1: 'x' is no digit; write 1 to 9, and 0 or . "
-               "for a blank"),
-    "repeated": (b"55" + PUZZLE[2:].encode(), "f.txt:1:2: row 1 has the given 5 twice, first at "
-                 "1:1; correct one of them"),
+    "short": (
+        PUZZLE[:80].encode(),
+        "f.txt:1:80: expected 81 cells on a line (or 9 for a row), got 80; write 0 or . for a blank",
+    ),
+    "letter": (b"x" + PUZZLE[1:].encode(), "f.txt:1:1: 'x' is no digit; write 1 to 9, and 0 or . for a blank"),
+    "repeated": (
+        b"55" + PUZZLE[2:].encode(),
+        "f.txt:1:2: row 1 has the given 5 twice, first at 1:1; correct one of them",
+    ),
     "binary": (b"\x89PNG\r\n\x1a\n\xff\xfe\x00", "f.txt: not a text file; save it as UTF-8 text"),
-    "two sizes": (PUZZLE.encode() + b"\n1..4........4..1\n", "f.txt:2: a 4x4 grid after 9x9 ones; "
-                  "give each size a file of its own"),
-}  # fmt: skip
+    "two sizes": (
+        PUZZLE.encode() + b"\n1..4........4..1\n",
+        "f.txt:2: a 4x4 grid after 9x9 ones; give each size a file of its own",
+    ),
+}
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_INPUTS.values(), ids=BAD_INPUTS.keys())
-def test_bad_input_gets_one_line_and_2_before_any_model_loads(
-    tmp_path: Path, content: bytes, message: str
-) -> None:
+def test_bad_input_gets_one_line_and_2_before_any_model_loads(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "f.txt").write_bytes(content)
     # The model named here does not exist: had it been looked for, the exit code would be 3.
     done = trm("solve", "sudoku", tmp_path / "f.txt", "-m", "nowhere")
@@ -154,16 +176,12 @@ def test_bad_input_gets_one_line_and_2_before_any_model_loads(
 def test_a_missing_file_a_directory_and_an_unknown_task_are_one_line_each(tmp_path: Path) -> None:
     done = trm("solve", "sudoku", tmp_path / "none.txt")
     assert done.returncode == 2
-    assert done.stderr == (
-        f"trm: {tmp_path}/none.txt: cannot be read (No such file or directory); check the path\n"
-    )
+    assert done.stderr == (f"trm: {tmp_path}/none.txt: cannot be read (No such file or directory); check the path\n")
     done = trm("solve", "sudoku", tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"trm: {tmp_path}: cannot be read (Is a directory); check the path\n"
     done = trm("solve", "chess", tmp_path)
-    assert (done.returncode, done.stderr) == (
-        2, "trm: 'chess' is not a task; choose from: arc, maze, sudoku\n",
-    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "trm: 'chess' is not a task; choose from: arc, maze, sudoku\n")
 
 
 def test_a_missing_model_ends_with_3(puzzle_file: Path) -> None:
@@ -192,9 +210,7 @@ def test_a_wrong_option_ends_with_2(puzzle_file: Path, options: tuple[str, str])
     assert options[0] in done.stderr
 
 
-def test_a_terminal_gets_a_drawn_grid_and_no_color_takes_the_colours_away(
-    puzzle_file: Path,
-) -> None:
+def test_a_terminal_gets_a_drawn_grid_and_no_color_takes_the_colours_away(puzzle_file: Path) -> None:
     plain = on_a_terminal("solve", "sudoku", puzzle_file, NO_COLOR="1")
     assert "┌───────┬───────┬───────┐" in plain
     assert "solved" in plain
@@ -213,8 +229,11 @@ def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "trm_cli", *map(str, arguments)],
-        stdout=theirs, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=variables,
-    )  # fmt: skip
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        env=variables,
+    )
     os.close(theirs)
     chunks = []
     while True:
@@ -234,9 +253,7 @@ def test_a_reader_that_leaves_early_is_no_disaster(tmp_path: Path) -> None:
     path = tmp_path / "many.txt"
     path.write_text((PUZZLE + "\n") * 3000)
     command = f"{sys.executable} -m trm_cli solve sudoku {path} --batch-size 4 | head -n 1"
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, timeout=300, check=True
-    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout == ANSWER + "\n"
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
@@ -258,10 +275,17 @@ def test_generated_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
 def test_train_then_solve_then_eval_then_record(tmp_path: Path) -> None:
     data, run = tmp_path / "d.csv", tmp_path / "run"
     assert trm("data", "sudoku", "--generate", 40, "--size", 4, "-o", data).returncode == 0
-    small = [f"--set={s}" for s in (
-        "model.height=4", "model.width=4", "model.box_width=2", "model.vocab_size=6",
-        "train.batch_size=16", "train.validation=8",
-    )]  # fmt: skip
+    small = [
+        f"--set={s}"
+        for s in (
+            "model.height=4",
+            "model.width=4",
+            "model.box_width=2",
+            "model.vocab_size=6",
+            "train.batch_size=16",
+            "train.validation=8",
+        )
+    ]
     train = ("train", "sudoku", "--recipe", "tiny", "--data", data, *small, "--max-steps", 3)
     done = trm(*train, "--run", run)
     assert (done.returncode, done.stdout) == (0, "")

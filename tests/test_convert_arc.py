@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
-from trm_cli.tasks.arc_data import ArcData
-from trm_cli.weights.puzzles import TABLE_FILE, KnownTask, PuzzleTable
-from trm_cli.weights.store import WEIGHTS_FILE, read_config
+from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
+from trm_cli.weights.puzzle_table import TABLE_FILE, KnownTask, PuzzleTable
 
 ROWS, WIDTH, INNER = 800_000, 64, 256
 PREFIX = "_orig_mod.model.inner."
@@ -24,8 +24,8 @@ CONVERT = """
 import resource, sys
 from pathlib import Path
 import torch
-from trm_cli.weights.converted import Source, convert
-from trm_cli.weights.layouts import Given
+from trm_cli.weights.convert import Source, convert
+from trm_cli.weights.convert import Given
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 convert(Source(Path(sys.argv[1]), "theirs"), Given(), Path(sys.argv[2]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -36,14 +36,20 @@ def official_arc(num_puzzles: int) -> dict[str, torch.Tensor]:
     """A state dict of the official layout with attention, for boards of 30x30."""
     torch.manual_seed(0)
     layer = {
-        "self_attn.qkv_proj.weight": (3 * WIDTH, WIDTH), "self_attn.o_proj.weight": (WIDTH, WIDTH),
-        "mlp.gate_up_proj.weight": (2 * INNER, WIDTH), "mlp.down_proj.weight": (WIDTH, INNER),
-    }  # fmt: skip
+        "self_attn.qkv_proj.weight": (3 * WIDTH, WIDTH),
+        "self_attn.o_proj.weight": (WIDTH, WIDTH),
+        "mlp.gate_up_proj.weight": (2 * INNER, WIDTH),
+        "mlp.down_proj.weight": (WIDTH, INNER),
+    }
     shapes = {
-        "H_init": (WIDTH,), "L_init": (WIDTH,), "embed_tokens.embedding_weight": (12, WIDTH),
-        "lm_head.weight": (12, WIDTH), "q_head.weight": (2, WIDTH), "q_head.bias": (2,),
+        "H_init": (WIDTH,),
+        "L_init": (WIDTH,),
+        "embed_tokens.embedding_weight": (12, WIDTH),
+        "lm_head.weight": (12, WIDTH),
+        "q_head.weight": (2, WIDTH),
+        "q_head.bias": (2,),
         **{f"L_level.layers.{n}.{name}": shape for n in (0, 1) for name, shape in layer.items()},
-    }  # fmt: skip
+    }
     tensors = {PREFIX + name: torch.randn(shape) / 8 for name, shape in shapes.items()}
     table = torch.arange(num_puzzles, dtype=torch.float32)[:, None] / num_puzzles
     return tensors | {f"{PREFIX}puzzle_emb.weights": table.expand(-1, WIDTH).contiguous()}
@@ -53,8 +59,12 @@ def official_arc(num_puzzles: int) -> dict[str, torch.Tensor]:
 def test_a_large_table_is_converted_without_being_in_memory_twice(tmp_path: Path) -> None:
     torch.save(official_arc(ROWS), tmp_path / "step_9")
     size = (tmp_path / "step_9").stat().st_size
-    done = subprocess.run([sys.executable, "-c", CONVERT, tmp_path / "step_9", tmp_path / "ours"],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERT, tmp_path / "step_9", tmp_path / "ours"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert int(done.stdout) * 1000 < 1.4 * size  # the mapped file, a chunk, and the network
     table = PuzzleTable(tmp_path / "ours" / TABLE_FILE)
     assert (table.num_rows, table.width, table.tasks) == (ROWS, WIDTH, {})
@@ -70,16 +80,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
     return small_data(tmp_path_factory.mktemp("arc"))
 
 
-def test_what_was_converted_is_evaluated_with_the_data_set_of_its_training(
-    data: ArcData, tmp_path: Path
-) -> None:
+def test_what_was_converted_is_evaluated_with_the_data_set_of_its_training(data: ArcData, tmp_path: Path) -> None:
     """The ids of a data set that both builders write alike are the rows of a published table."""
     torch.save(official_arc(len(data.names)), tmp_path / "step_9")
     words = ["models", "convert", str(tmp_path / "step_9"), "-o", str(tmp_path / "ours")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    done = CliRunner().invoke(app, ["eval", "arc", "--data", str(data.folder), "--model",
-                                    str(tmp_path / "ours"), "--limit", "1", "--views", "1",
-                                    "--device", "cpu"])  # fmt: skip
+    done = CliRunner().invoke(
+        app,
+        [
+            "eval",
+            "arc",
+            "--data",
+            str(data.folder),
+            "--model",
+            str(tmp_path / "ours"),
+            "--limit",
+            "1",
+            "--views",
+            "1",
+            "--device",
+            "cpu",
+        ],
+    )
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("pass@1 ")

@@ -10,9 +10,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from trm_cli.display.curves import compare_curves, draw_curves
-from trm_cli.display.panels import spread_out
-from trm_cli.display.svg import Scale, log_ticks, ticks_between
+from trm_cli.display.charts import Scale, compare_curves, draw_curves, log_ticks, spread_out, ticks_between
 
 SVG = "{http://www.w3.org/2000/svg}"
 PANELS = 3  # of a run's figure
@@ -26,16 +24,22 @@ def log(num_reports: int = 20, **changed: object) -> Entries:
     for number in range(1, num_reports + 1):
         share = number / num_reports
         entry = {
-            "kind": "report", "step": 50 * number, "seconds": 40.0 * number,
-            "loss": 2.1 - share, "answer_loss": 2 - share, "halting_loss": 0.1,
-            "cell_accuracy": 0.4 + share / 2, "solved": share / 3, "halting_step": 16 - 9 * share,
-            "rate": 1 - share, "halting_histogram": [1] * 16,
-        }  # fmt: skip
+            "kind": "report",
+            "step": 50 * number,
+            "seconds": 40.0 * number,
+            "loss": 2.1 - share,
+            "answer_loss": 2 - share,
+            "halting_loss": 0.1,
+            "cell_accuracy": 0.4 + share / 2,
+            "solved": share / 3,
+            "halting_step": 16 - 9 * share,
+            "rate": 1 - share,
+            "halting_histogram": [1] * 16,
+        }
         entries.append({**entry, **changed})
         if number % 5 == 0:
             scores = {"verified": share / 2, "exact": share / 2}
-            entries.append({"kind": "evaluation", "step": 50 * number, "seconds": 40.0 * number,
-                            "scores": scores})  # fmt: skip
+            entries.append({"kind": "evaluation", "step": 50 * number, "seconds": 40.0 * number, "scores": scores})
     return entries
 
 
@@ -50,18 +54,18 @@ def panels(root: Element) -> list[Element]:
 def curves(panel: Element) -> list[Pixels]:
     """The lines of a panel, point by point."""
     return [
-        [
-            (float(x), float(y))
-            for x, y in (point.split(",") for point in line.attrib["points"].split())
-        ]
+        [(float(x), float(y)) for x, y in (point.split(",") for point in line.attrib["points"].split())]
         for line in panel.iter(f"{SVG}polyline")
     ]
 
 
 def labels(panel: Element) -> list[tuple[float, str]]:
     """Height and text of what is written at the ends of the lines."""
-    return [(float(text.attrib["y"]), "".join(text.itertext()))
-            for text in panel.iter(f"{SVG}text") if text.get("class") == "label"]  # fmt: skip
+    return [
+        (float(text.attrib["y"]), "".join(text.itertext()))
+        for text in panel.iter(f"{SVG}text")
+        if text.get("class") == "label"
+    ]
 
 
 def assert_is_sound(root: Element) -> None:
@@ -104,8 +108,10 @@ def test_each_line_is_named_with_its_last_value() -> None:
     loss, accuracy, halting = (labels(p) for p in panels(parse(draw_curves(log(), title=""))))
     assert {text for _, text in loss} == {"1 answer loss", "0.1 halting loss"}
     assert {text for _, text in accuracy} == {
-        "90.0% cells, training", "33.3% solved, training", "50.0% solved, held out",
-    }  # fmt: skip
+        "90.0% cells, training",
+        "33.3% solved, training",
+        "50.0% solved, held out",
+    }
     assert {text for _, text in halting} == {"7.0 mean halting step", "0% learning rate"}
 
 
@@ -158,9 +164,7 @@ def test_an_empty_log_is_said_to_be_empty() -> None:
         assert "Nothing to draw yet" in "".join(parse(svg).itertext())
 
 
-@pytest.mark.parametrize(
-    "title", ["<&>\"'", "]]>", "a\x00b\x1b[1m", "lone \ud800", "two\nlines", "x" * 500, ""]
-)
+@pytest.mark.parametrize("title", ["<&>\"'", "]]>", "a\x00b\x1b[1m", "lone \ud800", "two\nlines", "x" * 500, ""])
 def test_any_title_and_any_name_make_valid_xml(title: str) -> None:
     for svg in (draw_curves(log(), title=title), compare_curves({title: log()}, title=title)):
         found = parse(svg.encode("utf-8").decode("utf-8")).find(f"{SVG}title")

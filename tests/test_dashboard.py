@@ -8,10 +8,8 @@ import torch
 from rich.console import Console
 
 from tests.run_events import RECIPE, Clock, events, report
-from trm_cli.display.dashboard import Dashboard
-from trm_cli.display.figures import duration, memory
-from trm_cli.display.run_state import RunState
-from trm_cli.display.sparkline import BLOCKS
+from trm_cli.display.screen import BLOCKS
+from trm_cli.display.training import Dashboard, RunState, duration, memory
 from trm_cli.model.network import TinyRecursiveModel, count_parameters
 from trm_cli.training.loop import Evaluation, Limits, Report
 
@@ -19,8 +17,7 @@ SIZES = [(80, 24), (120, 40), (200, 60), (80, 18), (80, 10), (60, 24), (30, 8)]
 MARKS = BLOCKS[1:]
 
 
-def state_after(*shown: Report | Evaluation, limits: Limits | None = None,
-                clock: Clock | None = None) -> RunState:  # fmt: skip
+def state_after(*shown: Report | Evaluation, limits: Limits | None = None, clock: Clock | None = None) -> RunState:
     state = RunState(RECIPE, limits or Limits(), clock or Clock())
     for event in shown:
         state.add(event)
@@ -30,8 +27,16 @@ def state_after(*shown: Report | Evaluation, limits: Limits | None = None,
 def drawn(state: RunState, width: int, height: int, encoding: str = "utf-8") -> list[str]:
     """The dashboard on a terminal of that size, line by line."""
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    console = Console(file=file, width=width, height=height, record=True, force_terminal=True,
-                      color_system="truecolor", soft_wrap=True, legacy_windows=False)  # fmt: skip
+    console = Console(
+        file=file,
+        width=width,
+        height=height,
+        record=True,
+        force_terminal=True,
+        color_system="truecolor",
+        soft_wrap=True,
+        legacy_windows=False,
+    )
     console.print(Dashboard(state, RECIPE.model))
     return console.export_text().splitlines()
 
@@ -51,11 +56,31 @@ def test_the_dashboard_shows_every_figure(width: int, height: int) -> None:
     clock.now += 5
     text = "\n".join(drawn(state, width, height))
     words = [
-        "sudoku tiny", "step 1,000 of 2,000", "elapsed 8:25", "left 8:15", "1.500", "62.5%",
-        "25.0%", "halting step", "mean 12.0", "learning rate", "50.0%", "gradient norm", "0.250",
-        "pairs a second", "1,234", "puzzles a second", "12.5", "memory", "812.0 MB",
-        "held-out solved", "at step 1,000", "exact 25.0%", "steps 9.8", "right when halting 90.0%",
-    ]  # fmt: skip
+        "sudoku tiny",
+        "step 1,000 of 2,000",
+        "elapsed 8:25",
+        "left 8:15",
+        "1.500",
+        "62.5%",
+        "25.0%",
+        "halting step",
+        "mean 12.0",
+        "learning rate",
+        "50.0%",
+        "gradient norm",
+        "0.250",
+        "pairs a second",
+        "1,234",
+        "puzzles a second",
+        "12.5",
+        "memory",
+        "812.0 MB",
+        "held-out solved",
+        "at step 1,000",
+        "exact 25.0%",
+        "steps 9.8",
+        "right when halting 90.0%",
+    ]
     assert [word for word in words if word not in text] == []
 
 
@@ -79,9 +104,7 @@ def test_a_report_without_halts_leaves_the_latest_histogram_in_place() -> None:
 def test_a_terminal_without_block_characters_gets_ascii() -> None:
     for shown in ([], list(events())):
         for width, height in SIZES:
-            assert all(
-                line.isascii() for line in drawn(state_after(*shown), width, height, "ascii")
-            )
+            assert all(line.isascii() for line in drawn(state_after(*shown), width, height, "ascii"))
     text = "\n".join(drawn(state_after(*events()), 80, 24, "ascii"))
     assert "####" in text
     assert not set(MARKS) & set(text)

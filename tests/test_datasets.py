@@ -10,25 +10,15 @@ import pytest
 from tests.conftest import ANSWER, PUZZLE, sudokus
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import UNRATED, Dataset
-from trm_cli.tasks.datasets import (
-    Survey,
-    dataset_bytes,
-    first_rows,
-    join,
-    read_chunks,
-    read_dataset,
-    survey,
-)
 from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.tables import Survey, dataset_bytes, first_rows, join, read_chunks, read_dataset, survey
 
 SWAP = str.maketrans("78", "87")
 HEADER = "source,question,answer,rating\n"
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
-def test_a_written_data_set_is_read_back(
-    tmp_path: Path, small_data: Dataset, gzipped: bool
-) -> None:
+def test_a_written_data_set_is_read_back(tmp_path: Path, small_data: Dataset, gzipped: bool) -> None:
     odd = replace(small_data, sources=['a "book", page 3'] * len(small_data))
     content = dataset_bytes(odd, Sudoku(), gzipped=gzipped)
     (tmp_path / "d").write_bytes(content)
@@ -75,8 +65,7 @@ MISTAKES = {
     f"{HEADER}a,{PUZZLE},{ANSWER[:-2]}97,0\n": "d.csv:2:80: column 8 has the given 9 twice",
     f"{HEADER}a,{PUZZLE},{ANSWER.translate(SWAP)},0\n": "d.csv:2: the answer is wrong at row 1, "
     "column 5: the given 7 was changed; correct or remove the line",
-    f"{HEADER}a,{PUZZLE},{ANSWER},0\nb,{PUZZLE},{ANSWER[1:]},0\n": "d.csv:3:1: expected 81 "
-    "cells, got 80",
+    f"{HEADER}a,{PUZZLE},{ANSWER},0\nb,{PUZZLE},{ANSWER[1:]},0\n": "d.csv:3:1: expected 81 cells, got 80",
     f"question,rating\n{PUZZLE},1\n": "d.csv:1: no column named answer or solution",
     HEADER: "d.csv: no rows below the header",
     f"{HEADER}a,{PUZZLE}\n": "d.csv:2: no answer",
@@ -85,7 +74,7 @@ MISTAKES = {
     f"{HEADER}# a remark\na,{PUZZLE},{ANSWER[:80]}\n": "d.csv:3:1: expected 81 cells, got 80",
     f"{HEADER}{'a' * 200_000},{PUZZLE},{ANSWER},0\n": "d.csv: not CSV",
     "": "d.csv:1: no column named",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=range(len(MISTAKES)))

@@ -2,8 +2,8 @@ import pytest
 
 from tests.test_attempts import solved_by
 from tests.test_engine import ScriptedNetwork
-from trm_cli.display import solving
-from trm_cli.display.solving import SolvingDisplay
+from trm_cli.display import console as solving
+from trm_cli.display.console import SolvingDisplay
 from trm_cli.tasks.base import Dataset
 
 

@@ -32,9 +32,7 @@ class Stream(io.StringIO):
         return self.is_terminal
 
 
-def display_on(
-    monkeypatch: pytest.MonkeyPatch, stream: Stream, *, quiet: bool = False
-) -> TrainingDisplay:
+def display_on(monkeypatch: pytest.MonkeyPatch, stream: Stream, *, quiet: bool = False) -> TrainingDisplay:
     monkeypatch.setattr(training, "remarks_console", lambda q: console._console(stream, q))
     return TrainingDisplay(RECIPE, Limits(), quiet=quiet)
 
@@ -149,21 +147,19 @@ def test_the_cursor_is_back_after_an_exception(
     assert sys.stderr is before
 
 
-def test_a_run_that_never_reported_leaves_no_dashboard(
-    terminal: Stream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_never_reported_leaves_no_dashboard(terminal: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     with display_on(monkeypatch, terminal) as display:
         display.generating(1, 3000)
     assert terminal.getvalue().rstrip().endswith(ERASE_LINE)
 
 
 @pytest.mark.usefixtures("terminal")
-def test_colours_follow_no_color_and_a_dumb_terminal_gets_plain_lines(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_colours_follow_no_color_and_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     for variables, is_cyan, has_escapes in (
-        ({}, True, True), ({"NO_COLOR": "1"}, False, True), ({"TERM": "dumb"}, False, False),
-    ):  # fmt: skip
+        ({}, True, True),
+        ({"NO_COLOR": "1"}, False, True),
+        ({"TERM": "dumb"}, False, False),
+    ):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         terminal = Stream(is_terminal=True)

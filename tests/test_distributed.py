@@ -24,7 +24,7 @@ from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.batches import Examples
 from trm_cli.training.distributed import Workers, check_count, joined_workers
-from trm_cli.training.trainer import Trainer, slots_per_worker
+from trm_cli.training.step import Trainer, slots_per_worker
 
 __all__ = ["data_file"]  # the fixture
 CPU = torch.device("cpu")
@@ -40,16 +40,12 @@ def make_trainer(workers: Workers) -> Trainer:
     examples = Examples.on_device(data.puzzles, data.answers, pool, CPU)
     network = TinyRecursiveModel(small_config())
     trainer = Trainer(network, examples, CONFIG, seed=0, workers=workers)
-    share = slice(
-        workers.rank * BATCH // workers.count, (workers.rank + 1) * BATCH // workers.count
-    )
+    share = slice(workers.rank * BATCH // workers.count, (workers.rank + 1) * BATCH // workers.count)
     batch = trainer.batch
     batch.puzzles = examples.puzzles[:BATCH].long()[share]
     batch.answers = examples.answers[:BATCH].long()[share]
     generator = torch.Generator().manual_seed(5)
-    batch.y, batch.z = (
-        torch.randn(BATCH, *network.state_shape, generator=generator)[share] for _ in range(2)
-    )
+    batch.y, batch.z = (torch.randn(BATCH, *network.state_shape, generator=generator)[share] for _ in range(2))
     batch.halted = torch.zeros(len(batch.puzzles), dtype=torch.bool)  # nothing is refilled
     return trainer
 
@@ -69,8 +65,9 @@ def gradients_of(trainer: Trainer) -> list[torch.Tensor]:
 
 
 def work(rank: int, count: int, port: int, folder: str) -> None:
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count),
-                      MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))  # fmt: skip
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
     torch.set_num_threads(1)
     with joined_workers(CPU) as workers:
         trainer = make_trainer(workers)
@@ -86,9 +83,7 @@ def test_two_workers_have_the_gradients_of_one_with_the_whole_batch(tmp_path: Pa
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=work, args=(rank, 2, port, str(tmp_path))) for rank in range(2)
-    ]
+    processes = [context.Process(target=work, args=(rank, 2, port, str(tmp_path))) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
@@ -104,9 +99,7 @@ def test_two_workers_have_the_gradients_of_one_with_the_whole_batch(tmp_path: Pa
         assert said == [[3.0], "from 0", [1.0, 0.0]]
 
 
-def test_a_worker_that_is_killed_ends_the_run_and_leaves_a_state_to_go_on_from(
-    data_file: Path, tmp_path: Path
-) -> None:
+def test_a_worker_that_is_killed_ends_the_run_and_leaves_a_state_to_go_on_from(data_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     workers = ["--gpus", "2", "--device", "cpu"]
     process = start([*train_words(data_file, folder), *workers])
@@ -133,19 +126,26 @@ def test_a_worker_that_is_killed_ends_the_run_and_leaves_a_state_to_go_on_from(
 def test_torchrun_starts_the_workers_as_well(data_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = [*train_words(data_file, folder), "--device", "cpu", "--max-steps", "2"]
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
-                "--rdzv-endpoint", "localhost:0", "-m", "--", "trm_cli"]  # fmt: skip
-    done = subprocess.run([sys.executable, *launcher, *words], capture_output=True, text=True,
-                          timeout=120, check=False)  # fmt: skip
+    launcher = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "--",
+        "trm_cli",
+    ]
+    done = subprocess.run([sys.executable, *launcher, *words], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (folder / "state" / "step-00000002").iterdir())
-    assert names == ["shared.safetensors", "state.json", "worker-0.safetensors",
-                     "worker-1.safetensors"]  # fmt: skip
+    assert names == ["shared.safetensors", "state.json", "worker-0.safetensors", "worker-1.safetensors"]
 
 
-def test_ctrl_c_on_several_workers_saves_and_prints_the_line_to_resume(
-    data_file: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_on_several_workers_saves_and_prints_the_line_to_resume(data_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = [*train_words(data_file, folder), "--gpus", "2", "--device", "cpu"]
     process = start(words)

@@ -8,10 +8,9 @@ import pytest
 from rich.console import Console
 
 from tests.test_voting import ballot
-from trm_cli.display.arc import COLOURS, Style, draw_task, grid_lines
+from trm_cli.display.answers import COLOURS, Style, draw_task, grid_lines
 from trm_cli.solving.voting import Ballot
-from trm_cli.tasks.arc_files import ArcTask
-from trm_cli.tasks.arc_grid import Way
+from trm_cli.tasks.arc import ArcTask, Way
 
 ALL = np.arange(10, dtype=np.uint8).reshape(2, 5)
 FIRST, SECOND = np.array([[1, 2], [3, 0]], np.uint8), np.array([[4]], np.uint8)
@@ -43,8 +42,7 @@ def test_without_colours_demonstrations_and_attempts_are_digits_side_by_side() -
 
 def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> None:
     lines = drawn([VOTES], width=20).splitlines()
-    assert [line for line in lines if "demonstration" in line] == [
-        "demonstration 1", "demonstration 2"]  # fmt: skip
+    assert [line for line in lines if "demonstration" in line] == ["demonstration 1", "demonstration 2"]
     wide = np.ones((30, 30), np.uint8)
     large = ArcTask("x", ((wide, wide),), (wide,), (None,), "f.json")
     out = io.StringIO()

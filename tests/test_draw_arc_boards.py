@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from trm_cli.display.boards import board_text, cells
-from trm_cli.display.palette import INKED, INKS, written
-from trm_cli.display.views import BoardView, Look
-from trm_cli.tasks.arc_grid import encode
+from trm_cli.display.boards import INKED, INKS, BoardView, Look, board_text, cells, written
+from trm_cli.tasks.arc import encode
 
 GRID = np.array([[0, 1, 2], [9, 8, 7]], np.uint8)
 BOARD = encode(GRID, side=4)
@@ -14,8 +12,7 @@ VIEW = BoardView(BOARD, BOARD, 4, 4, 1, 1, violated={1}, changed={2})
 
 def test_only_the_grid_is_drawn_cell_by_cell_in_its_colours() -> None:
     described = cells("arc", VIEW)
-    assert [cell.glyph for cell in described] == [
-        "0", "1", "2", "", "9", "8", "7", "", *[""] * 8]  # fmt: skip
+    assert [cell.glyph for cell in described] == ["0", "1", "2", "", "9", "8", "7", "", *[""] * 8]
     assert described[4].role == INKED[9]
     text = board_text("arc", VIEW, Look(8, 4))
     assert [line.rstrip() for line in text.plain.split("\n")] == ["· ×", "", "", ""]

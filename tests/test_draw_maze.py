@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from trm_cli.display.boards import board_text, cells
-from trm_cli.display.views import BoardView, Look
+from trm_cli.display.boards import BoardView, Look, board_text, cells
 from trm_cli.tasks.maze import Maze
 from trm_cli.tasks.maze_generator import WantedMazes, generate_mazes
 
@@ -31,9 +30,7 @@ ASCII = """\
 
 def view(answer: str = ANSWER, **more: object) -> BoardView:
     task = Maze()
-    puzzle, tokens = (
-        task.read_answer("".join(text.splitlines()), 1, "") for text in (PUZZLE, answer)
-    )
+    puzzle, tokens = (task.read_answer("".join(text.splitlines()), 1, "") for text in (PUZZLE, answer))
     return BoardView(puzzle, tokens, 5, 5, 1, 1, **more)  # type: ignore[arg-type] # as given
 
 

@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from tests.conftest import small_config
+from trm_cli.config import SolveSettings
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, run, solve_stream
+from trm_cli.solving.engine import Solution, run, solve_stream
 from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
 
-def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens,
-          settings: SolveSettings) -> list[Solution]:  # fmt: skip
+def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens, settings: SolveSettings) -> list[Solution]:
     """All puzzles in one batch."""
     size = len(puzzles)
     return list(solve_stream(network, task, puzzles, batch_size=size, settings=settings))
@@ -107,10 +107,12 @@ def test_solutions_come_in_order_though_later_puzzles_halt_first(four: Dataset) 
 def test_halting_early_and_refilling_costs_the_steps_taken_and_no_more(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
     done = [
-        sum(len(step.rows) for step in run(network, Sudoku(), four.puzzles, batch_size=2,
-                                           settings=SolveSettings(halt, max_steps=16)))
+        sum(
+            len(step.rows)
+            for step in run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings(halt, max_steps=16))
+        )
         for halt in ("verified", "never")
-    ]  # fmt: skip
+    ]
     assert done == [8, 64]
 
 
@@ -121,9 +123,7 @@ def test_a_batch_gives_the_answers_of_one_by_one(mixer: str, small_data: Dataset
     settings = SolveSettings("never", max_steps=2)
     together = solve(network, Sudoku(), small_data.puzzles, settings)
     for size in (1, 7):
-        alone = solve_stream(
-            network, Sudoku(), iter(small_data.puzzles), batch_size=size, settings=settings
-        )
+        alone = solve_stream(network, Sudoku(), iter(small_data.puzzles), batch_size=size, settings=settings)
         for first, second in zip(together, alone, strict=True):
             assert np.array_equal(first.answer, second.answer)
             assert first.halt_probability == pytest.approx(second.halt_probability, abs=1e-5)
@@ -133,10 +133,9 @@ def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
     torch.manual_seed(0)
     network = TinyRecursiveModel(small_config()).eval()
     answers = [
-        [s.answer.tobytes() for s in solve(network, Sudoku(), small_data.puzzles,
-                                           SolveSettings("never", 1, seed))]
+        [s.answer.tobytes() for s in solve(network, Sudoku(), small_data.puzzles, SolveSettings("never", 1, seed))]
         for seed in (0, 0, 1)
-    ]  # fmt: skip
+    ]
     assert answers[0] == answers[1] != answers[2]
 
 

@@ -64,9 +64,7 @@ def test_two_models_are_compared_puzzle_by_puzzle(tmp_path: Path, untrained: Pat
     path.write_text(f"question,answer\n{PUZZLE},{ANSWER}\n{ANSWER},{ANSWER}\n")
     evaluate = ("eval", "sudoku", "--data", path, "--attempts", 1, "--compare", untrained)
     found = json.loads(trm(*evaluate, "--json").stdout)
-    assert found["comparison"] == {
-        "both": 0, "first_only": 2, "second_only": 0, "neither": 0, "mcnemar_p": 0.5,
-    }  # fmt: skip
+    assert found["comparison"] == {"both": 0, "first_only": 2, "second_only": 0, "neither": 0, "mcnemar_p": 0.5}
     assert [model["name"] for model in found["models"]] == ["sudoku", "untrained"]
     assert "solved by sudoku alone" in trm(*evaluate).stdout
 
@@ -74,8 +72,21 @@ def test_two_models_are_compared_puzzle_by_puzzle(tmp_path: Path, untrained: Pat
 def test_an_interrupted_evaluation_keeps_its_counts_and_goes_on(tmp_path: Path) -> None:
     path, counts = tmp_path / "d.csv", tmp_path / "counts.json"
     path.write_text("question,answer\n" + f"{PUZZLE},{ANSWER}\n" * 400)
-    command = [sys.executable, "-m", "trm_cli", "eval", "sudoku", "--data", path,
-               "--resume", counts, "--halt", "never", "--batch-size", 2]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "trm_cli",
+        "eval",
+        "sudoku",
+        "--data",
+        path,
+        "--resume",
+        counts,
+        "--halt",
+        "never",
+        "--batch-size",
+        2,
+    ]
     process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
     while not counts.exists():
         assert process.poll() is None
@@ -107,13 +118,13 @@ def test_attempts_solve_what_one_run_does_not_and_tell_how(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(("--attempts", 1, "--noise", 0.3), "--noise is for further attempts; add --attempts"),
-     (("--no-guess",), "every attempt would be the same; add --starts random"),
-     (("--attempts", 1, "--select", "mode"), "--select is for further attempts")],
-)  # fmt: skip
-def test_options_that_would_do_nothing_are_refused(
-    options: tuple[object, ...], message: str
-) -> None:
+    [
+        (("--attempts", 1, "--noise", 0.3), "--noise is for further attempts; add --attempts"),
+        (("--no-guess",), "every attempt would be the same; add --starts random"),
+        (("--attempts", 1, "--select", "mode"), "--select is for further attempts"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options: tuple[object, ...], message: str) -> None:
     done = trm("solve", "sudoku", *options, stdin=PUZZLE)
     assert (done.returncode, message in done.stderr) == (2, True)
 

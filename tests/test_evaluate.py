@@ -11,12 +11,11 @@ import pytest
 
 from tests.test_attempts import Retrying
 from tests.test_engine import ScriptedNetwork
+from trm_cli.config import SolveSettings
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, solve_stream
-from trm_cli.solving.evaluate import Evaluated, evaluate
-from trm_cli.solving.kept import read_kept, subject, write_kept
-from trm_cli.solving.tally import Tally
+from trm_cli.solving.engine import Solution, solve_stream
+from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, subject, write_kept
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -26,13 +25,13 @@ def chunks(data: Dataset, size: int = 7) -> Iterator[Dataset]:
         yield data.rows(np.arange(start, min(start + size, len(data))))
 
 
-def measured(network: TinyRecursiveModel, data: Dataset, *, tally: Tally | None = None,
-             until: int | None = None, **settings: Any) -> Tally:  # fmt: skip
+def measured(
+    network: TinyRecursiveModel, data: Dataset, *, tally: Tally | None = None, until: int | None = None, **settings: Any
+) -> Tally:
     """The tally after `until` puzzles, or all."""
     tally = tally or Tally()
     chosen = SolveSettings(**settings)
-    steps = evaluate(network, Sudoku(), chunks(data), tally, batch_size=4, settings=chosen,
-                     keeps_solved=True)  # fmt: skip
+    steps = evaluate(network, Sudoku(), chunks(data), tally, batch_size=4, settings=chosen, keeps_solved=True)
     for count, _ in enumerate(steps, 1):
         if count == until:
             break
@@ -41,8 +40,9 @@ def measured(network: TinyRecursiveModel, data: Dataset, *, tally: Tally | None 
 
 @pytest.fixture
 def ten(small_data: Dataset) -> Dataset:
-    return replace(small_data.head(10), ratings=np.array([0] * 4 + [12] * 3 + [-1] * 3),
-                   sources=["book"] * 6 + ["web"] * 3 + [""])  # fmt: skip
+    return replace(
+        small_data.head(10), ratings=np.array([0] * 4 + [12] * 3 + [-1] * 3), sources=["book"] * 6 + ["web"] * 3 + [""]
+    )
 
 
 @pytest.fixture
@@ -51,9 +51,7 @@ def scripted(ten: Dataset) -> ScriptedNetwork:
     return ScriptedNetwork(ten, [1, 3, 9, 2, 1, 1, 4, 9, 2, 1], [2, 1, 1, 9, 3, 1, 4, 9, 3, 2])
 
 
-def test_groups_are_counted_by_source_rating_and_givens(
-    ten: Dataset, scripted: ScriptedNetwork
-) -> None:
+def test_groups_are_counted_by_source_rating_and_givens(ten: Dataset, scripted: ScriptedNetwork) -> None:
     tally = measured(scripted, ten, max_steps=4)
     found = Evaluated("d.csv", "", "m", "", SolveSettings(max_steps=4), tally)
     by_group = {(scores.kind, scores.group): scores for scores in found.groups}
@@ -74,15 +72,12 @@ def test_the_curve_over_steps_is_what_runs_of_so_many_steps_give(
 ) -> None:
     curve = measured(scripted, ten, halt=halt, max_steps=6).solved_within_steps
     for steps in range(1, 7):
-        run = solve_stream(scripted, Sudoku(), ten.puzzles, batch_size=4,
-                           settings=SolveSettings(halt, max_steps=steps))  # fmt: skip
+        run = solve_stream(scripted, Sudoku(), ten.puzzles, batch_size=4, settings=SolveSettings(halt, max_steps=steps))
         assert curve[steps - 1] == sum(solution.solved for solution in run)
 
 
 @pytest.mark.parametrize("select", ["verified", "q", "mode", "margin", "residual"])
-def test_the_curve_over_attempts_is_what_runs_of_so_many_attempts_give(
-    ten: Dataset, select: str
-) -> None:
+def test_the_curve_over_attempts_is_what_runs_of_so_many_attempts_give(ten: Dataset, select: str) -> None:
     network = Retrying(ten, 0.8)
     settings: dict[str, Any] = {"max_steps": 2, "select": select, "halt": "never"}
     tally = measured(network, ten, attempts=6, **settings)
@@ -96,9 +91,7 @@ def test_the_curve_over_attempts_is_what_runs_of_so_many_attempts_give(
         assert tally.solved_within_attempts[-1] > 4
 
 
-def test_steps_are_a_histogram_and_calibration_is_over_every_step(
-    ten: Dataset, scripted: ScriptedNetwork
-) -> None:
+def test_steps_are_a_histogram_and_calibration_is_over_every_step(ten: Dataset, scripted: ScriptedNetwork) -> None:
     tally = measured(scripted, ten, max_steps=4)
     # Puzzle 2 holds without the head's word, so it takes all the steps that there are.
     assert tally.halted_at == [1, 2, 3, 2]
@@ -125,9 +118,7 @@ def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> 
 
 
 @pytest.mark.parametrize("until", [1, 6, 9])
-def test_an_evaluation_goes_on_where_it_was_interrupted(
-    ten: Dataset, tmp_path: Path, until: int
-) -> None:
+def test_an_evaluation_goes_on_where_it_was_interrupted(ten: Dataset, tmp_path: Path, until: int) -> None:
     network, settings = Retrying(ten, 0.8), SolveSettings(max_steps=2, attempts=4)
     path, what = tmp_path / "kept.json", subject("d", [("w", settings)])
     begun = measured(network, ten, until=until, max_steps=2, attempts=4)
@@ -168,7 +159,6 @@ def test_only_a_batch_of_questions_is_in_memory(ten: Dataset, scripted: Scripted
             yield chunk
 
     seen: list[tuple[int, Solution]] = []
-    for solution in evaluate(scripted, Sudoku(), counted(), Tally(), batch_size=2,
-                             settings=SolveSettings(max_steps=2)):  # fmt: skip
+    for solution in evaluate(scripted, Sudoku(), counted(), Tally(), batch_size=2, settings=SolveSettings(max_steps=2)):
         seen.append((len(read), solution))
     assert all(ahead <= done + 2 for done, (ahead, _) in enumerate(seen, 1))

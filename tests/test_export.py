@@ -14,7 +14,7 @@ from trm_cli import TRM
 from trm_cli.cli.app import app
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
-from trm_cli.weights.store import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
 
 NAME = "sudoku-4x4"
 PUZZLES = 100
@@ -73,18 +73,19 @@ def test_a_storage_says_what_it_costs_in_the_card(storage: str, tmp_path: Path) 
     sizes = {"float32": 1.0, "bfloat16": 0.7, "int8": 0.5}
     bundled = whole.state_dict()
     weights = sum(tensor.numel() * 4 for tensor in bundled.values())
-    assert (tmp_path / "small" / "model.safetensors").stat().st_size < sizes[
-        storage
-    ] * weights + 4e3
+    assert (tmp_path / "small" / "model.safetensors").stat().st_size < sizes[storage] * weights + 4e3
     for name, tensor in bundled.items():
         assert (tensor - small.state_dict()[name]).abs().max() <= tensor.abs().max() / 100
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--format", "gguf"], "choose onnx or trm"), (["--storage", "int4", "--format", "trm"],
-     "choose float32, bfloat16, int8"), (["--storage", "int8"], "is for --format trm")],
-)  # fmt: skip
+    [
+        (["--format", "gguf"], "choose onnx or trm"),
+        (["--storage", "int4", "--format", "trm"], "choose float32, bfloat16, int8"),
+        (["--storage", "int8"], "is for --format trm"),
+    ],
+)
 def test_what_cannot_be_exported_is_refused(options: list[str], words: str, tmp_path: Path) -> None:
     command = ["models", "export", "sudoku-4x4", *options, "-o", str(tmp_path / "new")]
     done = CliRunner().invoke(app, command)

@@ -10,19 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
-from trm_cli.display.export import check_names, save_run
-from trm_cli.display.export_gif import animated_gif
-from trm_cli.display.export_html import page
-from trm_cli.display.export_svg import animated_svg
-from trm_cli.display.screen import ARMS, film, rectangles
+from trm_cli.display.export import ARMS, animated_gif, animated_svg, check_names, film, page, rectangles, save_run
 from trm_cli.errors import UsageError
-from trm_cli.solving.frames import Header, Moment
+from trm_cli.solving.trace import Header, Moment
 
-RUNS = {
-    "one": (HEADER, run_of_one()),
-    "inside": (HEADER_INSIDE, run_inside()),
-    "two": (HEADER_OF_TWO, run_of_two()),
-}
+RUNS = {"one": (HEADER, run_of_one()), "inside": (HEADER_INSIDE, run_inside()), "two": (HEADER_OF_TWO, run_of_two())}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -42,8 +34,9 @@ def test_an_svg_shows_each_glyph_for_as_long_as_it_stays() -> None:
     root = ElementTree.fromstring(content)
     intervals = [
         tuple(map(int, group.attrib["class"][3:].split("-")))
-        for group in root.iter(f"{SVG}g") if "class" in group.attrib
-    ]  # fmt: skip
+        for group in root.iter(f"{SVG}g")
+        if "class" in group.attrib
+    ]
     assert len(set(intervals)) == len(intervals)
     assert all(0 <= first < last <= len(shown.shots) for first, last in intervals)
     steps = [text.text for text in root.iter(f"{SVG}text") if text.text == "trm watch"]
@@ -63,8 +56,12 @@ def test_lines_of_neighbouring_characters_meet() -> None:
     for mark, arms in ARMS.items():
         shapes = rectangles(mark, 0.5)
         assert shapes is not None
-        edges = [min(s[0] for s in shapes) == 0, max(s[2] for s in shapes) == 1,
-                 min(s[1] for s in shapes) == 0, max(s[3] for s in shapes) == 1]  # fmt: skip
+        edges = [
+            min(s[0] for s in shapes) == 0,
+            max(s[2] for s in shapes) == 1,
+            min(s[1] for s in shapes) == 0,
+            max(s[3] for s in shapes) == 1,
+        ]
         assert edges == [arm != "0" for arm in arms], mark
     assert rectangles("5", 0.5) is None
 
@@ -82,8 +79,7 @@ def test_a_gif_has_a_picture_for_every_shot(header: Header, moments: list[Moment
             colours |= {colour for _, colour in gif.convert("RGB").getcolors(1 << 24)}
     assert lasted == pytest.approx(sum(shot.seconds for shot in shots), abs=0.02 * len(shots))
     yellow = (0xF2, 0xC0, 0x37)
-    assert any(sum(abs(a - b) for a, b in zip(colour, yellow, strict=True)) < 24
-               for colour in colours)  # fmt: skip
+    assert any(sum(abs(a - b) for a, b in zip(colour, yellow, strict=True)) < 24 for colour in colours)
 
 
 def test_without_pillow_a_gif_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trm_cli.cli.common import writing
+from trm_cli.cli.options import writing
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 

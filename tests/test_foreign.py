@@ -127,10 +127,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "float64": (infinite_in_float32, "holds values that are no numbers"),
     "integers": (lambda path: torch.save({"a.b": torch.ones(3).int()}, path), "no plain tensor"),
     "sparse": (sparse, "_rebuild_sparse_tensor, which is no weight"),
-    "large object": (
-        lambda path: torch.save({"a.b": Large()}, path),
-        "bytearray, which is no weight",
-    ),
+    "large object": (lambda path: torch.save({"a.b": Large()}, path), "bytearray, which is no weight"),
     "escape sequence": (escape, "x1b"),
     "nan": (not_a_number, "holds values that are no numbers"),
     "empty": (written(b""), "no weights"),

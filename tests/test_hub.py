@@ -112,18 +112,15 @@ def test_what_was_fetched_once_is_found_where_the_hub_cannot_be_asked(client: Cl
 def test_offline_a_name_never_fetched_is_refused(client: Client) -> None:
     outcomes = client.fetch("owner/puzzles", "owner/puzzles:train.csv", HF_HUB_OFFLINE="1")
     assert set(outcomes) == {
-        ("UsageError", "hub:owner/puzzles: not in the cache, and HF_HUB_OFFLINE is set; download "
-         "it once without that")
-    }  # fmt: skip
+        ("UsageError", "hub:owner/puzzles: not in the cache, and HF_HUB_OFFLINE is set; download it once without that")
+    }
     assert client.server.requests == []
 
 
 CHOSEN = {"folder": "data/train.csv.gz", "top": "train.csv", "single": "data/Sudoku.CSV"}
 UNDECIDED = {
-    "several": "which file to train on? choose with hub:owner/several:FILE; there are easy.csv, "
-    "hard.csv.gz, x/y.csv",
-    "twice": "which file to train on? choose with hub:owner/twice:FILE; there are train.csv, "
-    "train.csv.gz",
+    "several": "which file to train on? choose with hub:owner/several:FILE; there are easy.csv, hard.csv.gz, x/y.csv",
+    "twice": "which file to train on? choose with hub:owner/twice:FILE; there are train.csv, train.csv.gz",
     "many": "which file to train on? choose with hub:owner/many:FILE; there are 00.csv, 01.csv, "
     "02.csv, 03.csv, 04.csv, 05.csv, 06.csv, 07.csv, 08.csv, 09.csv and 2 more",
     "none": "no CSV file among its files; choose with hub:owner/none:FILE",
@@ -142,9 +139,8 @@ def test_the_file_is_chosen_only_where_there_is_no_doubt(client: Client) -> None
 
 def test_a_path_that_the_server_makes_up_is_not_asked_for(client: Client) -> None:
     assert client.fetch("owner/evil") == [
-        ("UsageError", "hub:owner/evil:../train.csv: leads out of the repository; name a file "
-         "inside it")
-    ]  # fmt: skip
+        ("UsageError", "hub:owner/evil:../train.csv: leads out of the repository; name a file inside it")
+    ]
     assert [request.path for request in client.server.requests] == ["/api/datasets/owner/evil"]
 
 
@@ -168,20 +164,32 @@ CLOSED = f"missing, or closed to you (HTTP 401); check the name, or {LOG_IN}"
 FAULTS = {
     "unknown": (Fault("owner/unknown", 401), "UsageError", CLOSED),
     "forbidden": (Fault("owner/forbidden", 403), "UsageError", CLOSED.replace("401", "403")),
-    "gated": (Fault("owner/gated", 403, "GatedRepo"), "UsageError", "gated; ask for access on its "
-              f"page, then {LOG_IN}"),
-    "busy": (Fault("owner/busy", 429), "TrainingError", "too many requests (HTTP 429); wait some "
-             f"minutes, or {LOG_IN}"),
+    "gated": (
+        Fault("owner/gated", 403, "GatedRepo"),
+        "UsageError",
+        f"gated; ask for access on its page, then {LOG_IN}",
+    ),
+    "busy": (
+        Fault("owner/busy", 429),
+        "TrainingError",
+        f"too many requests (HTTP 429); wait some minutes, or {LOG_IN}",
+    ),
     "down": (Fault("owner/down", 500), "TrainingError", FAILED),
     "half": (Fault("owner/half/resolve/", 500), "TrainingError", FAILED),
     "stuck": (Fault("lfs/dataset/owner/stuck", 500), "TrainingError", FAILED),
-    "hotel": (Fault("owner/hotel", body=b"<html>Log in to this hotel"), "TrainingError", "the "
-              "answer of HOST is not the Hub's; check HF_ENDPOINT and the network (proxy, log-in "
-              "page)"),
-    "cut": (Fault("lfs/dataset/owner/cut", cut_at=700), "TrainingError", "no connection to HOST, "
-            "or it broke off (peer closed connection without sending complete message body "
-            "(received 700 bytes, expected 1600)); check the network and try again"),
-}  # fmt: skip
+    "hotel": (
+        Fault("owner/hotel", body=b"<html>Log in to this hotel"),
+        "TrainingError",
+        "the answer of HOST is not the Hub's; check HF_ENDPOINT and the network (proxy, log-in page)",
+    ),
+    "cut": (
+        Fault("lfs/dataset/owner/cut", cut_at=700),
+        "TrainingError",
+        "no connection to HOST, "
+        "or it broke off (peer closed connection without sending complete message body "
+        "(received 700 bytes, expected 1600)); check the network and try again",
+    ),
+}
 
 
 def test_each_failure_is_one_line_and_leaves_nothing_broken(client: Client) -> None:
@@ -190,8 +198,7 @@ def test_each_failure_is_one_line_and_leaves_nothing_broken(client: Client) -> N
     named = client.fetch(*(f"owner/{name}:train.csv" for name in FAULTS), HF_TOKEN=TOKEN)
     host = client.server.endpoint.removeprefix("http://")
     assert chosen == [
-        (kind, f"hub:owner/{name}: {message.replace('HOST', host)}")
-        for name, (_, kind, message) in FAULTS.items()
+        (kind, f"hub:owner/{name}: {message.replace('HOST', host)}") for name, (_, kind, message) in FAULTS.items()
     ]
     assert named == chosen
     assert [file for file in client.home.rglob("blobs/*") if file.is_file()] == []
@@ -213,9 +220,11 @@ def test_without_a_network_or_a_place_to_write_the_cause_is_named(client: Client
     assert message.startswith("hub:owner/puzzles: no connection to 127.0.0.1:1, or it broke off ([")
     client.home.write_text("no folder")
     assert client.fetch("owner/puzzles") == [
-        ("TrainingError", f"hub:owner/puzzles: cannot be kept in {client.home}/hub (Not a "
-         "directory); free space or set HF_HOME")
-    ]  # fmt: skip
+        (
+            "TrainingError",
+            f"hub:owner/puzzles: cannot be kept in {client.home}/hub (Not a directory); free space or set HF_HOME",
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -225,8 +234,7 @@ def test_a_malformed_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         download_dataset(name)
     assert str(caught.value) == (
-        f"hub:{name}: no name of a data set; write hub:OWNER/NAME, with @REVISION and :FILE "
-        "behind it as needed"
+        f"hub:{name}: no name of a data set; write hub:OWNER/NAME, with @REVISION and :FILE behind it as needed"
     )
 
 
@@ -234,9 +242,7 @@ def test_a_malformed_name_is_refused(name: str) -> None:
 def test_a_path_out_of_the_repository_is_refused(file: str) -> None:
     with pytest.raises(UsageError) as caught:
         download_dataset(f"owner/name:{file}")
-    assert str(caught.value) == (
-        f"hub:owner/name:{file}: leads out of the repository; name a file inside it"
-    )
+    assert str(caught.value) == (f"hub:owner/name:{file}: leads out of the repository; name a file inside it")
 
 
 def test_the_client_is_imported_only_when_something_is_fetched(client: Client) -> None:

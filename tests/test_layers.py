@@ -14,7 +14,7 @@ from trm_cli.model.layers import (
     truncated_normal,
 )
 from trm_cli.tasks.sudoku import Sudoku
-from trm_cli.tasks.sudoku_grid import units
+from trm_cli.tasks.sudoku_generator import units
 
 
 def test_a_normed_vector_has_unit_mean_square() -> None:

@@ -13,11 +13,9 @@ from torch import Tensor
 from tests.test_upstream import weights
 from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.weights.converted import Source, convert, converted
-from trm_cli.weights.foreign import read_tensors
-from trm_cli.weights.layouts import Given, recognise
-from trm_cli.weights.puzzles import TABLE_FILE
-from trm_cli.weights.store import WEIGHTS_FILE, read_config
+from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
+from trm_cli.weights.convert import Given, Source, convert, converted, read_tensors, recognise
+from trm_cli.weights.puzzle_table import TABLE_FILE
 
 MLP = weights("sudoku-mlp")
 PREFIXES = (
@@ -47,8 +45,7 @@ def attention(vocab_size: int, num_puzzles: int = 1) -> dict[str, Tensor]:
 
 def as_nano(official: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors under nano-trm's names, the halt head of one row."""
-    names = {"embed_tokens.": "input_embedding.", "L_level.": "lenet.",
-             "H_init": "z_H_init", "L_init": "z_L_init"}  # fmt: skip
+    names = {"embed_tokens.": "input_embedding.", "L_level.": "lenet.", "H_init": "z_H_init", "L_init": "z_L_init"}
     theirs = {}
     for name, tensor in official.items():
         for before, after in names.items():
@@ -59,9 +56,7 @@ def as_nano(official: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("file", FILES)
-def test_prefix_container_and_file_name_make_no_difference(
-    prefix: str, file: str, tmp_path: Path
-) -> None:
+def test_prefix_container_and_file_name_make_no_difference(prefix: str, file: str, tmp_path: Path) -> None:
     FILES[file]({prefix + name: tensor for name, tensor in MLP.items()}, tmp_path / file)
     found, plain = recognise(read_tensors(tmp_path / file), Given()), recognise(MLP, Given())
     assert (found.layout, found.task, found.config) == ("official", "sudoku", plain.config)
@@ -71,12 +66,9 @@ def test_prefix_container_and_file_name_make_no_difference(
 
 @pytest.mark.parametrize(
     ("count", "puzzles", "task", "side", "box", "n"),
-    [(11, 1, "sudoku", 9, 3, 6), (8, 1, "sudoku", 6, 2, 6), (6, 1, "maze", 30, 1, 4),
-     (12, 7, "arc", 30, 1, 4)],
-)  # fmt: skip
-def test_the_task_is_seen_from_the_vocabulary(
-    count: int, puzzles: int, task: str, side: int, box: int, n: int
-) -> None:
+    [(11, 1, "sudoku", 9, 3, 6), (8, 1, "sudoku", 6, 2, 6), (6, 1, "maze", 30, 1, 4), (12, 7, "arc", 30, 1, 4)],
+)
+def test_the_task_is_seen_from_the_vocabulary(count: int, puzzles: int, task: str, side: int, box: int, n: int) -> None:
     found = recognise(attention(count, puzzles), Given(num_heads=4))
     config = found.config
     assert (found.task, config.height, config.box_height, config.n) == (task, side, box, n)
@@ -100,14 +92,20 @@ def test_what_is_given_stands_above_what_a_layout_implies() -> None:
         (attention(11), Given("chess", num_heads=4), "choose sudoku, maze, arc"),
         (MLP, Given(size=5), "boards of 4x4, not 5x5"),
         (MLP | {"L1_init": MLP["H_init"]}, Given(), "several latents"),
-        (MLP | {"H_level.layers.0.mlp.down_proj.weight": torch.ones(1, 1)}, Given(),
-         r"Hierarchical Reasoning Model \(HRM"),
+        (
+            MLP | {"H_level.layers.0.mlp.down_proj.weight": torch.ones(1, 1)},
+            Given(),
+            r"Hierarchical Reasoning Model \(HRM",
+        ),
         (MLP | {"embed_pos.embedding_weight": torch.ones(1, 1)}, Given(), "embed_pos"),
         ({"a.b": torch.ones(1)}, Given(), "no token embedding"),
-        ({f"x.{name}": tensor for name, tensor in MLP.items()} | {"b": torch.ones(1)}, Given(),
-         "'b' stands outside the network"),
+        (
+            {f"x.{name}": tensor for name, tensor in MLP.items()} | {"b": torch.ones(1)},
+            Given(),
+            "'b' stands outside the network",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_loaded_is_refused_with_its_reason(
     tensors: dict[str, Tensor], given: Given, message: str
 ) -> None:
@@ -117,9 +115,7 @@ def test_what_cannot_be_loaded_is_refused_with_its_reason(
 
 @pytest.mark.parametrize("name", MLP)
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (3, 5), (2, 2, 2)])
-def test_a_tensor_of_another_shape_is_never_a_crash(
-    name: str, shape: tuple[int, ...], tmp_path: Path
-) -> None:
+def test_a_tensor_of_another_shape_is_never_a_crash(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     save_file(MLP | {name: torch.ones(shape)}, tmp_path / "w")
     with pytest.raises(ModelError):
         convert(Source(tmp_path / "w", "w"), Given(), tmp_path / "ours")
@@ -153,9 +149,7 @@ def test_a_lightning_checkpoint_of_nano_trm_loses_its_separator(tmp_path: Path) 
     assert torch.equal(found.tensors["halt_head.bias"], theirs["q_head.bias"])
 
 
-def test_averages_beside_the_weights_of_a_lightning_checkpoint_are_preferred(
-    tmp_path: Path,
-) -> None:
+def test_averages_beside_the_weights_of_a_lightning_checkpoint_are_preferred(tmp_path: Path) -> None:
     theirs = as_nano(attention(12))
     average = torch.randn_like(theirs["lm_head.weight"])
     callbacks = {"EMACallback": {"shadow": {"lm_head.weight": average}, "decay": 0.999}}
@@ -188,9 +182,7 @@ def test_a_table_of_puzzles_goes_beside_the_network(tmp_path: Path) -> None:
     assert torch.equal(kept, found.table)
 
 
-def test_a_file_is_converted_into_the_cache_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_converted_into_the_cache_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
     torch.save(MLP, tmp_path / "step_9")
     source = Source(tmp_path / "step_9", "step_9")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm_cli.training.losses import halting_loss, right_cells, softmax_loss, stablemax_loss
+from trm_cli.training.step import halting_loss, right_cells, softmax_loss, stablemax_loss
 
 
 def test_softmax_loss_is_torch_s_cross_entropy_where_nothing_is_padded() -> None:
@@ -20,9 +20,7 @@ def test_softmax_loss_is_torch_s_cross_entropy_where_nothing_is_padded() -> None
 def test_smoothing_spreads_over_the_symbols_and_over_nothing_that_is_ruled_out() -> None:
     logits, answers = torch.randn(3, 5, 7), torch.randint(2, 7, (3, 5))
     logits[..., :2] = -1e4  # as a net that keeps one field per symbol has it
-    expected = F.cross_entropy(
-        logits[..., 2:].flatten(0, 1), answers.flatten() - 2, label_smoothing=0.1
-    )
+    expected = F.cross_entropy(logits[..., 2:].flatten(0, 1), answers.flatten() - 2, label_smoothing=0.1)
     torch.testing.assert_close(softmax_loss(logits, answers, 0.1), expected)
 
 

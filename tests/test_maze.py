@@ -7,19 +7,10 @@ import numpy as np
 import pytest
 
 from trm_cli.errors import PuzzleError, UsageError
-from trm_cli.tasks.datasets import dataset_bytes, read_dataset
 from trm_cli.tasks.maze import Maze
 from trm_cli.tasks.maze_generator import WantedMazes, generate_mazes, usual_path
-from trm_cli.tasks.maze_grid import (
-    GOAL,
-    START,
-    WALL,
-    as_bits,
-    distance_between,
-    farthest,
-    one_cell,
-    shortest_paths,
-)
+from trm_cli.tasks.maze_grid import GOAL, START, WALL, as_bits, distance_between, farthest, one_cell, shortest_paths
+from trm_cli.tasks.tables import dataset_bytes, read_dataset
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "maze"
 MAZE = """\
@@ -135,25 +126,26 @@ def test_a_shortest_path_is_solved_whichever_it_is() -> None:
 LONGER = "#Soo#\n# #o#\n# oo#\n##o##\n# oG#\n"
 WRONG_ANSWERS = {
     "longer": (LONGER, True, {(1, 2): "the path takes 8 moves, the shortest 6"}),
-    "a gap": (ANSWER.replace("##o##", "## ##"), False,
-              {(3, 3): "the path breaks off", (5, 3): "the path breaks off"}),
+    "a gap": (ANSWER.replace("##o##", "## ##"), False, {(3, 3): "the path breaks off", (5, 3): "the path breaks off"}),
     "a wall eaten": (ANSWER.replace("##o##", "# o##"), False, {(4, 2): "the wall was changed"}),
-    "a wall built": ("#S ##\n#o# #\n#oo #\n##o##\n# oG#\n", False,
-                     {(1, 4): "the open cell was changed"}),
-    "the goal gone": ("#S  #\n#o# #\n#oo #\n##o##\n# oo#\n", False,
-                      {(5, 4): "the goal was changed"}),
-    "a branch": ("#S  #\n#o# #\n#ooo#\n##o##\n# oG#\n", False,
-                 {(3, 3): "the path branches", (3, 4): "the path breaks off"}),
+    "a wall built": ("#S ##\n#o# #\n#oo #\n##o##\n# oG#\n", False, {(1, 4): "the open cell was changed"}),
+    "the goal gone": ("#S  #\n#o# #\n#oo #\n##o##\n# oo#\n", False, {(5, 4): "the goal was changed"}),
+    "a branch": (
+        "#S  #\n#o# #\n#ooo#\n##o##\n# oG#\n",
+        False,
+        {(3, 3): "the path branches", (3, 4): "the path breaks off"},
+    ),
     "no path": (MAZE, False, {(1, 2): "no path at the start", (5, 4): "no path at the goal"}),
-    "two at once": ("#Soo#\n#o#o#\n#ooo#\n##o##\n# oG#\n", False,
-                    {(1, 2): "two paths at the start", (3, 3): "the path branches"}),
-}  # fmt: skip
+    "two at once": (
+        "#Soo#\n#o#o#\n#ooo#\n##o##\n# oG#\n",
+        False,
+        {(1, 2): "two paths at the start", (3, 3): "the path branches"},
+    ),
+}
 
 
 @pytest.mark.parametrize(("text", "valid", "rules"), WRONG_ANSWERS.values(), ids=WRONG_ANSWERS)
-def test_a_wrong_path_is_never_solved(
-    text: str, valid: bool, rules: dict[tuple[int, int], str]
-) -> None:
+def test_a_wrong_path_is_never_solved(text: str, valid: bool, rules: dict[tuple[int, int], str]) -> None:
     task, puzzle, answer = Maze(), tokens(MAZE), tokens(text)
     assert not task.rules_hold(puzzle[None], answer[None])[0]
     assert task.valid(puzzle[None], answer[None])[0] == valid
@@ -172,9 +164,11 @@ def test_a_ring_beside_the_path_is_found() -> None:
 
 def test_details_give_the_path_from_start_to_goal() -> None:
     assert Maze().details(tokens(MAZE), tokens(ANSWER)) == {
-        "valid": True, "path": [[1, 2], [2, 2], [3, 2], [3, 3], [4, 3], [5, 3], [5, 4]],
-        "moves": 6, "shortest": 6,
-    }  # fmt: skip
+        "valid": True,
+        "path": [[1, 2], [2, 2], [3, 2], [3, 3], [4, 3], [5, 3], [5, 4]],
+        "moves": 6,
+        "shortest": 6,
+    }
     assert Maze().details(tokens(MAZE), tokens(MAZE))["path"] is None
 
 
@@ -209,22 +203,27 @@ BAD_MAZES = {
     "empty": ("", "f:1: no maze in it; write # for a wall, a space or . for an open cell, S and G"),
     "no start": (MAZE.replace("S", " "), "f:1:1: no S in the maze; write one"),
     "two goals": (MAZE.replace("##\n", "#G\n"), "f:5:4: a second G, the first is at 4:5; keep one"),
-    "walled in": (MAZE.replace("## ##", "#####"),
-                  "f:1:1: no way leads from S to G; open a wall"),
-    "ragged": (MAZE.replace("#   #", "#   "),
-               "f:3:5: 4 cells in a row, 5 in the first; make the rows of a maze equally long "
-               "(. is an open cell that editors keep)"),
-    "a tab": (MAZE.replace("# # #", "#\t# #"),
-              "f:2:2: a tab; write spaces, one for each open cell"),
+    "walled in": (MAZE.replace("## ##", "#####"), "f:1:1: no way leads from S to G; open a wall"),
+    "ragged": (
+        MAZE.replace("#   #", "#   "),
+        "f:3:5: 4 cells in a row, 5 in the first; make the rows of a maze equally long "
+        "(. is an open cell that editors keep)",
+    ),
+    "a tab": (MAZE.replace("# # #", "#\t# #"), "f:2:2: a tab; write spaces, one for each open cell"),
     "an answer": (ANSWER, "f:2:2: 'o' marks the path of an answer; write a space in a puzzle"),
-    "a letter": (MAZE.replace("S", "E"), "f:1:2: 'E' is no cell of a maze; write # for a wall, a "
-                 "space or . for an open cell, S and G"),
+    "a letter": (
+        MAZE.replace("S", "E"),
+        "f:1:2: 'E' is no cell of a maze; write # for a wall, a space or . for an open cell, S and G",
+    ),
     "not square": (MAZE + "#####\n", "f:1:1: a maze of 6x5; mazes are square: add columns of #"),
     "too small": ("SG\n  \n", "f:1:1: a maze of 2x2; give one of 3 to 64 cells a side"),
-    "a line too long": ("S      G\n", "f:1:1: 8 cells on a line are no square maze; write a row a "
-                        "line, or all rows of a square maze one after another"),
+    "a line too long": (
+        "S      G\n",
+        "f:1:1: 8 cells on a line are no square maze; write a row a "
+        "line, or all rows of a square maze one after another",
+    ),
     "a header": ("question\n", "f:1: a CSV header and no maze; add rows below it"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_MAZES.values(), ids=BAD_MAZES)

@@ -12,7 +12,7 @@ import torch
 from tests.conftest import small_config
 from tests.test_cli import on_a_terminal, trm
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.weights.store import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
 
 MAZE = "#S  #\n# # #\n#   #\n## ##\n#  G#\n"
 
@@ -33,14 +33,11 @@ def untrained(tmp_path: Path) -> Path:
         (MAZE.replace("## ##", "#####"), "1:1: no way leads from S to G; open a wall"),
         (MAZE.replace("G", "S"), "5:4: a second S, the first is at 1:2; keep one"),
         (MAZE.replace("# # #", "#\t# #"), "2:2: a tab; write spaces, one for each open cell"),
-        (f"{MAZE}\n#S#\n# #\n#G#\n", "7: a 3x3 grid after 5x5 ones; give each size a file of its "
-         "own"),
+        (f"{MAZE}\n#S#\n# #\n#G#\n", "7: a 3x3 grid after 5x5 ones; give each size a file of its own"),
     ],
     ids=["empty", "walled in", "two starts", "tab", "two sizes"],
-)  # fmt: skip
-def test_bad_mazes_get_one_line_and_2_before_any_model_loads(
-    tmp_path: Path, text: str, message: str
-) -> None:
+)
+def test_bad_mazes_get_one_line_and_2_before_any_model_loads(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.txt").write_text(text)
     done = trm("solve", "maze", tmp_path / "m.txt", "-m", "nowhere")
     separator = "" if message.startswith(" ") else ":"
@@ -52,8 +49,7 @@ def test_a_maze_too_large_for_the_network_is_refused_in_one_line(untrained: Path
     rows = ["S" + "." * 30, *["." * 31] * 29, "." * 30 + "G"]
     done = trm("solve", "maze", "-m", untrained, stdin="\n".join(rows))
     assert done.stderr == (
-        "trm: model 'any' is for grids of up to 30x30 cells, the puzzles have 961 cells; choose "
-        "another with --model\n"
+        "trm: model 'any' is for grids of up to 30x30 cells, the puzzles have 961 cells; choose another with --model\n"
     )
     assert done.returncode == 3
 

@@ -14,8 +14,8 @@ from tests.hub_server import OPTIONS, Fault, HubServer, Repo
 from tests.official import official_weights
 from tests.test_upstream import weights
 from trm_cli.weights.catalogue import bundled_checkpoints
-from trm_cli.weights.registry import BY_ALIAS
-from trm_cli.weights.store import CONFIG_FILE
+from trm_cli.weights.checkpoint import CONFIG_FILE
+from trm_cli.weights.hub import BY_ALIAS
 
 Run = Callable[..., list[Done]]
 TOP = Path(__file__).parents[1]
@@ -27,8 +27,7 @@ KNOWN = BY_ALIAS["alphaxiv/sudoku-mlp"]
 
 
 def file_of(tensors: dict[str, torch.Tensor], folder: Path) -> bytes:
-    torch.save({f"_orig_mod.model.inner.{name}": tensor for name, tensor in tensors.items()},
-               folder / "w")  # fmt: skip
+    torch.save({f"_orig_mod.model.inner.{name}": tensor for name, tensor in tensors.items()}, folder / "w")
     return (folder / "w").read_bytes()
 
 
@@ -47,8 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
     foreign = file_of(weights("sudoku-mlp"), tmp_path_factory.mktemp("official"))
     names = ["good", "unknown", "gone", "busy", "down", "cut", "etag", "slow"]
     repos = [Repo(f"owner/{name}", FILES, kind="model", lfs=LFS) for name in names]
-    versions = Repo("owner/versions", {"a/" + k: v for k, v in FILES.items()}, kind="model",
-                    revisions={"old": {"step_9": foreign}})  # fmt: skip
+    versions = Repo(
+        "owner/versions", {"a/" + k: v for k, v in FILES.items()}, kind="model", revisions={"old": {"step_9": foreign}}
+    )
     named = Repo("owner/name", {}, kind="model", revisions={"v1": FILES})
     several = Repo("owner/several", {"a.pt": foreign, "b.pt": foreign}, kind="model")
     evil = Repo("owner/evil", {"../a.pt": foreign}, kind="model")
@@ -96,15 +96,12 @@ def test_a_model_is_pulled_solved_with_offline_listed_and_removed(
     solve = f"solve sudoku {tmp_path}/puzzles.txt --model owner/good --seed 0 -q"
     pulled, online = run("models pull owner/good", solve)
     assert pulled.exit_code == 0
-    assert (Path(pulled.stdout.strip()) / "model.safetensors").read_bytes() == FILES[
-        "model.safetensors"
-    ]
+    assert (Path(pulled.stdout.strip()) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert "\x1b" not in pulled.stderr
     server.requests.clear()
     offline, listed, removed, gone, nothing = run(
-        solve, "models list --json", "models remove owner/good", solve,
-        "models remove owner/good", HF_HUB_OFFLINE="1",
-    )  # fmt: skip
+        solve, "models list --json", "models remove owner/good", solve, "models remove owner/good", HF_HUB_OFFLINE="1"
+    )
     assert server.requests == []
     assert offline == online
     assert online.exit_code in (0, 1)
@@ -116,9 +113,7 @@ def test_a_model_is_pulled_solved_with_offline_listed_and_removed(
     assert nothing.stderr == "trm: owner/good: not in the cache; see `trm models list`\n"
 
 
-def test_a_known_model_is_fetched_and_converted_once(
-    run: Run, server: HubServer, home: Path
-) -> None:
+def test_a_known_model_is_fetched_and_converted_once(run: Run, server: HubServer, home: Path) -> None:
     solve = f"solve sudoku examples/easy.txt --model {KNOWN.alias} --max-steps 2 --json"
     online, again = run(solve, solve, f"models pull {KNOWN.alias}")[:2]
     assert online.exit_code == 1  # untrained
@@ -126,17 +121,18 @@ def test_a_known_model_is_fetched_and_converted_once(
     assert (fields["name"], fields["source"]) == ("alphaxiv-sudoku-mlp", KNOWN.alias)
     server.requests.clear()
     offline, listed, shown, removed, left = run(
-        solve, "models list --json", f"models show {KNOWN.alias}",
-        f"models remove {KNOWN.alias}", "models list --json", HF_HUB_OFFLINE="1",
-    )  # fmt: skip
+        solve,
+        "models list --json",
+        f"models show {KNOWN.alias}",
+        f"models remove {KNOWN.alias}",
+        "models list --json",
+        HF_HUB_OFFLINE="1",
+    )
     assert server.requests == []
-    answers = [[json.loads(line)["answer"] for line in done.stdout.splitlines()]
-               for done in (online, again, offline)]  # fmt: skip
+    answers = [[json.loads(line)["answer"] for line in done.stdout.splitlines()] for done in (online, again, offline)]
     assert answers[0] == answers[1] == answers[2]
     entries = [json.loads(line) for line in listed.stdout.splitlines()]
-    assert [(e["where"], e["tried"]) for e in entries if e["name"] == KNOWN.alias] == [
-        ("cached", False)
-    ]
+    assert [(e["where"], e["tried"]) for e in entries if e["name"] == KNOWN.alias] == [("cached", False)]
     assert "published accuracy, not measured here: 79.37% of Sudoku-Extreme" in shown.stdout
     assert removed.exit_code == 0
     assert not list((home / "trm" / "converted").iterdir())
@@ -150,9 +146,10 @@ def test_a_folder_a_revision_and_a_foreign_file_can_be_named(
     folder, old, absent, unneeded, ours = run(
         "models pull owner/versions:a -q",
         f"models convert owner/versions --revision old -o {out} -q",
-        "models pull owner/versions --revision v9 -q", "models pull sudoku --revision old",
+        "models pull owner/versions --revision v9 -q",
+        "models pull sudoku --revision old",
         f"models convert owner/good -o {out}2",
-    )  # fmt: skip
+    )
     assert folder.exit_code == old.exit_code == 0
     assert "official layout: sudoku on 4x4 cells, mixer mlp" in old.stderr
     facts = json.loads((out / CONFIG_FILE).read_text())["training"]["converted_from"]
@@ -163,16 +160,17 @@ def test_a_folder_a_revision_and_a_foreign_file_can_be_named(
     assert "is a checkpoint of trm already" in ours.stderr
 
 
-def test_what_cannot_be_chosen_or_leads_out_is_refused(
-    run: Run, server: HubServer, home: Path
-) -> None:
+def test_what_cannot_be_chosen_or_leads_out_is_refused(run: Run, server: HubServer, home: Path) -> None:
     refused = {
         "several": "which file of weights? choose with owner/several:FILE; there are a.pt, b.pt",
-        "evil": "leads out of the repository", "none": "no file of weights",
-        "good:../x": "leads out of the repository", "good:/etc/passwd": "leads out of the",
-        "good:C:x": "leads out of the repository", "good:x.pt": "there is no file x.pt",
+        "evil": "leads out of the repository",
+        "none": "no file of weights",
+        "good:../x": "leads out of the repository",
+        "good:/etc/passwd": "leads out of the",
+        "good:C:x": "leads out of the repository",
+        "good:x.pt": "there is no file x.pt",
         "good --revision ../x": "names no branch, tag or commit",
-    }  # fmt: skip
+    }
     outcomes = run(*(f"models pull owner/{name} -q" for name in refused))
     for done, words in zip(outcomes, refused.values(), strict=True):
         assert (done.exit_code, done.stdout) == (3, "")
@@ -191,13 +189,10 @@ FAULTS = {
 }
 
 
-def test_each_failure_is_one_line_and_passes_with_its_cause(
-    run: Run, server: HubServer, home: Path
-) -> None:
+def test_each_failure_is_one_line_and_passes_with_its_cause(run: Run, server: HubServer, home: Path) -> None:
     server.faults = [fault for fault, _ in FAULTS.values()]
     pulls = [f"models pull owner/{name} -q" for name in FAULTS]
-    for done, (_, words) in zip(run(*pulls, HF_TOKEN=TOKEN), FAULTS.values(),
-                                strict=True):  # fmt: skip
+    for done, (_, words) in zip(run(*pulls, HF_TOKEN=TOKEN), FAULTS.values(), strict=True):
         assert (done.exit_code, done.stdout) == (3, "")
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
@@ -212,8 +207,7 @@ def test_what_is_pushed_can_be_loaded_again(run: Run, server: HubServer, home: P
     assert dry.exit_code == 0
     assert "model.safetensors  28,124 bytes" in dry.stderr
     variables = {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
-    pushed, again = run("models push sudoku-4x4 me/mine", "models pull me/mine -q",
-                        **variables)  # fmt: skip
+    pushed, again = run("models push sudoku-4x4 me/mine", "models pull me/mine -q", **variables)
     assert (pushed.exit_code, pushed.stdout) == (0, f"{server.endpoint}/me/mine\n")
     files = server.repos["model", "me/mine"].files
     assert set(files) == {"config.json", "model.safetensors", "README.md"}
@@ -221,8 +215,7 @@ def test_what_is_pushed_can_be_loaded_again(run: Run, server: HubServer, home: P
     assert files["model.safetensors"] == FILES["model.safetensors"]
     assert again.exit_code == 0
     server.faults = [Fault("/api/repos/create", 401)]
-    refused, malformed = run("models push sudoku-4x4 me/other -q",
-                             "models push sudoku-4x4 mine", **variables)  # fmt: skip
+    refused, malformed = run("models push sudoku-4x4 me/other -q", "models push sudoku-4x4 mine", **variables)
     server.faults = [Fault("/lfs/up/", 403)]
     (closed,) = run("models push sudoku-6x6 me/mine -q", **variables)
     assert [done.exit_code for done in (refused, malformed, closed)] == [3, 3, 3]
@@ -236,20 +229,28 @@ def test_the_readme_s_section_on_checkpoints_can_be_followed_word_by_word(
 ) -> None:
     section = (TOP / "README.md").read_text().split("## Checkpoints\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```(sh|python)\n(.*?)```", section, flags=re.DOTALL)
-    commands = [shlex.split(line, comments=True) for kind, block in blocks if kind == "sh"
-                for line in block.splitlines()]  # fmt: skip
+    commands = [
+        shlex.split(line, comments=True) for kind, block in blocks if kind == "sh" for line in block.splitlines()
+    ]
     programs = [["-c", block] for kind, block in blocks if kind == "python"]
     (tmp_path / "step_16275").write_bytes(server.repos["model", KNOWN.repo].files[KNOWN.file])
     (tmp_path / "examples").symlink_to(TOP / "examples")
     (tmp_path / "runs" / "sudoku").mkdir(parents=True)
     (tmp_path / "runs" / "sudoku" / "fast-1").mkdir()
     (tmp_path / "runs" / "sudoku" / "fast-1" / "checkpoint").symlink_to(OURS)
-    outcomes = run(*(command[1:] for command in commands), *programs,
-                   folder=tmp_path, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1")  # fmt: skip
+    outcomes = run(
+        *(command[1:] for command in commands), *programs, folder=tmp_path, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1"
+    )
     assert len(programs) == 1
     assert {command[2] for command in commands if command[1] == "models"} >= {
-        "list", "show", "pull", "convert", "push", "export", "remove",
-    }  # fmt: skip
+        "list",
+        "show",
+        "pull",
+        "convert",
+        "push",
+        "export",
+        "remove",
+    }
     for command, done in zip([*commands, *programs], outcomes, strict=True):
         untrained = int(command[1] == "solve")  # what the server has for 9x9 solves nothing
         assert done.exit_code == untrained, (command, done.stderr)

@@ -65,9 +65,7 @@ def test_a_fixed_start_is_the_same_everywhere_and_a_random_one_follows_its_seed(
         ({"vocab_size": 2}, "model.vocab_size"),
     ],
 )
-def test_an_impossible_architecture_is_refused_by_name(
-    changes: dict[str, object], named: str
-) -> None:
+def test_an_impossible_architecture_is_refused_by_name(changes: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         small_config(**changes)  # type: ignore[arg-type] # wrong on purpose
 

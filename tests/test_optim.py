@@ -9,8 +9,16 @@ from torch import Tensor, nn
 from tests.conftest import small_config
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate
-from trm_cli.training.optimizers import AdamATan2, Muon, SignSGD, orthogonalise
+from trm_cli.training.optim import (
+    AdamATan2,
+    AveragedWeights,
+    Muon,
+    SignSGD,
+    build_optimizers,
+    orthogonalise,
+    rate_factor,
+    set_rate,
+)
 from trm_cli.training.recipes import get_recipe
 
 TINY = TrainConfig(batch_size=8)
@@ -66,9 +74,7 @@ def test_muon_equals_torch_s_though_it_takes_all_matrices_of_a_shape_at_once() -
     shapes = ((6, 4), (4, 6), (6, 4), (5, 5))
     ours, theirs = parameters(*shapes), parameters(*shapes)
     first = Muon(ours, lr=0.02, momentum=0.9, weight_decay=0.1)
-    second: torch.optim.Optimizer = torch.optim.Muon(
-        theirs, lr=0.02, momentum=0.9, weight_decay=0.1
-    )
+    second: torch.optim.Optimizer = torch.optim.Muon(theirs, lr=0.02, momentum=0.9, weight_decay=0.1)
     for step in range(1, 5):
         for params in (ours, theirs):
             for param, grad in zip(params, gradients(params, step), strict=True):

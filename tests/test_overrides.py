@@ -61,9 +61,7 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
-def test_what_is_printed_as_toml_reads_back_as_the_same_recipe(
-    recipe: Recipe, tmp_path: Path
-) -> None:
+def test_what_is_printed_as_toml_reads_back_as_the_same_recipe(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(as_toml(recipe))
     other = get_recipe(recipe.task, "paper" if recipe.name == "tiny" else "tiny")
@@ -86,9 +84,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("text", "message"), FILES.items())
-def test_a_wrong_config_file_is_named_with_what_is_wrong(
-    text: str, message: str, tmp_path: Path
-) -> None:
+def test_a_wrong_config_file_is_named_with_what_is_wrong(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=rf"^{path}: .*{message}"):

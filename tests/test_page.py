@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser import Page, browsing, find_browser
 from tests.watched import HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_two
-from trm_cli.display.export_html import page as written
+from trm_cli.display.export import page as written
 
 BROWSER = find_browser()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser that can be driven")
@@ -113,6 +113,7 @@ def test_puzzles_side_by_side_stay_when_they_have_halted(page: Page) -> None:
 def test_no_error_and_no_request_but_for_the_file_itself(page: Page) -> None:
     bad = ("Runtime.exceptionThrown", "Log.entryAdded")
     assert [event for event in page.events if event["method"] in bad] == []
-    asked = [event["params"]["request"]["url"] for event in page.events
-             if event["method"] == "Network.requestWillBeSent"]  # fmt: skip
+    asked = [
+        event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"
+    ]
     assert all(url.startswith("file://") and url.endswith(".html") for url in asked)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from tests.watched import HEADER, run_of_one
+from trm_cli.display.boards import Look
 from trm_cli.display.overhead import NoKeys
-from trm_cli.display.player import Pace, Player
-from trm_cli.display.views import Look
-from trm_cli.solving.frames import Moment
+from trm_cli.display.watch import Pace, Player
+from trm_cli.solving.trace import Moment
 
 
 def player(source: Iterator[Moment], pause: float) -> Player:

@@ -15,7 +15,7 @@ from trm_cli.cli.app import app
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import hub_card
 from trm_cli.weights.catalogue import bundled_checkpoints
-from trm_cli.weights.registry import BY_ALIAS, KNOWN
+from trm_cli.weights.hub import BY_ALIAS, KNOWN
 
 OURS = bundled_checkpoints()["sudoku-4x4"]
 FILES = {path.name: path.read_bytes() for path in OURS.iterdir()}
@@ -30,9 +30,7 @@ def stranger(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_a_network_in_python_is_saved_loaded_and_strict(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_network_in_python_is_saved_loaded_and_strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = TRM.from_pretrained("sudoku-4x4")
     model.save_pretrained(tmp_path)
     again = TRM.from_pretrained(tmp_path)
@@ -63,8 +61,7 @@ def test_a_missing_an_unexpected_and_a_damaged_tensor_are_errors(
 
     tensors = load(FILES["model.safetensors"]) | change
     stranger(tmp_path)
-    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None},
-              tmp_path / "model.safetensors")  # fmt: skip
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=next(iter(change))):
         TRM.from_pretrained(tmp_path)
 
@@ -76,9 +73,7 @@ def test_a_run_s_folder_means_its_checkpoint(tmp_path: Path) -> None:
     assert TRM.from_pretrained(tmp_path).checkpoint.name == "sudoku-4x4"
 
 
-def test_bundled_weights_of_another_hash_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundled_weights_of_another_hash_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "sudoku-4x4"
     folder.mkdir()
     for name, content in FILES.items():
@@ -98,9 +93,7 @@ def test_every_bundled_checkpoint_has_the_hash_that_is_listed() -> None:
     for name in bundled_checkpoints():
         TRM.from_pretrained(name)
     listed = (OURS.parent / "SHA256SUMS").read_text().splitlines()
-    assert {line.split()[1] for line in listed} == {
-        f"{name}/model.safetensors" for name in bundled_checkpoints()
-    }
+    assert {line.split()[1] for line in listed} == {f"{name}/model.safetensors" for name in bundled_checkpoints()}
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "a\\b", "\x1b[2J", "", 3])
@@ -110,11 +103,10 @@ def test_a_config_with_a_path_in_it_is_refused(field: str, name: object, tmp_pat
         TRM.from_pretrained(stranger(tmp_path, **{field: name}))
 
 
-@pytest.mark.parametrize("change", [{"height": 1 << 20, "box_height": 1}, {"num_layers": 1 << 20},
-                                    {"hidden_size": 1 << 20}])  # fmt: skip
-def test_a_config_that_asks_for_a_terabyte_is_refused(
-    change: dict[str, int], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    "change", [{"height": 1 << 20, "box_height": 1}, {"num_layers": 1 << 20}, {"hidden_size": 1 << 20}]
+)
+def test_a_config_that_asks_for_a_terabyte_is_refused(change: dict[str, int], tmp_path: Path) -> None:
     message = "more than these weights are for|its architecture says"
     with pytest.raises(ModelError, match=message):
         TRM.from_pretrained(stranger(tmp_path, model=change))
@@ -123,14 +115,17 @@ def test_a_config_that_asks_for_a_terabyte_is_refused(
         assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (3, "", 1)
 
 
-FACTS = ({"training": [1]}, {"training": {"data": 3}}, {"training": {"converted_from": 1}},
-         {"measured": {"x": {"groups": [{"kind": "all"}]}}}, {"measured": 3})  # fmt: skip
+FACTS = (
+    {"training": [1]},
+    {"training": {"data": 3}},
+    {"training": {"converted_from": 1}},
+    {"measured": {"x": {"groups": [{"kind": "all"}]}}},
+    {"measured": 3},
+)
 
 
 @pytest.mark.parametrize("facts", FACTS)
-def test_facts_that_are_not_told_as_ours_are_refused_in_one_line(
-    facts: dict[str, Any], tmp_path: Path
-) -> None:
+def test_facts_that_are_not_told_as_ours_are_refused_in_one_line(facts: dict[str, Any], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["models", "show", str(stranger(tmp_path, **facts))])
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (3, "", 1)
 
@@ -169,8 +164,7 @@ def test_the_list_fits_a_terminal_and_names_every_model() -> None:
         assert f"\n  {alias} " in known
         assert f"{model.licence:10}  {model.source}\n" in known
         assert model.accuracy in known
-    rows = [json.loads(line) for line in
-            CliRunner().invoke(app, ["models", "list", "--json"]).stdout.splitlines()]  # fmt: skip
+    rows = [json.loads(line) for line in CliRunner().invoke(app, ["models", "list", "--json"]).stdout.splitlines()]
     assert {row["name"] for row in rows if not row["tried"]} == {k.alias for k in KNOWN}
 
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from trm_cli.errors import ModelError
-from trm_cli.tasks.arc_grid import Way
-from trm_cli.weights.puzzles import TABLE_FILE, KnownTask, PuzzleTable, Register, save_table
+from trm_cli.tasks.arc import Way
+from trm_cli.weights.puzzle_table import TABLE_FILE, KnownTask, PuzzleTable, Register, save_table
 
 WAYS = [Way.draw(np.random.RandomState(seed)) for seed in range(2)]
 NAMES = ["<blank>", "a", *(way.name_of("a") for way in WAYS), "b", WAYS[1].name_of("b")]
@@ -61,7 +61,7 @@ LARGE, WIDTH = 400_000, 64  # 102 MB: a table of ARC-AGI-1 has 876,406 rows of 5
 PROBE = """
 import resource, sys
 from pathlib import Path
-from trm_cli.weights.puzzles import KnownTask, PuzzleTable
+from trm_cli.weights.puzzle_table import KnownTask, PuzzleTable
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 table = PuzzleTable(Path(sys.argv[1]))
 rows = table.rows(table.of_digest("found"))
@@ -74,8 +74,9 @@ def test_of_a_large_table_only_the_rows_that_are_asked_for_are_read(tmp_path: Pa
     register = Register({"x": KnownTask(123_456, 1000, "found")}, np.zeros((LARGE, 11), np.uint8))
     chunks = (torch.full((20_000, WIDTH), float(n)) for n in range(LARGE // 20_000))
     save_table(tmp_path, chunks, shape=(LARGE, WIDTH), register=register)
-    done = subprocess.run([sys.executable, "-c", PROBE, tmp_path / TABLE_FILE],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, tmp_path / TABLE_FILE], capture_output=True, text=True, check=True
+    )
     total, kilobytes = map(float, done.stdout.split())
     assert total == 1000 * WIDTH * 6.0
     assert kilobytes * 1000 < (tmp_path / TABLE_FILE).stat().st_size / 5
@@ -100,7 +101,7 @@ STREAM = """
 import resource, sys
 from pathlib import Path
 import torch
-from trm_cli.weights.puzzles import chunks_of, save_table
+from trm_cli.weights.puzzle_table import chunks_of, save_table
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 table = torch.load(sys.argv[1], weights_only=True, mmap=True)["puzzle_emb.weights"]
 save_table(Path(sys.argv[2]), chunks_of(table), shape=tuple(table.shape))
@@ -112,8 +113,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_a_table_is_copied_from_a_mapped_file_chunk_by_chunk(tmp_path: Path) -> None:
     table = torch.arange(LARGE, dtype=torch.float32)[:, None].expand(LARGE, WIDTH).contiguous()
     torch.save({"puzzle_emb.weights": table}, tmp_path / "theirs.pt")
-    done = subprocess.run([sys.executable, "-c", STREAM, tmp_path / "theirs.pt", tmp_path],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, tmp_path / "theirs.pt", tmp_path], capture_output=True, text=True, check=True
+    )
     opened = PuzzleTable(tmp_path / TABLE_FILE)
     assert opened.rows(KnownTask(LARGE - 1, 1, "")).tolist() == [[LARGE - 1.0] * WIDTH]
     assert int(done.stdout) * 1000 < 1.3 * table.nbytes  # the mapped file itself, and a chunk

@@ -9,7 +9,7 @@ import torch
 
 from tests.arc_tasks import small_data
 from tests.test_puzzles import new_trainer
-from trm_cli.tasks.arc_data import ArcData, read_data
+from trm_cli.tasks.arc_dataset import ArcData, read_data
 from trm_cli.training.distributed import Workers, joined_workers
 
 SLOTS = 4  # of all workers together
@@ -19,9 +19,7 @@ STEPS = 3
 def tables(data: ArcData, workers: Workers) -> torch.Tensor:
     """The table after steps on this worker's share of one known batch."""
     trainer = new_trainer(data, workers)
-    share = slice(
-        workers.rank * SLOTS // workers.count, (workers.rank + 1) * SLOTS // workers.count
-    )
+    share = slice(workers.rank * SLOTS // workers.count, (workers.rank + 1) * SLOTS // workers.count)
     batch, examples = trainer.batch, trainer.batch.examples
     chosen = torch.arange(0, len(examples.ids), len(examples.ids) // SLOTS)[:SLOTS]
     chosen[-1] = chosen[0]  # a puzzle that both workers have
@@ -29,10 +27,7 @@ def tables(data: ArcData, workers: Workers) -> torch.Tensor:
     batch.answers = examples.answers[chosen].long()[share]
     batch.ids = examples.ids[chosen].long()[share]
     generator = torch.Generator().manual_seed(5)
-    batch.y, batch.z = (
-        torch.randn(SLOTS, *trainer.network.state_shape, generator=generator)[share]
-        for _ in range(2)
-    )
+    batch.y, batch.z = (torch.randn(SLOTS, *trainer.network.state_shape, generator=generator)[share] for _ in range(2))
     for _ in range(STEPS):
         batch.halted = torch.zeros(len(batch.puzzles), dtype=torch.bool)  # nothing is refilled
         trainer.supervise(0.0)
@@ -41,8 +36,9 @@ def tables(data: ArcData, workers: Workers) -> torch.Tensor:
 
 
 def work(rank: int, port: int, folder: str) -> None:
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
-                      MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))  # fmt: skip
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
     torch.set_num_threads(1)
     with joined_workers(torch.device("cpu")) as workers:
         torch.save(tables(read_data(Path(folder, "set")), workers), f"{folder}/{rank}.pt")

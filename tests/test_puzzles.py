@@ -11,17 +11,16 @@ from tests.arc_tasks import small_data, small_recipe
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import never
-from trm_cli.solving.predicting import predict
+from trm_cli.solving.voting import predict
 from trm_cli.tasks import get_task
-from trm_cli.tasks.arc_data import ArcData
+from trm_cli.tasks.arc_dataset import ArcData
 from trm_cli.tasks.base import PADDING
-from trm_cli.training.arc_sources import folder_of, judged_by, register_of, sized
+from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer, _solution, update_rows
+from trm_cli.training.data import folder_of, judged_by, register_of, sized
 from trm_cli.training.distributed import Workers
-from trm_cli.training.puzzle_examples import PuzzleExamples
-from trm_cli.training.puzzles import PuzzleTrainer, _solution, update_rows
 from trm_cli.training.recipes import get_recipe
 from trm_cli.training.state import find_state, load_state, save_state
-from trm_cli.weights.puzzles import TABLE_FILE, PuzzleTable
+from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
 
 CPU = torch.device("cpu")
 
@@ -35,8 +34,9 @@ def new_trainer(data: ArcData, workers: Workers | None = None) -> PuzzleTrainer:
     torch.manual_seed(0)
     recipe = small_recipe(data)
     examples = PuzzleExamples.of_part(data.train, CPU)
-    return PuzzleTrainer(TinyRecursiveModel(recipe.model), examples, recipe.train, seed=0,
-                         register=register_of(data), workers=workers)  # fmt: skip
+    return PuzzleTrainer(
+        TinyRecursiveModel(recipe.model), examples, recipe.train, seed=0, register=register_of(data), workers=workers
+    )
 
 
 def test_rows_change_as_under_a_dense_sign_descent_with_decoupled_decay() -> None:
@@ -63,8 +63,7 @@ def test_a_step_changes_the_table_as_autograd_through_the_whole_of_it_says(data:
     x = trainer.network.embed(batch.puzzles, dense[batch.ids])
     *_, logits, halt = trainer.network(x, batch.y, batch.z)
     counts = batch.answers != PADDING
-    by_cell = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch.answers,
-                                                reduction="none")  # fmt: skip
+    by_cell = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch.answers, reduction="none")
     answer_loss = ((by_cell * counts).sum(1) / counts.sum(1)).mean()
     right = ((logits.argmax(-1) == batch.answers) | ~counts).all(1).float()
     halting = torch.nn.functional.binary_cross_entropy_with_logits(halt, right)
@@ -155,8 +154,7 @@ def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ArcData) -> No
     assert not any(solution.solved for solution in found)
     assert trainer.judge(get_task("arc"), pairs, lambda: True) is None
     whole = judged_by(replace(data, test=None), 1000)
-    assert {data.names[row] for row in whole.ids} == {
-        name for name in data.names[1:] if "|||" not in name}  # fmt: skip
+    assert {data.names[row] for row in whole.ids} == {name for name in data.names[1:] if "|||" not in name}
 
 
 def test_what_is_judged_is_what_the_label_says_and_nothing_else(data: ArcData) -> None:

@@ -16,16 +16,24 @@ from typer.testing import CliRunner
 
 from trm_cli.cli.app import app
 from trm_cli.tasks.base import Dataset
-from trm_cli.tasks.datasets import dataset_bytes
 from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.tables import dataset_bytes
 
 STEPS = 60
 SETTINGS = {
-    "model.height": 4, "model.width": 4, "model.box_height": 2, "model.box_width": 2,
-    "model.vocab_size": 6, "model.N_sup": 4, "train.batch_size": 8, "train.steps": STEPS,
-    "train.validation": 10, "train.report_every": 1, "train.evaluate_every": 20,
+    "model.height": 4,
+    "model.width": 4,
+    "model.box_height": 2,
+    "model.box_width": 2,
+    "model.vocab_size": 6,
+    "model.N_sup": 4,
+    "train.batch_size": 8,
+    "train.steps": STEPS,
+    "train.validation": 10,
+    "train.report_every": 1,
+    "train.evaluate_every": 20,
     "train.save_minutes": 0,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +56,13 @@ def start(words: list[str], limit_file_size: int | None = None) -> subprocess.Po
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))  # type: ignore[arg-type] # set where it is called
 
-    return subprocess.Popen([sys.executable, "-m", "trm_cli", *words], text=True,
-                            stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-                            preexec_fn=limit if limit_file_size else None)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "trm_cli", *words],
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=limit if limit_file_size else None,
+    )
 
 
 def wait_for_step(folder: Path, step: int) -> None:
@@ -69,9 +81,10 @@ def losses(folder: Path) -> list[tuple[Any, ...]]:
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [
         (e["step"], e["loss"], e["gradient_norm"], e["halting_histogram"])
-        if e["kind"] == "report" else (e["step"], e["scores"])
+        if e["kind"] == "report"
+        else (e["step"], e["scores"])
         for e in entries
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +137,7 @@ def test_a_signal_saves_the_run_and_prints_the_line_to_resume(
     assert losses(folder) == losses(whole)
 
 
-def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(
-    data_file: Path, tmp_path: Path
-) -> None:
+def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(data_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_to(5, data_file, folder)
     state = folder / "state" / "step-00000005"
@@ -172,15 +183,11 @@ def test_what_contradicts_a_run_that_is_resumed_is_refused(whole: Path, tmp_path
     assert refused([*resume, "--init", "sudoku"]).startswith("trm: --init: a run that is resumed")
     assert refused(resume) == f"trm: {whole}: has had its 60 steps; there is nothing to resume"
     none = refused(["--resume", str(tmp_path)])
-    assert none == (
-        f"trm: {tmp_path}: no saved state in it; give the folder of a run, or leave out --resume"
-    )
+    assert none == (f"trm: {tmp_path}: no saved state in it; give the folder of a run, or leave out --resume")
     assert "no such folder" in refused(["--resume", str(tmp_path / "none")])
 
 
-def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(
-    data_file: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(data_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_to(2, data_file, folder)
     log = (folder / "log.jsonl").read_bytes()
@@ -207,9 +214,7 @@ def test_a_run_is_resumed_from_any_folder_with_its_data_there_or_moved(
     assert "small.csv: cannot be read" in refused([*on[2:], "6"])
     done = CliRunner().invoke(app, [*on, "60", "-d", "elsewhere.csv"])
     assert done.exit_code == 0, done.output
-    shown = CliRunner().invoke(
-        app, ["train", "sudoku", "--resume", "home/my run", "--print-config"]
-    )
+    shown = CliRunner().invoke(app, ["train", "sudoku", "--resume", "home/my run", "--print-config"])
     assert "# sudoku, recipe tiny" in shown.stdout
     assert "hidden_size = 16" in shown.stdout
     ours = [entry for entry in losses(home / "my run") if entry[0] > 4]
@@ -231,9 +236,7 @@ def test_damaged_log_lines_and_configs_do_not_stop_a_resumed_run_with_a_tracebac
     assert refused(on[2:]).startswith(f"trm: {config}: no config of a run (")
 
 
-def test_going_back_to_an_older_state_gives_up_what_came_after_it(
-    data_file: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_going_back_to_an_older_state_gives_up_what_came_after_it(data_file: Path, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_to(4, data_file, folder)
     older = folder / "state" / "step-00000004"
@@ -263,9 +266,7 @@ def test_resume_alone_means_the_run_saved_last(
     assert Path("runs/sudoku/tiny-2/state/step-00000003").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused_before_any_puzzle_is_read(
-    data_file: Path, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_before_any_puzzle_is_read(data_file: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file" / "run", Path("/proc/run")):
         words = ["-r", "tiny", "-d", "none.csv", "--run", str(folder)]

@@ -14,25 +14,25 @@ from trm_cli.config import TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.tasks import TASKS
 from trm_cli.tasks.base import Dataset
-from trm_cli.tasks.datasets import join
 from trm_cli.tasks.maze import Maze
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.tables import join
 from trm_cli.training.data import Gathered, split
 from trm_cli.training.loop import Evaluation, Limits, Report, SavePoint
 from trm_cli.training.overrides import override
-from trm_cli.training.plan import Plan
 from trm_cli.training.recipes import RECIPES, get_recipe
-from trm_cli.training.run import RunRequest, run
+from trm_cli.training.run import Plan, RunRequest, run
 from trm_cli.training.state import find_state
-from trm_cli.weights.store import load_checkpoint
+from trm_cli.weights.checkpoint import load_checkpoint
 
 CPU = torch.device("cpu")
 TINY = TrainConfig(batch_size=8, steps=12, validation=10, report_every=5, evaluate_every=8)
 
 
-def small_request(data: Dataset, folder: Path, *, limits: Limits | None = None, seed: int = 0,
-                  **train: Any) -> RunRequest:  # fmt: skip
+def small_request(
+    data: Dataset, folder: Path, *, limits: Limits | None = None, seed: int = 0, **train: Any
+) -> RunRequest:
     """A run of seconds on 4x4 puzzles."""
     recipe = get_recipe("sudoku", "tiny")
     recipe = replace(recipe, model=small_config(), train=replace(TINY, **train))
@@ -58,15 +58,19 @@ def figures(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: v for name, v in entry.items() if name not in clock} for entry in entries]
 
 
-def test_a_run_reports_evaluates_and_leaves_two_checkpoints(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_run_reports_evaluates_and_leaves_two_checkpoints(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "run")
     events = [(type(event), event.step) for event in run(request)]
     assert events == [
-        (Report, 1), (Report, 5), (Report, 8), (Evaluation, 8), (Report, 10), (Report, 12),
-        (Evaluation, 12), (SavePoint, 12),
-    ]  # fmt: skip
+        (Report, 1),
+        (Report, 5),
+        (Report, 8),
+        (Evaluation, 8),
+        (Report, 10),
+        (Report, 12),
+        (Evaluation, 12),
+        (SavePoint, 12),
+    ]
     assert [entry["step"] for entry in log_of(request)] == [1, 5, 8, 8, 10, 12, 12]
     averaged = load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
     raw = load_checkpoint(tmp_path / "run" / "checkpoint-raw", source="run", device=CPU)
@@ -76,9 +80,7 @@ def test_a_run_reports_evaluates_and_leaves_two_checkpoints(
     assert (tmp_path / "run" / "checkpoint" / "README.md").read_text().startswith("---\n")
 
 
-def test_reports_count_the_puzzles_that_halted_at_each_step(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_reports_count_the_puzzles_that_halted_at_each_step(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "run", report_every=1)
     reports = [event for event in run(request) if isinstance(event, Report)]
     most = small_config().N_sup
@@ -99,15 +101,8 @@ def test_the_same_seed_trains_the_same_network(small_data: Dataset, tmp_path: Pa
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw", "adam_atan2"])
 @pytest.mark.parametrize("stop", [3, 8])
-def test_a_run_in_two_parts_is_the_run_in_one(
-    optimizer: str, stop: int, small_data: Dataset, tmp_path: Path
-) -> None:
-    kinds: dict[str, Any] = {
-        "optimizer": optimizer,
-        "latent_noise": 0.3,
-        "hint_share": 0.5,
-        "exploration": 0.5,
-    }
+def test_a_run_in_two_parts_is_the_run_in_one(optimizer: str, stop: int, small_data: Dataset, tmp_path: Path) -> None:
+    kinds: dict[str, Any] = {"optimizer": optimizer, "latent_noise": 0.3, "hint_share": 0.5, "exploration": 0.5}
     whole = small_request(small_data, tmp_path / "whole", **kinds)
     list(run(whole))
     parts = small_request(small_data, tmp_path / "parts", limits=Limits(max_steps=stop), **kinds)
@@ -121,9 +116,7 @@ def test_a_run_in_two_parts_is_the_run_in_one(
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_bfloat16_keeps_float32_weights_and_resumes_exactly(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_bfloat16_keeps_float32_weights_and_resumes_exactly(small_data: Dataset, tmp_path: Path) -> None:
     whole = small_request(small_data, tmp_path / "whole", precision="bfloat16", report_every=1)
     list(run(whole))
     parts = replace(whole, folder=tmp_path / "parts", limits=Limits(max_steps=7))
@@ -141,12 +134,7 @@ def test_bfloat16_keeps_float32_weights_and_resumes_exactly(
 def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "a", limits=Limits(max_steps=3))
     assert list(run(request))[-1].step == 3
-    by_time: dict[str, Any] = {
-        "decay_by": "time",
-        "minutes": 2 / 60,
-        "report_every": 1,
-        "evaluate_every": 10**9,
-    }
+    by_time: dict[str, Any] = {"decay_by": "time", "minutes": 2 / 60, "report_every": 1, "evaluate_every": 10**9}
     request = small_request(small_data, tmp_path / "b", steps=10**9, **by_time)
     events = list(run(request))
     reports = [event for event in events if isinstance(event, Report)]
@@ -155,9 +143,7 @@ def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path:
     assert reports[-1].rate < 0.5
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(small_data: Dataset, tmp_path: Path) -> None:
     wild: dict[str, Any] = {"adamw_lr": 1e30, "report_every": 10**6, "evaluate_every": 4}
     request = small_request(small_data, tmp_path / "run", **wild)
     with pytest.raises(TrainingError, match="the loss is no number at step 4"):
@@ -166,9 +152,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(
     assert find_state(tmp_path / "run").step == 0
 
 
-def test_a_stopped_run_ends_after_the_step_and_keeps_weights_and_state(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_stopped_run_ends_after_the_step_and_keeps_weights_and_state(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "run")
     seen: list[tuple[type, int]] = []
     for event in run(replace(request, stopped=lambda: len(seen) > 0)):
@@ -218,9 +202,7 @@ def test_an_evaluation_that_a_stop_prevented_is_made_first_when_the_run_goes_on(
         assert figures(log_of(parts)) == figures(log_of(whole))
 
 
-def test_weights_that_are_no_numbers_never_replace_the_last_state(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_weights_that_are_no_numbers_never_replace_the_last_state(small_data: Dataset, tmp_path: Path) -> None:
     wild: dict[str, Any] = {"adamw_lr": 1e38, "report_every": 10**6, "save_minutes": 0.0}
     request = small_request(small_data, tmp_path / "run", evaluate_every=10**6, **wild)
     with pytest.raises(TrainingError, match="the loss is no number"):
@@ -230,9 +212,7 @@ def test_weights_that_are_no_numbers_never_replace_the_last_state(
     assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
-def test_a_run_whose_time_is_spent_has_nothing_to_resume(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_run_whose_time_is_spent_has_nothing_to_resume(small_data: Dataset, tmp_path: Path) -> None:
     by_time: dict[str, Any] = {"decay_by": "time", "minutes": 0.5 / 60, "steps": 10**9}
     request = small_request(small_data, tmp_path / "run", **by_time)
     list(run(request))
@@ -240,9 +220,7 @@ def test_a_run_whose_time_is_spent_has_nothing_to_resume(
         list(run(resumed(request)))
 
 
-def test_a_thousand_sources_are_counted_and_a_few_named(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_thousand_sources_are_counted_and_a_few_named(small_data: Dataset, tmp_path: Path) -> None:
     many = replace(small_data, sources=[f"book {i}" for i in range(len(small_data))])
     request = small_request(many, tmp_path / "run", limits=Limits(max_steps=1))
     list(run(request))
@@ -251,21 +229,15 @@ def test_a_thousand_sources_are_counted_and_a_few_named(
     assert sources["others"] == len(small_data) - 10 - 20
 
 
-def test_what_is_held_out_is_not_trained_on_though_the_data_have_it_twice(
-    small_data: Dataset,
-) -> None:
+def test_what_is_held_out_is_not_trained_on_though_the_data_have_it_twice(small_data: Dataset) -> None:
     parts = split(join([small_data, small_data]), validation=10, subsample=None, seed=0)
     held_out = {row.tobytes() for row in parts.held_out.puzzles}
     assert not any(row.tobytes() in held_out for row in parts.used.puzzles)
 
 
-def test_a_network_that_does_not_fit_into_memory_is_refused_in_one_line(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_network_that_does_not_fit_into_memory_is_refused_in_one_line(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "run")
-    huge = replace(
-        request.plan.recipe, model=small_config(channel_width=1 << 20, hidden_size=1 << 20)
-    )
+    huge = replace(request.plan.recipe, model=small_config(channel_width=1 << 20, hidden_size=1 << 20))
     with pytest.raises(TrainingError, match=r"out of memory; lower train\.batch_size"):
         list(run(replace(request, plan=replace(request.plan, recipe=huge))))
 
@@ -281,8 +253,7 @@ GENERATED = [recipe for recipe in RECIPES.values() if recipe.task in TASKS]
 
 @pytest.mark.parametrize("recipe", GENERATED, ids=lambda r: f"{r.task}-{r.name}")
 def test_every_recipe_takes_a_step(recipe: Any, tmp_path: Path) -> None:
-    settings = ["train.batch_size=2", "train.validation=1", "train.compile=false",
-                "train.minutes=60", "model.N_sup=1"]  # fmt: skip
+    settings = ["train.batch_size=2", "train.validation=1", "train.compile=false", "train.minutes=60", "model.N_sup=1"]
     recipe = override(recipe, settings)
     side = recipe.model.height
     if recipe.task == "maze":  # a step on 900 cells takes minutes on a CPU
@@ -295,9 +266,7 @@ def test_every_recipe_takes_a_step(recipe: Any, tmp_path: Path) -> None:
     assert [event.step for event in run(request)] == [1, 1, 1]
 
 
-def test_misfits_are_refused_before_anything_is_written(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_misfits_are_refused_before_anything_is_written(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "run")
     plan = request.plan
     boxes = replace(plan.recipe, model=small_config(box_height=1, box_width=4))
@@ -314,9 +283,7 @@ def test_misfits_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_what_is_held_out_follows_from_the_data_and_never_from_the_seed(
-    small_data: Dataset,
-) -> None:
+def test_what_is_held_out_follows_from_the_data_and_never_from_the_seed(small_data: Dataset) -> None:
     first, second = (split(small_data, validation=10, subsample=20, seed=s) for s in (0, 1))
     assert first.held_out.sha256 == second.held_out.sha256
     assert first.used.sha256 != second.used.sha256
@@ -326,9 +293,7 @@ def test_what_is_held_out_follows_from_the_data_and_never_from_the_seed(
     assert not any(row.tobytes() in kept for row in first.used.puzzles)
 
 
-def test_a_state_of_another_architecture_batch_or_data_is_refused(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_state_of_another_architecture_batch_or_data_is_refused(small_data: Dataset, tmp_path: Path) -> None:
     request = small_request(small_data, tmp_path / "run", limits=Limits(max_steps=2))
     list(run(request))
     again = resumed(request)
@@ -350,8 +315,7 @@ def test_tiny_reaches_nine_in_ten_within_a_quarter_of_an_hour(tmp_path: Path) ->
     recipe = get_recipe("sudoku", "tiny")
     data = Sudoku().generate(recipe.data, size=6, seed=0)
     plan = Plan(recipe, ["generated.csv"], 0, None)
-    request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU,
-                         Limits(max_seconds=840), "trm")  # fmt: skip
+    request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU, Limits(max_seconds=840), "trm")
     *_, last, _ = run(request)
     assert isinstance(last, Evaluation)
     assert last.scores.exact >= 0.9

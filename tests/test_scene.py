@@ -5,17 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.watched import (
-    HEADER,
-    HEADER_INSIDE,
-    HEADER_OF_TWO,
-    run_inside,
-    run_of_one,
-    run_of_two,
-)
-from trm_cli.display.scene import Scene
-from trm_cli.display.views import Look
-from trm_cli.solving.frames import Header, Moment
+from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
+from trm_cli.display.boards import Look
+from trm_cli.display.screen import Scene
+from trm_cli.solving.trace import Header, Moment
 
 SIZES = [(80, 24), (120, 40), (60, 20), (40, 15), (24, 60), (30, 8), (12, 4), (200, 60)]
 RUNS = [(HEADER, run_of_one()), (HEADER_INSIDE, run_inside()), (HEADER_OF_TWO, run_of_two())]
@@ -46,11 +39,19 @@ WHOLE = """\
  space pause                                                             paused"""
 
 
-def drawn(moment: Moment, header: Header, size: tuple[int, int], look: Look | None = None,
-          encoding: str = "utf-8") -> list[str]:  # fmt: skip
+def drawn(
+    moment: Moment, header: Header, size: tuple[int, int], look: Look | None = None, encoding: str = "utf-8"
+) -> list[str]:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    console = Console(file=file, width=size[0], height=size[1], record=True, force_terminal=True,
-                      color_system="truecolor", legacy_windows=False)  # fmt: skip
+    console = Console(
+        file=file,
+        width=size[0],
+        height=size[1],
+        record=True,
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+    )
     console.print(Scene(moment, header, look or Look(), "paused", "space pause"))
     return console.export_text().splitlines()
 
@@ -102,8 +103,7 @@ def test_tall_narrow_terminals_show_the_figures_below_the_board() -> None:
 
 def test_tiles_show_each_puzzle_with_how_it_stands() -> None:
     text = "\n".join(drawn(run_of_two()[2], HEADER_OF_TWO, (80, 24)))
-    for words in ("puzzle 1", "puzzle 2", "1 to 2 of 2", "solved", "8 wrong", "1 solved",
-                  "1 still thinking"):  # fmt: skip
+    for words in ("puzzle 1", "puzzle 2", "1 to 2 of 2", "solved", "8 wrong", "1 solved", "1 still thinking"):
         assert words in text
 
 
@@ -120,6 +120,4 @@ def test_a_puzzle_that_halted_flashes_no_more() -> None:
 
 def test_the_verdict_is_plain() -> None:
     verdicts = [drawn(moment, HEADER, (80, 24))[-2].strip() for moment in run_of_one()]
-    assert verdicts == [
-        "not begun", "9 cells break a rule", "8 cells break a rule", "solved in 3 steps",
-    ]  # fmt: skip
+    assert verdicts == ["not begun", "9 cells break a rule", "8 cells break a rule", "solved in 3 steps"]

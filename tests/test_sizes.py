@@ -10,7 +10,7 @@ from trm_cli.config import same_weights
 from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.catalogue import find_start, open_model
-from trm_cli.weights.store import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -25,8 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def open_for(folder: Path, side: int) -> TinyRecursiveModel:
-    return open_model(str(folder), task="maze", num_cells=side * side, device=CPU,
-                      dtype=torch.float32).network  # fmt: skip
+    return open_model(str(folder), task="maze", num_cells=side * side, device=CPU, dtype=torch.float32).network
 
 
 def test_a_smaller_board_is_the_corner_of_a_larger_one(folder: Path) -> None:
@@ -52,7 +51,6 @@ def test_a_training_may_start_from_another_size(folder: Path) -> None:
     start = find_start(str(folder), "maze", CPU).checkpoint.model
     other = small_config("convolution", height=20, width=20, box_height=1, box_width=1, n=5, T=3)
     assert same_weights(start, other)
-    wider = small_config("convolution", height=12, width=12, box_height=1, box_width=1,
-                         hidden_size=24)  # fmt: skip
+    wider = small_config("convolution", height=12, width=12, box_height=1, box_width=1, hidden_size=24)
     assert not same_weights(start, wider)
     assert not same_weights(small_config("mlp"), small_config("mlp", height=8))

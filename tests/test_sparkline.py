@@ -2,7 +2,7 @@
 
 import math
 
-from trm_cli.display.sparkline import BLOCKS, area, bars, fit
+from trm_cli.display.screen import BLOCKS, area, bars, fit
 
 
 def test_a_series_fills_the_rows_from_its_lowest_to_its_highest_value() -> None:

@@ -2,15 +2,14 @@ import math
 
 import pytest
 
-from trm_cli.solving.statistics import mcnemar, wilson
+from trm_cli.solving.evaluate import mcnemar, wilson
 
 
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     # Newcombe 1998, Statistics in Medicine 17, table I: score method without correction
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
-     (1, 29, 0.0061, 0.1718)],
-)  # fmt: skip
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
 def test_the_interval_is_wilson_s(successes: int, trials: int, low: float, high: float) -> None:
     assert wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
 

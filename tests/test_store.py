@@ -14,7 +14,7 @@ from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import bundled_checkpoints, find_model
-from trm_cli.weights.store import Checkpoint, load_checkpoint, read_config, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, load_checkpoint, read_config, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -118,9 +118,7 @@ def test_a_model_that_does_not_fit_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(bundled_checkpoints()))
-def test_a_bundled_checkpoint_loads_is_small_and_its_card_is_up_to_date(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_bundled_checkpoint_loads_is_small_and_its_card_is_up_to_date(name: str, tmp_path: Path) -> None:
     folder = bundled_checkpoints()[name]
     checkpoint = read_config(folder)
     assert checkpoint.name == name

@@ -9,8 +9,7 @@ from trm_cli.tasks.sudoku import Sudoku
 
 ROWS = [PUZZLE[i : i + 9] for i in range(0, 81, 9)]
 BORDERED = "\n".join(
-    ("------+-------+------\n" if i in (3, 6) else "")
-    + " | ".join(" ".join(row[j : j + 3]) for j in (0, 3, 6))
+    ("------+-------+------\n" if i in (3, 6) else "") + " | ".join(" ".join(row[j : j + 3]) for j in (0, 3, 6))
     for i, row in enumerate(ROWS)
 )
 SPELLINGS = {
@@ -23,14 +22,12 @@ SPELLINGS = {
     "borders": BORDERED,
     "box of ascii": "+-------+\n" + "\n".join(f"| {row} |" for row in ROWS) + "\n+-------+",
     "ss": "\n".join(
-        ("-----------\n" if i in (3, 6) else "") + f"{row[:3]}|{row[3:6]}|{row[6:]}"
-        for i, row in enumerate(ROWS)
+        ("-----------\n" if i in (3, 6) else "") + f"{row[:3]}|{row[3:6]}|{row[6:]}" for i, row in enumerate(ROWS)
     ),
     "sdk": "#A someone\n[Puzzle]\n" + "\n".join(ROWS) + "\n[State]\n",
     "simple sudoku": "*-----------*\n"
     + "\n".join(
-        ("|---+---+---|\n" if i in (3, 6) else "") + f"|{row[:3]}|{row[3:6]}|{row[6:]}|"
-        for i, row in enumerate(ROWS)
+        ("|---+---+---|\n" if i in (3, 6) else "") + f"|{row[:3]}|{row[3:6]}|{row[6:]}|" for i, row in enumerate(ROWS)
     )
     + "\n*-----------*\n",
     "hodoku": ".---.---.---.\n" + "\n".join(f"|{row}|" for row in ROWS) + "\n'---'---'---'",
@@ -60,9 +57,7 @@ def test_every_spelling_is_the_same_puzzle(text: str) -> None:
 
 
 def test_several_puzzles_in_mixed_spellings_keep_their_order() -> None:
-    assert read(f"{PUZZLE}\n\n{BORDERED}\n{ANSWER}\n" + "\n".join(ROWS)) == [
-        PUZZLE, PUZZLE, ANSWER, PUZZLE,
-    ]  # fmt: skip
+    assert read(f"{PUZZLE}\n\n{BORDERED}\n{ANSWER}\n" + "\n".join(ROWS)) == [PUZZLE, PUZZLE, ANSWER, PUZZLE]
 
 
 @pytest.mark.parametrize("text", ["1..4\n....\n....\n4..1", "1..4........4..1"])
@@ -78,30 +73,23 @@ def test_a_6x6_grid_has_boxes_of_two_rows_and_three_columns() -> None:
 MISTAKES = {
     "": "f.txt:1: no puzzle in it; write 81 digits a line, 0 or . for blanks",
     "# nothing": "f.txt:1: no puzzle in it; write 81 digits a line, 0 or . for blanks",
-    PUZZLE[:80]: "f.txt:1:80: expected 81 cells on a line (or 9 for a row), got 80; "
-    "write 0 or . for a blank",
-    "\n" + PUZZLE[:40] + "x" + PUZZLE[41:]: "f.txt:2:41: 'x' is no digit; write 1 to 9, "
-    "and 0 or . for a blank",
+    PUZZLE[:80]: "f.txt:1:80: expected 81 cells on a line (or 9 for a row), got 80; write 0 or . for a blank",
+    "\n" + PUZZLE[:40] + "x" + PUZZLE[41:]: "f.txt:2:41: 'x' is no digit; write 1 to 9, and 0 or . for a blank",
     "\0": "f.txt:1:1: character U+0000 is no digit; write 1 to 9, and 0 or . for a blank",
     "55" + PUZZLE[2:]: "f.txt:1:2: row 1 has the given 5 twice, first at 1:1; correct one of them",
-    "\n".join(["5........"] * 9): "f.txt:2:1: column 1 has the given 5 twice, first at 1:1; "
-    "correct one of them",
-    "\n".join(ROWS[:7]): "f.txt:7: the grid that starts at line 1 has 7 rows of 9; "
-    "add the missing ones",
+    "\n".join(["5........"] * 9): "f.txt:2:1: column 1 has the given 5 twice, first at 1:1; correct one of them",
+    "\n".join(ROWS[:7]): "f.txt:7: the grid that starts at line 1 has 7 rows of 9; add the missing ones",
     "\n".join([*ROWS[:4], ROWS[4][:8], *ROWS[5:]]): "f.txt:5:8: expected 9 cells, got 8; "
     "row 5 of the grid that starts at line 1 must be as long as the first",
     "17..............": "f.txt:1:2: 7 in a 4x4 grid; write 1 to 4, and 0 or . for a blank",
-    "name,grid\na,b": "f.txt:1: the CSV header has no column named question, puzzle or quizzes; "
-    "name one",
-    "\n".join([*ROWS[:8], "", *ROWS]): "f.txt:8: the grid that starts at line 1 has 8 rows of 9; "
-    "add the missing ones",
+    "name,grid\na,b": "f.txt:1: the CSV header has no column named question, puzzle or quizzes; name one",
+    "\n".join([*ROWS[:8], "", *ROWS]): "f.txt:8: the grid that starts at line 1 has 8 rows of 9; add the missing ones",
     f"source,question\nbook,{PUZZLE[:5]}x{PUZZLE[6:]}": "f.txt:2:11: 'x' is no digit; write 1 to "
     "9, and 0 or . for a blank",
-    "question\n" + "1" * 200_000: "f.txt:2: not CSV (field larger than field limit (131072)); "
-    "correct it",
+    "question\n" + "1" * 200_000: "f.txt:2: not CSV (field larger than field limit (131072)); correct it",
     "question,answer\n": "f.txt:1: a CSV header and no puzzle; add rows below it",
     "question,answer\n123,4": "f.txt:2:1: expected 81 cells, got 3; write 0 or . for a blank",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=range(len(MISTAKES)))

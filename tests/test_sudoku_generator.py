@@ -42,9 +42,7 @@ def count_by_brute_force(puzzle: list[int]) -> int:
         grid = np.array(puzzle, dtype=np.uint8) + np.uint8(BLANK)
         return int(Sudoku().rules_hold(grid[None], grid[None])[0])
     cell = puzzle.index(0)
-    return sum(
-        count_by_brute_force([*puzzle[:cell], digit, *puzzle[cell + 1 :]]) for digit in (1, 2, 3, 4)
-    )
+    return sum(count_by_brute_force([*puzzle[:cell], digit, *puzzle[cell + 1 :]]) for digit in (1, 2, 3, 4))
 
 
 def test_solutions_are_counted_as_brute_force_counts_them() -> None:
@@ -64,9 +62,7 @@ def test_a_known_puzzle_has_one_solution_and_an_empty_grid_many() -> None:
 
 
 @pytest.mark.parametrize(("side", "givens"), [(4, (4, 8)), (6, (9, 14)), (9, (24, 34))])
-def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(
-    side: int, givens: tuple[int, int]
-) -> None:
+def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(side: int, givens: tuple[int, int]) -> None:
     data = sudokus(25, side=side, givens=givens, seed=0)
     counts = [sum(1 for digit in digits(row) if digit) for row in data.puzzles]
     assert givens[0] <= min(counts) < max(counts) <= givens[1]
@@ -83,11 +79,7 @@ def test_a_minimal_puzzle_loses_its_uniqueness_with_any_given() -> None:
 
 @pytest.mark.parametrize(
     ("side", "givens", "message"),
-    [
-        (9, (5, 30), "a 9x9 puzzle has 17 to 81"),
-        (9, (30, 24), "fewest first"),
-        (8, (30, 34), "no Sudoku of 8x8"),
-    ],
+    [(9, (5, 30), "a 9x9 puzzle has 17 to 81"), (9, (30, 24), "fewest first"), (8, (30, 34), "no Sudoku of 8x8")],
 )
 def test_an_impossible_wish_is_refused(side: int, givens: tuple[int, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):

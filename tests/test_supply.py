@@ -10,14 +10,12 @@ from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.training.batches import Examples
-from trm_cli.training.data import Gathered, Split, as_rows, split
+from trm_cli.training.data import Gathered, Split, Supply, as_rows, split
 from trm_cli.training.loop import Limits
-from trm_cli.training.plan import Plan
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.training.run import RunRequest, run
+from trm_cli.training.run import Plan, RunRequest, run
 from trm_cli.training.state import find_state
-from trm_cli.training.supply import Supply
-from trm_cli.weights.store import load_checkpoint
+from trm_cli.weights.checkpoint import load_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -26,8 +24,7 @@ def small_recipe(fresh_puzzles: int = 8) -> Recipe:
     """Mazes of 5x5 in a pool of 40, renewed in slices of 30."""
     recipe = get_recipe("maze", "tiny")
     model = replace(recipe.model, height=5, width=5, hidden_size=8, channel_width=8, n=1, T=1)
-    train = replace(recipe.train, batch_size=4, steps=20, validation=10, evaluate_every=20,
-                    fresh_puzzles=fresh_puzzles)  # fmt: skip
+    train = replace(recipe.train, batch_size=4, steps=20, validation=10, evaluate_every=20, fresh_puzzles=fresh_puzzles)
     return replace(recipe, model=model, train=train, data=WantedMazes(40))
 
 
@@ -90,12 +87,12 @@ def test_a_run_with_fresh_puzzles_resumes_exactly(tmp_path: Path) -> None:
     two = request_of(recipe, data, tmp_path / "two", Limits(max_steps=11))
     list(run(two))
     list(run(replace(two, limits=Limits(), resumed=find_state(tmp_path / "two"))))
-    one, other = (load_checkpoint(tmp_path / name / "checkpoint", source="test", device=CPU).network
-                  for name in ("one", "two"))  # fmt: skip
+    one, other = (
+        load_checkpoint(tmp_path / name / "checkpoint", source="test", device=CPU).network for name in ("one", "two")
+    )
     fixed = request_of(small_recipe(0), data, tmp_path / "fixed", Limits())
     list(run(fixed))
     without = load_checkpoint(tmp_path / "fixed/checkpoint", source="test", device=CPU).network
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
-    assert any(not torch.equal(value, without.state_dict()[name])
-               for name, value in one.state_dict().items())  # fmt: skip
+    assert any(not torch.equal(value, without.state_dict()[name]) for name, value in one.state_dict().items())

@@ -32,10 +32,7 @@ def test_writing_and_reading_a_puzzle_gives_it_back(task: Task, data: Dataset) -
 
 def test_generated_answers_keep_the_rules(task: Task, data: Dataset) -> None:
     assert task.rules_hold(data.puzzles, data.answers).all()
-    assert all(
-        task.violations(puzzle, answer) == []
-        for puzzle, answer in zip(data.puzzles, data.answers, strict=True)
-    )
+    assert all(task.violations(puzzle, answer) == [] for puzzle, answer in zip(data.puzzles, data.answers, strict=True))
 
 
 def test_a_symmetry_keeps_the_rules_and_its_inverse_undoes_it(task: Task, data: Dataset) -> None:

@@ -8,33 +8,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.watched import (
-    HEADER,
-    HEADER_INSIDE,
-    HEADER_OF_TWO,
-    run_inside,
-    run_of_one,
-    run_of_two,
-)
+from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
 from trm_cli.errors import UsageError
-from trm_cli.solving.frames import Frame, Header, Moment
-from trm_cli.solving.trace import read_trace, trace_lines
+from trm_cli.solving.trace import Frame, Header, Moment, read_trace, trace_lines
 
-RUNS = {
-    "one": (HEADER, run_of_one()),
-    "inside": (HEADER_INSIDE, run_inside()),
-    "two": (HEADER_OF_TWO, run_of_two()),
-}
+RUNS = {"one": (HEADER, run_of_one()), "inside": (HEADER_INSIDE, run_inside()), "two": (HEADER_OF_TWO, run_of_two())}
 
 
 def told(frame: Frame) -> list[object]:
     """Everything in a frame, to be compared."""
     update = frame.update and [*vars(frame.update).values()]
     values = [
-        frame.step, frame.answer, frame.confidence, frame.halt_probability, frame.change_y,
-        frame.change_z, frame.seconds, frame.attempt, frame.max_steps, frame.halted, frame.is_last,
-        sorted(frame.changed), sorted(frame.violated), len(frame.history), *(update or []),
-    ]  # fmt: skip
+        frame.step,
+        frame.answer,
+        frame.confidence,
+        frame.halt_probability,
+        frame.change_y,
+        frame.change_z,
+        frame.seconds,
+        frame.attempt,
+        frame.max_steps,
+        frame.halted,
+        frame.is_last,
+        sorted(frame.changed),
+        sorted(frame.violated),
+        len(frame.history),
+        *(update or []),
+    ]
     return [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
 
 
@@ -67,11 +67,12 @@ DAMAGED = {
     "no trace": ("{}", "1: not a trace of trm watch; make one with --save trace.jsonl"),
     "another version": (LINES[0].replace('"n"', '"m"'), "1: the header does not fit this trm ("),
     "half a line": ("\n".join(LINES)[:-300], "5: not a trace of trm watch ("),
-    "a field less": (
-        "\n".join(LINES).replace('"halted": false, ', "", 1), "3: this moment is damaged ("),
-    "cells less": ("\n".join([*LINES[:2], LINES[2].replace('"answer": [', '"answer": [2, ')]),
-                   "3: this moment is damaged ("),
-}  # fmt: skip
+    "a field less": ("\n".join(LINES).replace('"halted": false, ', "", 1), "3: this moment is damaged ("),
+    "cells less": (
+        "\n".join([*LINES[:2], LINES[2].replace('"answer": [', '"answer": [2, ')]),
+        "3: this moment is damaged (",
+    ),
+}
 
 
 @pytest.mark.parametrize(("content", "message"), DAMAGED.values(), ids=DAMAGED.keys())

@@ -8,9 +8,9 @@ import pytest
 from tests.test_run import small_request
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import Dataset
+from trm_cli.training.loggers import KINDS, check_trackers, figures, trackers
 from trm_cli.training.loop import Evaluation, Report
 from trm_cli.training.run import run
-from trm_cli.training.trackers import KINDS, check_trackers, figures, trackers
 
 
 def test_a_tracker_is_told_every_figure_by_name_and_closed(

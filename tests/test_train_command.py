@@ -9,14 +9,23 @@ import pytest
 from tests.hub_server import HubServer, Repo
 from tests.test_cli import Finished, trm
 from trm_cli.tasks.base import Dataset
-from trm_cli.tasks.datasets import dataset_bytes
 from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.tables import dataset_bytes
 
-SMALL = [f"--set={s}" for s in (
-    "model.height=4", "model.width=4", "model.box_width=2", "model.vocab_size=6",
-    "train.batch_size=16", "train.validation=8", "data.puzzles=40", "data.least_givens=5",
-    "data.most_givens=8",
-)]  # fmt: skip
+SMALL = [
+    f"--set={s}"
+    for s in (
+        "model.height=4",
+        "model.width=4",
+        "model.box_width=2",
+        "model.vocab_size=6",
+        "train.batch_size=16",
+        "train.validation=8",
+        "data.puzzles=40",
+        "data.least_givens=5",
+        "data.most_givens=8",
+    )
+]
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -29,41 +38,51 @@ def test_the_large_recipes_run_on_a_cpu(recipe: str, tmp_path: Path) -> None:
     data, run = tmp_path / "d.csv", tmp_path / "run"
     assert trm("data", "sudoku", "--generate", 5, "--givens", "50-60", "-o", data).returncode == 0
     small = ("--set=train.batch_size=2", "--set=train.validation=1")
-    done = trm("train", "sudoku", "--recipe", recipe, "--max-steps", 3, "--data", data, *small,
-               "--run", run)  # fmt: skip
+    done = trm("train", "sudoku", "--recipe", recipe, "--max-steps", 3, "--data", data, *small, "--run", run)
     assert done.returncode == 0, done.stderr
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [(entry["kind"], entry["step"]) for entry in log] == [
-        ("report", 1), ("report", 3), ("evaluation", 3)
-    ]  # fmt: skip
+    assert [(entry["kind"], entry["step"]) for entry in log] == [("report", 1), ("report", 3), ("evaluation", 3)]
     assert (run / "curves.svg").read_text().startswith("<svg")
     solved = trm("solve", "sudoku", data, "--model", run / "checkpoint", "--max-steps", 1)
     assert solved.returncode == 1, solved.stderr  # three steps teach nothing
     assert solved.stdout.count("not solved") == 5
 
 
-def test_a_data_set_of_the_hub_is_trained_on_and_named_with_its_commit(
-    small_data: Dataset, tmp_path: Path
-) -> None:
+def test_a_data_set_of_the_hub_is_trained_on_and_named_with_its_commit(small_data: Dataset, tmp_path: Path) -> None:
     content = dataset_bytes(small_data, Sudoku(), gzipped=False)
     repo = Repo("owner/puzzles", {"train.csv": content, "README.md": b"# Puzzles"})
     run = tmp_path / "run"
-    words = ("train", "sudoku", "-r", "tiny", *SMALL, "--data", "hub:owner/puzzles",
-             "--subsample", 20, "--run", run, "--max-steps", 2)  # fmt: skip
+    words = (
+        "train",
+        "sudoku",
+        "-r",
+        "tiny",
+        *SMALL,
+        "--data",
+        "hub:owner/puzzles",
+        "--subsample",
+        20,
+        "--run",
+        run,
+        "--max-steps",
+        2,
+    )
     with HubServer([repo]) as hub:
-        variables = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"),
-                     "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}  # fmt: skip
+        variables = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
         done = trm(*words, **variables)
     assert done.returncode == 0, done.stderr
     facts = config_of(run)["training"]
     assert facts["data"][0].startswith("hub:owner/puzzles (train.csv of commit ")
     assert facts["puzzles"] == 20
     assert len(facts["puzzles_sha256"]) == 64
-    again = trm("train", "sudoku", "--resume", run, "--max-steps", 3, **variables,
-                HF_HUB_OFFLINE="1")  # fmt: skip
+    again = trm("train", "sudoku", "--resume", run, "--max-steps", 3, **variables, HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stderr
-    other = trm(*words[:-4], "--run", tmp_path / "other", "--max-steps", 1, **variables,
-                HF_HUB_OFFLINE="1")  # fmt: skip
+    other = trm(*words[:-4], "--run", tmp_path / "other", "--max-steps", 1, **variables, HF_HUB_OFFLINE="1")
     assert other.returncode == 0, other.stderr  # both from the cache
 
 
@@ -87,9 +106,6 @@ def test_more_gpus_than_there_are_and_unknown_trackers_are_refused(tmp_path: Pat
     many = refusal(trm(*words, "--gpus", 99))
     assert many.startswith("trm: --gpus 99: torch finds ")
     odd = refusal(trm(*words, "--gpus", 3, "--device", "cpu", "--set", "train.batch_size=16"))
-    assert odd == (
-        "trm: train.batch_size is 16, which 3 workers cannot share evenly; "
-        "give --set train.batch_size=15\n"
-    )
+    assert odd == ("trm: train.batch_size is 16, which 3 workers cannot share evenly; give --set train.batch_size=15\n")
     assert "choose tensorboard or wandb" in refusal(trm(*words, "--log-to", "paper"))
     assert not (tmp_path / "run").exists()

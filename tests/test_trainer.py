@@ -14,7 +14,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.batches import Examples
-from trm_cli.training.trainer import SUMS, Trainer
+from trm_cli.training.step import SUMS, Trainer
 
 WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique")
 CONFIG = TrainConfig(batch_size=8, hint_share=0.5, latent_noise=0.3, clip=1.0)
@@ -32,8 +32,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
         return func(*args, **(kwargs or {}))
 
 
-def make_trainer(data: Dataset, mixer: str = "units", device: str = "cpu",
-                 **changes: Any) -> Trainer:  # fmt: skip
+def make_trainer(data: Dataset, mixer: str = "units", device: str = "cpu", **changes: Any) -> Trainer:
     torch.manual_seed(0)
     pool = Sudoku().symmetries(16, count=32, rng=np.random.default_rng(0))
     chosen = torch.device(device)
@@ -57,9 +56,7 @@ def test_no_operation_of_a_step_waits_for_the_device(
 
 
 @pytest.mark.parametrize("mixer", ["mlp", "attention", "equivariant", "units"])
-def test_every_tensor_of_the_batch_keeps_its_shape_and_type(
-    mixer: str, small_data: Dataset
-) -> None:
+def test_every_tensor_of_the_batch_keeps_its_shape_and_type(mixer: str, small_data: Dataset) -> None:
     trainer = make_trainer(small_data, mixer, precision="bfloat16")
     names = ("puzzles", "answers", "y", "z", "steps", "least_steps", "halted", "noise")
     seen = set()
@@ -82,9 +79,7 @@ def test_weights_are_rounded_once_a_step_and_the_float32_ones_learn(small_data: 
         assert torch.equal(master.to(torch.bfloat16), work)
     assert any(
         not torch.equal(master, work.float())
-        for master, work in zip(
-            trainer.network.parameters(), trainer.working.parameters(), strict=True
-        )
+        for master, work in zip(trainer.network.parameters(), trainer.working.parameters(), strict=True)
     )
 
 
@@ -115,8 +110,9 @@ def test_on_cuda_a_step_never_synchronises(precision: str, small_data: Dataset) 
 def test_cuda_computes_what_the_cpu_does(small_data: Dataset) -> None:
     losses = []
     for device in ("cpu", "cuda"):
-        trainer = make_trainer(small_data, device=device, precision="float32", hint_share=0.0,
-                               latent_noise=0.0, symmetries=False)  # fmt: skip
+        trainer = make_trainer(
+            small_data, device=device, precision="float32", hint_share=0.0, latent_noise=0.0, symmetries=False
+        )
         known = make_trainer(small_data).batch
         for name in ("puzzles", "answers", "y", "z"):
             setattr(trainer.batch, name, getattr(known, name).to(device))

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from tests.official import NETWORKS, STEPS, official_weights
 from trm_cli.errors import ModelError
-from trm_cli.weights.converted import Source, convert
-from trm_cli.weights.layouts import Given, recognise
-from trm_cli.weights.store import load_checkpoint
-from trm_cli.weights.upstream import from_official
+from trm_cli.weights.checkpoint import load_checkpoint
+from trm_cli.weights.convert import Given, Source, convert, from_official, recognise
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "official.npz")
 FIRST, LATER = 1e-5, 1e-3  # tolerances: rounding grows from step to step
@@ -37,11 +35,8 @@ def given(name: str) -> Given:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_converted_network_s_logits_equal_the_official_ones_at_every_step(
-    name: str, tmp_path: Path
-) -> None:
-    torch.save({f"model.inner.{key}": value for key, value in weights(name).items()},
-               tmp_path / "w")  # fmt: skip
+def test_a_converted_network_s_logits_equal_the_official_ones_at_every_step(name: str, tmp_path: Path) -> None:
+    torch.save({f"model.inner.{key}": value for key, value in weights(name).items()}, tmp_path / "w")
     convert(Source(tmp_path / "w", "w"), given(name), tmp_path / "ours")
     network = load_checkpoint(tmp_path / "ours", source="", device=torch.device("cpu")).network
     logits, halts = GOLDEN[f"{name}_logits"], GOLDEN[f"{name}_halt"]

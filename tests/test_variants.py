@@ -5,7 +5,7 @@ from tests.conftest import small_config
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ConfigError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.model.variants import damped
+from trm_cli.model.recursion import damped
 
 
 def test_a_damped_update_keeps_its_share_of_what_it_replaces() -> None:

@@ -5,8 +5,7 @@ import json
 import numpy as np
 
 from trm_cli.solving.voting import PASSES, ArcScores, Ballot, passes, score_votes, submission
-from trm_cli.tasks.arc_files import ArcTask, parse_tasks
-from trm_cli.tasks.arc_grid import Way, encode
+from trm_cli.tasks.arc import ArcTask, Way, encode, parse_tasks
 
 RED, BLUE, TALL = (np.array(grid, np.uint8) for grid in ([[2, 0]], [[1, 0]], [[2], [0]]))
 WAYS = [Way.plain(), *(Way.draw(np.random.RandomState(seed)) for seed in range(2000))]
@@ -21,8 +20,7 @@ def ballot(*votes: tuple[np.ndarray, float]) -> Ballot:
 
 
 def task_of(*answers: np.ndarray | None) -> ArcTask:
-    tests = [{"input": [[0]]} | ({} if answer is None else {"output": answer.tolist()})
-             for answer in answers]  # fmt: skip
+    tests = [{"input": [[0]]} | ({} if answer is None else {"output": answer.tolist()}) for answer in answers]
     train = [{"input": [[0]], "output": [[1]]}]
     (task,) = parse_tasks(json.dumps({"train": train, "test": tests}), "f.json", "x")
     return task
@@ -70,11 +68,7 @@ def test_pass_at_k_is_the_share_of_tests_answered_among_the_first_k() -> None:
 def test_scores_are_means_over_tasks_and_tests_without_answers_are_none() -> None:
     right, wrong = ballot((RED, 0.5)), ballot((BLUE, 0.5))
     wrong.add(np.zeros(900, np.uint8), WAYS[0], 0.9)
-    voted = [
-        (task_of(RED, RED), [right, wrong]),
-        (task_of(BLUE), [wrong]),
-        (task_of(None), [right]),
-    ]
+    voted = [(task_of(RED, RED), [right, wrong]), (task_of(BLUE), [wrong]), (task_of(None), [right])]
     shares = dict.fromkeys(PASSES, 0.75)
     assert score_votes(voted) == ArcScores(2, 4, 6, 0, 2, shares)
     assert score_votes([voted[2]]).passes == {}
@@ -84,8 +78,7 @@ def test_a_submission_has_two_attempts_at_each_test_of_each_task() -> None:
     task = task_of(RED, TALL)
     ballots = [ballot((RED, 0.5), (RED, 0.5), (BLUE, 0.9)), ballot((RED, 0.9), (TALL, 0.5))]
     assert submission([(task, ballots)]) == {
-        "x": [{"attempt_1": [[2, 0]], "attempt_2": [[1, 0]]},
-              {"attempt_1": [[2, 0]], "attempt_2": [[2], [0]]}]}  # fmt: skip
+        "x": [{"attempt_1": [[2, 0]], "attempt_2": [[1, 0]]}, {"attempt_1": [[2, 0]], "attempt_2": [[2], [0]]}]
+    }
     alone = submission([(task, [ballot((RED, 0.5)), Ballot()])])
-    assert alone["x"] == [{"attempt_1": [[2, 0]], "attempt_2": [[2, 0]]},
-                          {"attempt_1": [[0]], "attempt_2": [[0]]}]  # fmt: skip
+    assert alone["x"] == [{"attempt_1": [[2, 0]], "attempt_2": [[2, 0]]}, {"attempt_1": [[0]], "attempt_2": [[0]]}]

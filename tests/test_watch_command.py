@@ -125,37 +125,32 @@ def test_a_dash_reads_stdin(untrained: Path) -> None:
 
 
 REFUSED = {
-    "nothing to watch": ((), "what should be watched? Give a task, such as sudoku, or "
-                         "--replay TRACE"),
-    "both": (("sudoku", "--replay", "TRACE"),
-             "--replay: the trace names its task and puzzles; leave out TASK and FILE"),
+    "nothing to watch": ((), "what should be watched? Give a task, such as sudoku, or --replay TRACE"),
+    "both": (
+        ("sudoku", "--replay", "TRACE"),
+        "--replay: the trace names its task and puzzles; leave out TASK and FILE",
+    ),
     "grid": (("sudoku", "--grid", "3"), "--grid 3: write rows and columns from 1 to 8: 3x3"),
-    "large grid": (("sudoku", "--grid", "9x9"),
-                   "--grid 9x9: write rows and columns from 1 to 8: 3x3"),
-    "kind of file": (("sudoku", "--save", "run.png"),
-                     "--save run.png: name a file ending in .jsonl, .gif, .svg, .html"),
-    "existing": (("sudoku", "--save", "TRACE"),
-                 "TRACE: exists already; choose another name or add --force"),
-    "no trace": (("--replay", "none.jsonl"),
-                 "none.jsonl: cannot be read (No such file or directory); check the path"),
+    "large grid": (("sudoku", "--grid", "9x9"), "--grid 9x9: write rows and columns from 1 to 8: 3x3"),
+    "kind of file": (
+        ("sudoku", "--save", "run.png"),
+        "--save run.png: name a file ending in .jsonl, .gif, .svg, .html",
+    ),
+    "existing": (("sudoku", "--save", "TRACE"), "TRACE: exists already; choose another name or add --force"),
+    "no trace": (("--replay", "none.jsonl"), "none.jsonl: cannot be read (No such file or directory); check the path"),
     "task": (("chess",), "'chess' is not a task; choose from: arc, maze, sudoku"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_is_one_line_and_2(
-    trace: Path, words: tuple[str, ...], message: str
-) -> None:
+def test_what_cannot_be_is_one_line_and_2(trace: Path, words: tuple[str, ...], message: str) -> None:
     done = shown("watch", *(str(trace) if word == "TRACE" else word for word in words))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"trm: {message.replace('TRACE:', f'{trace}:')}\n"
 
 
 def test_help_is_fast_and_needs_no_torch() -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from trm_cli.cli.app import app\napp(['watch', '-h'])"
-    )
+    code = "import sys; sys.modules['torch'] = None\nfrom trm_cli.cli.app import app\napp(['watch', '-h'])"
     began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 2  # seconds; torch: more

@@ -25,11 +25,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     inside.write_text("\n".join(trace_lines(HEADER_INSIDE, run_inside())))
     started: list[Terminal] = []
 
-    def begin(*options: str, inner: bool = False, columns: int = 80, rows: int = 24,
-              **environment: str) -> Terminal:  # fmt: skip
+    def begin(*options: str, inner: bool = False, columns: int = 80, rows: int = 24, **environment: str) -> Terminal:
         path = inside if inner else trace
-        started.append(Terminal("watch", "--replay", path, *options, columns=columns, rows=rows,
-                                **environment))  # fmt: skip
+        started.append(Terminal("watch", "--replay", path, *options, columns=columns, rows=rows, **environment))
         return started[-1]
 
     yield begin
@@ -94,9 +92,7 @@ def test_it_is_drawn_anew_when_the_terminal_changes_its_size(start: Start) -> No
     assert terminal.is_restored
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_signals_leave_the_terminal_as_it_was(start: Start, number: int, code: int) -> None:
     terminal = start("--pause", "20")
     terminal.wait("20 s a step")

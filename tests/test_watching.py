@@ -9,9 +9,10 @@ import torch
 
 from tests.conftest import small_config
 from tests.watched import question
+from trm_cli.config import SolveSettings
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import SolveSettings, run, solve_stream
-from trm_cli.solving.frames import Moment
+from trm_cli.solving.engine import run, solve_stream
+from trm_cli.solving.trace import Moment
 from trm_cli.solving.watching import moments, observed
 from trm_cli.tasks.base import Dataset, Puzzle
 from trm_cli.tasks.sudoku import Sudoku
@@ -29,34 +30,28 @@ def puzzles(data: Dataset, count: int) -> list[Puzzle]:
     return [Puzzle(row, 4, 4, "test", place) for place, row in enumerate(data.puzzles[:count], 1)]
 
 
-def watched(network: TinyRecursiveModel, data: Dataset, count: int, *, at_once: int = 1,
-            inner: bool = False) -> list[Moment]:  # fmt: skip
-    return list(moments(network, Sudoku(), puzzles(data, count), settings=SETTINGS,
-                        at_once=at_once, inner=inner))  # fmt: skip
+def watched(
+    network: TinyRecursiveModel, data: Dataset, count: int, *, at_once: int = 1, inner: bool = False
+) -> list[Moment]:
+    return list(moments(network, Sudoku(), puzzles(data, count), settings=SETTINGS, at_once=at_once, inner=inner))
 
 
-def test_each_puzzle_is_a_question_and_then_its_steps(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_each_puzzle_is_a_question_and_then_its_steps(network: TinyRecursiveModel, small_data: Dataset) -> None:
     shown = watched(network, small_data, 2)
     assert [(m.page, m.frames[0].step, m.is_question) for m in shown] == [
         (page, step, step == 0) for page in (0, 1) for step in range(4)
     ]
     ends = [moment.frames[0].answer for moment in shown if moment.frames[0].is_last]
-    solved = solve_stream(network, Sudoku(), small_data.puzzles[:2], batch_size=1,
-                          settings=SETTINGS)  # fmt: skip
+    solved = solve_stream(network, Sudoku(), small_data.puzzles[:2], batch_size=1, settings=SETTINGS)
     assert np.array_equal(ends, [solution.answer for solution in solved])
 
 
-def test_a_step_tells_confidence_and_how_far_y_and_z_moved(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_a_step_tells_confidence_and_how_far_y_and_z_moved(network: TinyRecursiveModel, small_data: Dataset) -> None:
     x = network.embed(torch.from_numpy(small_data.puzzles[:1]).long()).detach()
     y, z = network.starting_state(1, torch.Generator().manual_seed(0))
     with torch.no_grad():
         new_y, new_z, logits, _ = network(x, y, z)
-    step = next(run(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=SETTINGS,
-                    details=True))  # fmt: skip
+    step = next(run(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=SETTINGS, details=True))
     assert step.details is not None
     likeliest = logits.softmax(-1).gather(-1, torch.from_numpy(step.answers).long()[..., None])
     assert step.details.confidence == pytest.approx(likeliest[..., 0].numpy())
@@ -68,17 +63,14 @@ def test_details_are_only_there_when_asked_for_and_change_nothing(
     network: TinyRecursiveModel, small_data: Dataset
 ) -> None:
     plain, told = (
-        list(run(network, Sudoku(), small_data.puzzles[:3], batch_size=2, settings=SETTINGS,
-                 details=details))
+        list(run(network, Sudoku(), small_data.puzzles[:3], batch_size=2, settings=SETTINGS, details=details))
         for details in (False, True)
-    )  # fmt: skip
+    )
     assert all(step.details is None for step in plain)
     assert all((a.answers == b.answers).all() for a, b in zip(plain, told, strict=True))
 
 
-def test_inside_every_call_of_the_net_is_seen_in_order(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_inside_every_call_of_the_net_is_seen_in_order(network: TinyRecursiveModel, small_data: Dataset) -> None:
     shown = watched(network, small_data, 1, inner=True)
     updates = [moment.frames[0].update for moment in shown[1:]]
     calls = [(1, 1, "z"), (1, 2, "z"), (1, 3, "y"), (2, 1, "z"), (2, 2, "z"), (2, 3, "y")]
@@ -98,9 +90,7 @@ def test_the_steps_are_the_same_whether_or_not_the_inside_is_watched(
         assert (one.halt_probability, one.change_y) == (other.halt_probability, other.change_y)
 
 
-def test_an_answer_inside_a_step_is_what_the_head_reads_off_y(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_an_answer_inside_a_step_is_what_the_head_reads_off_y(network: TinyRecursiveModel, small_data: Dataset) -> None:
     x = network.embed(torch.from_numpy(small_data.puzzles[:1]).long())
     y, z = network.starting_state(1, torch.Generator().manual_seed(0))
     for _ in range(2):
@@ -110,9 +100,7 @@ def test_an_answer_inside_a_step_is_what_the_head_reads_off_y(
     assert (shown[3].frames[0].answer == network.read_answer(y).argmax(-1)[0].numpy()).all()
 
 
-def test_nobody_watching_leaves_no_observer_behind(
-    network: TinyRecursiveModel, small_data: Dataset
-) -> None:
+def test_nobody_watching_leaves_no_observer_behind(network: TinyRecursiveModel, small_data: Dataset) -> None:
     watched(network, small_data, 1)
     assert not network.net._forward_hooks
     with observed(network) as calls:
@@ -127,12 +115,7 @@ def test_side_by_side_each_puzzle_keeps_its_place_when_it_has_halted(small_data:
     four = small_data.head(4)
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
     shown = list(moments(network, Sudoku(), puzzles(four, 4), settings=SolveSettings(), at_once=4))
-    assert [sorted(moment.moved) for moment in shown] == [
-        [0, 1, 2, 3],
-        [0, 1, 2, 3],
-        [1, 2, 3],
-        [1],
-    ]
+    assert [sorted(moment.moved) for moment in shown] == [[0, 1, 2, 3], [0, 1, 2, 3], [1, 2, 3], [1]]
     assert [frame.step for frame in shown[-1].frames] == [1, 3, 2, 2]
     assert all(frame.solved and frame.is_last for frame in shown[-1].frames)
 
@@ -146,8 +129,7 @@ def test_the_end_is_the_attempt_whose_answer_is_taken(
     shown = list(moments(network, Sudoku(), puzzles(small_data, 6), settings=settings, at_once=3))
     ends = [frame for moment in shown for frame in moment.new_frames if frame.is_last]
     ends.sort(key=lambda frame: frame.puzzle.line)
-    solutions = list(solve_stream(network, Sudoku(), small_data.puzzles[:6], batch_size=3,
-                                  settings=settings))  # fmt: skip
+    solutions = list(solve_stream(network, Sudoku(), small_data.puzzles[:6], batch_size=3, settings=settings))
     assert [frame.attempt for frame in ends] == [solution.attempt for solution in solutions]
     assert len({frame.attempt for frame in ends}) > 1
     for frame, solution in zip(ends, solutions, strict=True):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trm_cli.solving.frames import Frame, Header, Moment, Update
+from trm_cli.solving.trace import Frame, Header, Moment, Update
 from trm_cli.tasks.base import Puzzle, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -30,13 +30,23 @@ def steps(first: Frame) -> list[Frame]:
     """The three frames that follow."""
     frames = [first]
     for number, answer in enumerate(ANSWERS, 1):
-        frames.append(Frame(
-            first.puzzle, TASK, number, tokens(answer), MAX_STEPS, previous=frames[-1],
-            confidence=np.linspace(0.25 * number, 1.0, 16, dtype=np.float32).round(4),
-            halt_probability=(0.01, 0.25, 0.9)[number - 1], change_y=1.5 / number,
-            change_z=round(1 / number, 4), seconds=number / 8, halted=number == 3,
-            is_last=number == 3,
-        ))  # fmt: skip
+        frames.append(
+            Frame(
+                first.puzzle,
+                TASK,
+                number,
+                tokens(answer),
+                MAX_STEPS,
+                previous=frames[-1],
+                confidence=np.linspace(0.25 * number, 1.0, 16, dtype=np.float32).round(4),
+                halt_probability=(0.01, 0.25, 0.9)[number - 1],
+                change_y=1.5 / number,
+                change_z=round(1 / number, 4),
+                seconds=number / 8,
+                halted=number == 3,
+                is_last=number == 3,
+            )
+        )
     return frames[1:]
 
 
@@ -53,8 +63,9 @@ def run_inside() -> list[Moment]:
     for moment in others:
         frame, before = moment.frames[0], moments[-1].frames[0]
         heat = np.linspace(0, 1.5, 16, dtype=np.float32).round(4)
-        thinking = replace(before, step=frame.step, previous=before, halt_probability=None,
-                           update=Update("z", 1, 1, heat, 0.5))  # fmt: skip
+        thinking = replace(
+            before, step=frame.step, previous=before, halt_probability=None, update=Update("z", 1, 1, heat, 0.5)
+        )
         revised = replace(frame, previous=before, update=Update("y", 1, 2, heat[::-1].copy(), 0.25))
         moments += [Moment(0, (each,), frozenset({0})) for each in (thinking, revised)]
     return moments

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trm_cli.weights.pretrained import TRM as TRM
+    from trm_cli.weights.pretrained import TRM
 
 __version__ = "0.1.0"
 __all__ = ["TRM", "__version__"]

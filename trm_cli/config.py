@@ -1,12 +1,13 @@
-"""Every number that a network or a training run depends on, as frozen dataclasses.
+"""Every number that a network, a training run or a solver depends on, as frozen dataclasses.
 
-`ModelConfig` travels inside each checkpoint; `TrainConfig` is what a recipe resolves to.
+`ModelConfig` travels inside each checkpoint; `TrainConfig` is what a recipe resolves to;
+`SolveSettings` says when an attempt stops, what the next varies, which answer is taken.
 """
 
 import math
 from dataclasses import dataclass, fields, replace
 
-from trm_cli.errors import ConfigError
+from trm_cli.errors import ConfigError, UsageError
 
 NEWEST = "newest"  # what `--resume` means without a path
 MIXERS = ("mlp", "attention", "equivariant", "units", "convolution")
@@ -60,9 +61,7 @@ class ModelConfig:
             least = 0 if field.name in ("num_prefix", "num_puzzles") else 1
             most = MOST_PUZZLES if field.name == "num_puzzles" else LARGEST
             if field.type is int and not (isinstance(value, int) and least <= value <= most):
-                raise ConfigError(
-                    f"model.{field.name}: expected {least} to {most:,}, got {value!r}"
-                )
+                raise ConfigError(f"model.{field.name}: expected {least} to {most:,}, got {value!r}")
         if not (math.isfinite(self.rotary_base) and self.rotary_base > 0):
             raise ConfigError(f"model.rotary_base: expected more than 0, got {self.rotary_base}")
         if not 0 <= self.damping < 1:
@@ -71,8 +70,7 @@ class ModelConfig:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
         if self.height % self.box_height or self.width % self.box_width:
             raise ConfigError(
-                f"model: boxes of {self.box_height}x{self.box_width} do not tile a grid of "
-                f"{self.height}x{self.width}"
+                f"model: boxes of {self.box_height}x{self.box_width} do not tile a grid of {self.height}x{self.width}"
             )
         if self.T_grad > self.T:
             raise ConfigError(f"model.T_grad: expected 1 to model.T = {self.T}, got {self.T_grad}")
@@ -178,11 +176,83 @@ class TrainConfig:
                 least = 0 if field.name in ("warmup_steps", "fresh_puzzles") else 1
                 most = LARGEST if field.name == "batch_size" else MOST_STEPS
                 if not least <= value <= most:
-                    raise ConfigError(
-                        f"train.{field.name}: expected {least} to {most:,}, got {value}"
-                    )
+                    raise ConfigError(f"train.{field.name}: expected {least} to {most:,}, got {value}")
             elif field.type is float:
                 is_share = field.name in SHARES
                 if not (0 <= value <= (1 if is_share else math.inf) and math.isfinite(value)):
                     expected = "0 to 1" if is_share else "0 or more"
                     raise ConfigError(f"train.{field.name}: expected {expected}, got {value}")
+
+
+HALTS = ("verified", "q", "never")
+SELECTS = ("verified", "q", "mode", "margin", "residual")
+MOST = 1_000_000  # of steps, attempts and views
+
+
+@dataclass(frozen=True)
+class SolveSettings:
+    """When an attempt stops, how many there are, and in what they differ from the first.
+
+    Attempt 0 is plain: the puzzle as it is, the network's own start, no noise.
+    """
+
+    halt: str = "verified"  # verified: head fires and rules hold; q: head fires; never
+    max_steps: int = 16  # supervision steps of attempt 0 at most; may exceed N_sup
+    seed: int = 0  # of every draw
+    attempts: int = 1  # K, how often a puzzle is tried at most
+    retry_steps: int = 0  # supervision steps of every further attempt at most; 0 for max_steps
+    step_limit: int = 0  # supervision steps of all attempts at a puzzle at most; 0 for no limit
+    starts: str = "random"  # z of further attempts: as attempt 0's, or drawn for each
+    noise: float = 0.0  # deviation of what is added to z before each of their steps; z is near 1
+    views: int = 1  # symmetric views that they go through, the puzzle as it is among them
+    guess: bool = False  # each of them fills a blank with what the network believed
+    select: str = "verified"  # whose answer is taken: see solving/outcomes.py
+    breadth_first: bool = False  # every puzzle's attempt 0 comes before any further attempt
+
+    def __post_init__(self) -> None:
+        for name, choices in (("halt", HALTS), ("starts", STARTS), ("select", SELECTS)):
+            if (value := getattr(self, name)) not in choices:
+                raise UsageError(f"--{name} {value}: choose {', '.join(choices)}")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= MOST:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {value}: choose a whole number, {least} to {MOST:,}")
+        if type(self.noise) not in (int, float) or not 0 <= self.noise < math.inf:
+            raise UsageError(f"--noise {self.noise}: choose a number from 0 up")
+        for name in ("guess", "breadth_first"):
+            if type(getattr(self, name)) is not bool:
+                raise UsageError(f"--{name.replace('_', '-')}: choose true or false")
+
+    def steps_of(self, attempt: int) -> int:
+        """Supervision steps that an attempt may take; 0 where the limit leaves it none."""
+        steps = self.max_steps if attempt == 0 else self._further_steps
+        if self.step_limit == 0:
+            return steps
+        before = 0 if attempt == 0 else self.max_steps + (attempt - 1) * self._further_steps
+        return max(0, min(steps, self.step_limit - before))
+
+    @property
+    def num_attempts(self) -> int:
+        """How often a puzzle is tried at most, within the limit of steps."""
+        if self.step_limit == 0:
+            return self.attempts
+        left = max(0, self.step_limit - self.max_steps)
+        return min(self.attempts, 1 + math.ceil(left / self._further_steps))
+
+    @property
+    def _further_steps(self) -> int:
+        return self.retry_steps or self.max_steps
+
+    @property
+    def varies(self) -> bool:
+        """Whether a further attempt can end otherwise than the first."""
+        return self.guess or not self.varies_guess_alone
+
+    @property
+    def varies_guess_alone(self) -> bool:
+        """Whether further attempts with the same guess, or with none, would be the same."""
+        return self.starts == "fixed" and self.noise == 0 and self.views == 1
+
+
+LEAST = {"max_steps": 1, "attempts": 1, "retry_steps": 0, "step_limit": 0, "views": 1}

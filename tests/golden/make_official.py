@@ -19,20 +19,35 @@ sys.path.insert(0, str(HERE.parents[1]))
 from tests.official import NETWORKS, STEPS, Official, official_weights  # noqa: E402
 
 CONFIG = {
-    "batch_size": 2, "H_cycles": 3, "H_layers": 0, "L_layers": 2, "hidden_size": 32,
-    "puzzle_emb_ndim": 32, "expansion": 4, "num_heads": 4, "halt_max_steps": STEPS,
-    "halt_exploration_prob": 0.1, "forward_dtype": "float32", "puzzle_emb_len": 16,
-}  # fmt: skip
+    "batch_size": 2,
+    "H_cycles": 3,
+    "H_layers": 0,
+    "L_layers": 2,
+    "hidden_size": 32,
+    "puzzle_emb_ndim": 32,
+    "expansion": 4,
+    "num_heads": 4,
+    "halt_max_steps": STEPS,
+    "halt_exploration_prob": 0.1,
+    "forward_dtype": "float32",
+    "puzzle_emb_len": 16,
+}
 
 
 def model_of(name: str, official: Official) -> Any:
     """The official network, in their code, with our weights."""
     module = importlib.import_module(f"models.recursive_reasoning.{official.module}")
-    model = module.TinyRecursiveReasoningModel_ACTV1(CONFIG | {
-        "seq_len": official.side**2, "vocab_size": official.vocab_size, "L_cycles": official.n,
-        "num_puzzle_identifiers": official.num_puzzles, "mlp_t": official.mixes_tokens,
-        "pos_encodings": "none" if official.mixes_tokens else "rope",
-    })  # fmt: skip
+    model = module.TinyRecursiveReasoningModel_ACTV1(
+        CONFIG
+        | {
+            "seq_len": official.side**2,
+            "vocab_size": official.vocab_size,
+            "L_cycles": official.n,
+            "num_puzzle_identifiers": official.num_puzzles,
+            "mlp_t": official.mixes_tokens,
+            "pos_encodings": "none" if official.mixes_tokens else "rope",
+        }
+    )
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     model.load_state_dict(official_weights(shapes))
     return model.eval()
@@ -49,8 +64,7 @@ def golden(name: str, official: Official) -> dict[str, Any]:
         logits.append(outputs["logits"].numpy())
         halts.append(outputs["q_halt_logits"].numpy())
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
-    return {f"{name}_shapes": json.dumps(shapes), f"{name}_logits": np.stack(logits),
-            f"{name}_halt": np.stack(halts)}  # fmt: skip
+    return {f"{name}_shapes": json.dumps(shapes), f"{name}_logits": np.stack(logits), f"{name}_halt": np.stack(halts)}
 
 
 if __name__ == "__main__":

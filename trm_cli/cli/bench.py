@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from trm_cli.cli.common import (
+from trm_cli.cli.options import (
     DeviceName,
     Json,
     ModelName,
@@ -18,12 +18,12 @@ from trm_cli.cli.common import (
     parse_duration,
     user_errors,
 )
+from trm_cli.config import SolveSettings
 from trm_cli.errors import UsageError
 
 NUM_WATCHED = 9  # examples that `trm bench watch` solves
 
-bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True,
-                    rich_markup_mode=None)  # fmt: skip
+bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @bench.callback()
@@ -35,24 +35,24 @@ def main() -> None:
 @user_errors()
 def bench_train(
     task: TaskName,
-    recipe: Annotated[str, typer.Option(
-        "--recipe", "-r", help="A named set of numbers, as in `trm train`.")] = "fast",
-    settings: Annotated[Optional[list[str]], typer.Option(
-        "--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")] = None,
-    batch_sizes: Annotated[str, typer.Option(
-        "--batch-sizes", help="Puzzles in the rolling batch, with commas between.")] = "16,64,256",
-    seconds: Annotated[str, typer.Option(
-        "--time", help="How long to train at each batch size: 5s, 1m.")] = "5s",
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A named set of numbers, as in `trm train`.")] = "fast",
+    settings: Annotated[
+        Optional[list[str]], typer.Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
+    ] = None,
+    batch_sizes: Annotated[
+        str, typer.Option("--batch-sizes", help="Puzzles in the rolling batch, with commas between.")
+    ] = "16,64,256",
+    seconds: Annotated[str, typer.Option("--time", help="How long to train at each batch size: 5s, 1m.")] = "5s",
     device: DeviceName = "auto",
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a recipe for a few seconds at several batch sizes, on generated puzzles.
 
     Example: trm bench train sudoku --recipe fast --batch-sizes 32,64 --set train.compile=true
     """
-    from trm_cli.display.speeds import announced, show_speeds
+    from trm_cli.display.listings import announced, show_speeds
     from trm_cli.training.benchmark import Speed, measure
     from trm_cli.training.overrides import override
     from trm_cli.training.recipes import get_recipe
@@ -78,26 +78,27 @@ def bench_train(
 def bench_watch(
     task: TaskName,
     model: ModelName = None,
-    rounds: Annotated[int, typer.Option(
-        "--rounds", min=1, max=1000, help="How often the examples are solved and watched.")] = 7,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, max=1000, help="How often the examples are solved and watched.")
+    ] = 7,
     device: DeviceName = "auto",
     threads: Threads = None,
     json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Solve the bundled examples unseen and watched in turn, to see what drawing costs.
 
     Example: trm bench watch sudoku
     """
     from trm_cli.cli.inputs import read_example
     from trm_cli.display.overhead import measure_overhead, overhead_line
-    from trm_cli.solving.engine import SolveSettings
     from trm_cli.solving.watching import header_of
     from trm_cli.weights.catalogue import open_model
 
     _, puzzles = read_example(task, NUM_WATCHED)
     chosen = choose_device(device, threads)
-    loaded = open_model(model, task=task, num_cells=puzzles.num_cells, device=chosen,
-                        dtype=choose_dtype("auto", chosen))  # fmt: skip
+    loaded = open_model(
+        model, task=task, num_cells=puzzles.num_cells, device=chosen, dtype=choose_dtype("auto", chosen)
+    )
     header = header_of(loaded, SolveSettings(), num_puzzles=len(puzzles))
     measured = measure_overhead(loaded.network, header, list(puzzles), rounds=rounds)
     typer.echo(json_module.dumps(asdict(measured)) if json else overhead_line(measured))

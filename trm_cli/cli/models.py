@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from trm_cli.cli.common import (
+from trm_cli.cli.options import (
     Force,
     Json,
     Quiet,
@@ -20,32 +20,41 @@ from trm_cli.cli.common import (
 from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from trm_cli.weights.converted import Source
+    from trm_cli.weights.convert import Source
 
-models = typer.Typer(help="List, pull, push, convert and export models.", no_args_is_help=True,
-                     rich_markup_mode=None)  # fmt: skip
+models = typer.Typer(help="List, pull, push, convert and export models.", no_args_is_help=True, rich_markup_mode=None)
 
-AnyModel = Annotated[str, typer.Argument(
-    metavar="MODEL", show_default=False,
-    help="A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub.",
-)]  # fmt: skip
-Folder = Annotated[Path, typer.Option(
-    "--output", "-o", metavar="FOLDER", show_default=False,
-    help="Write a checkpoint there.")]  # fmt: skip
-TaskGuess = Annotated[Optional[str], typer.Option(
-    "--task", show_default="from the vocabulary", help="sudoku, maze or arc.")]  # fmt: skip
-Size = Annotated[Optional[int], typer.Option(
-    "--size", min=1, max=256, show_default="from shapes, or the usual one",
-    help="Cells a side of the board.")]  # fmt: skip
-Updates = Annotated[Optional[int], typer.Option(
-    "--n", min=1, max=1000, show_default="6 for sudoku, else 4",
-    help="Latent updates in one recursion.")]  # fmt: skip
-Recursions = Annotated[Optional[int], typer.Option(
-    "--T", min=1, max=1000, show_default="3",
-    help="Recursions in one supervision step.")]  # fmt: skip
-Heads = Annotated[Optional[int], typer.Option(
-    "--heads", min=1, max=1024, show_default="one for 64 channels",
-    help="Heads of the attention.")]  # fmt: skip
+AnyModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        show_default=False,
+        help="A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub.",
+    ),
+]
+Folder = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", show_default=False, help="Write a checkpoint there.")
+]
+TaskGuess = Annotated[
+    Optional[str], typer.Option("--task", show_default="from the vocabulary", help="sudoku, maze or arc.")
+]
+Size = Annotated[
+    Optional[int],
+    typer.Option(
+        "--size", min=1, max=256, show_default="from shapes, or the usual one", help="Cells a side of the board."
+    ),
+]
+Updates = Annotated[
+    Optional[int],
+    typer.Option("--n", min=1, max=1000, show_default="6 for sudoku, else 4", help="Latent updates in one recursion."),
+]
+Recursions = Annotated[
+    Optional[int], typer.Option("--T", min=1, max=1000, show_default="3", help="Recursions in one supervision step.")
+]
+Heads = Annotated[
+    Optional[int],
+    typer.Option("--heads", min=1, max=1024, show_default="one for 64 channels", help="Heads of the attention."),
+]
 
 
 @models.command("list")
@@ -57,16 +66,15 @@ def list_models(json: Json = False) -> None:
 
     Example: trm models list
     """
-    from trm_cli.display.models import show_listing
-    from trm_cli.weights.listing import listing
+    from trm_cli.display.listings import show_listing
+    from trm_cli.weights.catalogue import listing
 
     show_listing(listing(), as_json=json)
 
 
 @models.command("show")
 @user_errors()
-def show(model: AnyModel, revision: Revision = None, json: Json = False,
-         quiet: Quiet = False) -> None:  # fmt: skip
+def show(model: AnyModel, revision: Revision = None, json: Json = False, quiet: Quiet = False) -> None:
     """Show a model's card, or with --json its config.
 
     A model of the Hub is fetched, another's file converted first.
@@ -75,9 +83,8 @@ def show(model: AnyModel, revision: Revision = None, json: Json = False,
     """
     hide_download_bars(quiet)
 
-    from trm_cli.display.models import show_card
-    from trm_cli.weights.catalogue import find_by_name
-    from trm_cli.weights.listing import described
+    from trm_cli.display.listings import show_card
+    from trm_cli.weights.catalogue import described, find_by_name
 
     known = described(find_by_name(model, revision))
     if json:
@@ -100,7 +107,7 @@ def pull(model: AnyModel, revision: Revision = None, quiet: Quiet = False) -> No
     import torch
 
     from trm_cli.weights.catalogue import find_by_name
-    from trm_cli.weights.store import load_checkpoint
+    from trm_cli.weights.checkpoint import load_checkpoint
 
     found = find_by_name(model, revision)
     load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
@@ -110,24 +117,23 @@ def pull(model: AnyModel, revision: Revision = None, quiet: Quiet = False) -> No
 @models.command()
 @user_errors()
 def push(
-    run: Annotated[str, typer.Argument(
-        metavar="RUN", show_default=False, help="The folder of a run, or a model.")],
-    repo: Annotated[str, typer.Argument(
-        metavar="OWNER/NAME", show_default=False, help="Where it goes on the Hub.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", show_default=False, help="The folder of a run, or a model.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", show_default=False, help="Where it goes on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="If the repository is new.")] = False,
-    dry_run: Annotated[bool, typer.Option(
-        "--dry-run", help="Only show what would go up; asks nothing of the network.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would go up; asks nothing of the network.")
+    ] = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Upload config, weights and a generated card to the Hub.
 
     Example: trm models push runs/sudoku/fast-1 me/my-sudoku --dry-run
     """
     hide_download_bars(quiet)
 
-    from trm_cli.display.models import show_pushed
+    from trm_cli.display.listings import show_pushed
     from trm_cli.weights.catalogue import find_by_name
-    from trm_cli.weights.push import push as push_model
+    from trm_cli.weights.hub import push as push_model
 
     show_pushed(push_model(find_by_name(run).folder, repo, private=private, dry_run=dry_run))
 
@@ -135,16 +141,17 @@ def push(
 @models.command()
 @user_errors()
 def remove(
-    model: Annotated[str, typer.Argument(
-        metavar="OWNER/NAME", show_default=False, help="As `trm models list` shows it.")],
-) -> None:  # fmt: skip
+    model: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", show_default=False, help="As `trm models list` shows it.")
+    ],
+) -> None:
     """Delete what the cache holds of a model.
 
     What was converted from it goes, too. The name may also be that of a file that was converted.
 
     Example: trm models remove alphaXiv/trm-model-sudoku
     """
-    from trm_cli.weights.listing import remove_model
+    from trm_cli.weights.catalogue import remove_model
 
     typer.echo(f"{remove_model(model):,} bytes freed", err=True)
 
@@ -152,9 +159,14 @@ def remove(
 @models.command()
 @user_errors()
 def convert(
-    source: Annotated[str, typer.Argument(
-        metavar="SOURCE", show_default=False,
-        help="A file of weights of any public layout, here or OWNER/NAME[:PATH] on the Hub.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            show_default=False,
+            help="A file of weights of any public layout, here or OWNER/NAME[:PATH] on the Hub.",
+        ),
+    ],
     output: Folder,
     revision: Revision = None,
     task: TaskGuess = None,
@@ -164,7 +176,7 @@ def convert(
     heads: Heads = None,
     force: Force = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Turn others' weights into a checkpoint of ours.
 
     Their layout is seen from the names and shapes of the tensors.
@@ -173,9 +185,8 @@ def convert(
     """
     hide_download_bars(quiet)
 
-    from trm_cli.display.models import show_network
-    from trm_cli.weights.converted import convert
-    from trm_cli.weights.layouts import Given
+    from trm_cli.display.listings import show_network
+    from trm_cli.weights.convert import Given, convert
 
     refuse_full(output, force)
     found = _foreign(source, revision)
@@ -188,21 +199,35 @@ def convert(
 @user_errors()
 def export(
     model: AnyModel,
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="PATH", show_default=False,
-        help="The .onnx file, or the folder of the checkpoint.")],
-    file_format: Annotated[str, typer.Option(
-        "--format", help="onnx: one supervision step; trm: a checkpoint.")] = "onnx",
-    storage: Annotated[str, typer.Option(
-        "--storage", help="How a checkpoint keeps its numbers: float32, bfloat16 or int8.",
-        )] = "float32",
-    num_puzzles: Annotated[int, typer.Option(
-        "--puzzles", min=1, max=100_000, help="Generated puzzles that a checkpoint is compared "
-        "with the original on.")] = 32,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            show_default=False,
+            help="The .onnx file, or the folder of the checkpoint.",
+        ),
+    ],
+    file_format: Annotated[
+        str, typer.Option("--format", help="onnx: one supervision step; trm: a checkpoint.")
+    ] = "onnx",
+    storage: Annotated[
+        str, typer.Option("--storage", help="How a checkpoint keeps its numbers: float32, bfloat16 or int8.")
+    ] = "float32",
+    num_puzzles: Annotated[
+        int,
+        typer.Option(
+            "--puzzles",
+            min=1,
+            max=100_000,
+            help="Generated puzzles that a checkpoint is compared with the original on.",
+        ),
+    ] = 32,
     revision: Revision = None,
     force: Force = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write a model as ONNX or in a smaller storage.
 
     A smaller checkpoint says in its card what the storage changes, as measured.
@@ -226,16 +251,15 @@ def export(
             export_onnx(found, output)
     else:
         with writing(output):
-            words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles,
-                                      command=as_typed())  # fmt: skip
+            words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles, command=as_typed())
         remarks_console(quiet).print(words)
 
 
 def _foreign(name: str, revision: str | None) -> "Source":
     """The file of weights that is meant, fetched if it is one of the Hub."""
-    from trm_cli.weights.converted import Source
-    from trm_cli.weights.hub_models import fetch_model, looks_like_hub_name
-    from trm_cli.weights.store import CONFIG_FILE
+    from trm_cli.weights.checkpoint import CONFIG_FILE
+    from trm_cli.weights.convert import Source
+    from trm_cli.weights.hub import fetch_model, looks_like_hub_name
 
     path = Path(name)
     if not path.exists() and not looks_like_hub_name(name):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer.core import TyperCommand
 
-from trm_cli.cli.common import (
+from trm_cli.cli.options import (
     INTERRUPTED,
     DeviceName,
     Quiet,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from trm_cli.training.loop import Limits
-    from trm_cli.training.plan import Work
+    from trm_cli.training.run import Work
 
 CURVES_FILE = "curves.svg"  # in the run's folder
 
@@ -53,56 +53,91 @@ class TrainCommand(TyperCommand):
 @user_errors()
 def train(
     task: TaskName,
-    recipe: Annotated[Optional[str], typer.Option(
-        "--recipe", "-r", show_default="fast",
-        help="A named set of numbers: tiny, fast, large, mlp or paper.")] = None,
-    config: Annotated[Optional[Path], typer.Option(
-        "--config", help="TOML file of numbers that differ; see --print-config.")] = None,
-    settings: Annotated[Optional[list[str]], typer.Option(
-        "--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")] = None,
-    print_config: Annotated[bool, typer.Option(
-        "--print-config", help="Print the resolved recipe as TOML and exit.")] = False,
-    data: Annotated[Optional[list[str]], typer.Option(
-        "--data", "-d", metavar="SOURCE", show_default="generate",
-        help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
-        "may be repeated. For arc: the folder that `trm data arc` made.")] = None,
-    subsample: Annotated[Optional[int], typer.Option(
-        "--subsample", min=1, show_default="all", help="Train on so many of the puzzles.")] = None,
-    run: Annotated[Optional[Path], typer.Option(
-        "--run", show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one.")] = None,
-    resume: Annotated[Optional[str], typer.Option(
-        "--resume", metavar="[PATH]", help="Go on with a run where its newest state was saved: "
-        "the one of --run, or of PATH, or the newest.")] = None,
-    init: Annotated[Optional[str], typer.Option(
-        "--init", metavar="MODEL", help="Start from the weights of a model, as `trm solve -m` "
-        "takes it.")] = None,
+    recipe: Annotated[
+        Optional[str],
+        typer.Option(
+            "--recipe", "-r", show_default="fast", help="A named set of numbers: tiny, fast, large, mlp or paper."
+        ),
+    ] = None,
+    config: Annotated[
+        Optional[Path], typer.Option("--config", help="TOML file of numbers that differ; see --print-config.")
+    ] = None,
+    settings: Annotated[
+        Optional[list[str]], typer.Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved recipe as TOML and exit.")
+    ] = False,
+    data: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="SOURCE",
+            show_default="generate",
+            help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
+            "may be repeated. For arc: the folder that `trm data arc` made.",
+        ),
+    ] = None,
+    subsample: Annotated[
+        Optional[int], typer.Option("--subsample", min=1, show_default="all", help="Train on so many of the puzzles.")
+    ] = None,
+    run: Annotated[
+        Optional[Path], typer.Option("--run", show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one.")
+    ] = None,
+    resume: Annotated[
+        Optional[str],
+        typer.Option(
+            "--resume",
+            metavar="[PATH]",
+            help="Go on with a run where its newest state was saved: the one of --run, or of PATH, or the newest.",
+        ),
+    ] = None,
+    init: Annotated[
+        Optional[str],
+        typer.Option("--init", metavar="MODEL", help="Start from the weights of a model, as `trm solve -m` takes it."),
+    ] = None,
     revision: Revision = None,
-    max_steps: Annotated[Optional[int], typer.Option(
-        "--max-steps", min=1, help="Stop at this optimizer step of the run.")] = None,
-    max_time: Annotated[Optional[str], typer.Option(
-        "--max-time", help="Stop after so long of training in this call: 90s, 9m, 1h30m.")] = None,
-    gpus: Annotated[Optional[int], typer.Option(
-        "--gpus", min=1, show_default="1 where there is one",
-        help="Workers, one for each GPU; with --device cpu, processes.")] = None,
-    log_to: Annotated[Optional[list[str]], typer.Option(
-        "--log-to", metavar="NAME", show_default="log.jsonl alone",
-        help="Also report to tensorboard or wandb, if installed.")] = None,
+    max_steps: Annotated[
+        Optional[int], typer.Option("--max-steps", min=1, help="Stop at this optimizer step of the run.")
+    ] = None,
+    max_time: Annotated[
+        Optional[str], typer.Option("--max-time", help="Stop after so long of training in this call: 90s, 9m, 1h30m.")
+    ] = None,
+    gpus: Annotated[
+        Optional[int],
+        typer.Option(
+            "--gpus",
+            min=1,
+            show_default="1 where there is one",
+            help="Workers, one for each GPU; with --device cpu, processes.",
+        ),
+    ] = None,
+    log_to: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--log-to",
+            metavar="NAME",
+            show_default="log.jsonl alone",
+            help="Also report to tensorboard or wandb, if installed.",
+        ),
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    seed: Annotated[Optional[int], typer.Option(
-        "--seed", min=0, max=2**63 - 1, show_default="0",
-        help="Same seed, same result.")] = None,
+    seed: Annotated[
+        Optional[int], typer.Option("--seed", min=0, max=2**63 - 1, show_default="0", help="Same seed, same result.")
+    ] = None,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a network on puzzles.
 
     Example: trm train sudoku --recipe tiny --max-time 10m
     """
     from trm_cli.training.distributed import is_worker
+    from trm_cli.training.loggers import check_trackers
     from trm_cli.training.loop import Limits
     from trm_cli.training.overrides import as_toml
-    from trm_cli.training.plan import Options, plan_work, resolve_recipe
-    from trm_cli.training.trackers import check_trackers
+    from trm_cli.training.run import Options, plan_work, resolve_recipe
 
     if revision is not None and init is None:
         raise UsageError("--revision: of which model? Give --init OWNER/NAME with it")
@@ -130,9 +165,7 @@ def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
     if gpus is not None:
         check_count(gpus, chosen, wants_cpu=name == "cpu")
     if chosen.type == "cuda" and local_rank() >= torch.cuda.device_count():
-        raise UsageError(
-            f"worker {local_rank()} has no GPU; start as many workers as there are GPUs"
-        )
+        raise UsageError(f"worker {local_rank()} has no GPU; start as many workers as there are GPUs")
     if chosen.type == "cuda":
         torch.set_float32_matmul_precision("high")
         chosen = torch.device("cuda", local_rank())
@@ -143,7 +176,7 @@ def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
 def _launch(count: int, work: "Work") -> int:
     """Start the same command in `count` workers; returns the exit code."""
     from trm_cli.training.distributed import launch
-    from trm_cli.training.trainer import slots_per_worker
+    from trm_cli.training.step import slots_per_worker
 
     slots_per_worker(work.plan.recipe.train.batch_size, count)
     arguments = sys.argv[1:]
@@ -158,17 +191,24 @@ def _launch(count: int, work: "Work") -> int:
         raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
 
 
-def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str | None,
-           revision: str | None, log_to: list[str], quiet: bool) -> bool:  # fmt: skip
+def _train(
+    work: "Work",
+    limits: "Limits",
+    device: "torch.device",
+    *,
+    init: str | None,
+    revision: str | None,
+    log_to: list[str],
+    quiet: bool,
+) -> bool:
     """Do the work of one process; returns whether the user stopped it."""
     from trm_cli.display.training import TrainingDisplay
-    from trm_cli.training.data import GENERATED_FILE, gather
+    from trm_cli.training.data import GENERATED_FILE, gather, refuse_misfits
     from trm_cli.training.distributed import joined_workers
-    from trm_cli.training.fitting import refuse_misfits
+    from trm_cli.training.loggers import trackers
     from trm_cli.training.loop import Evaluation, SavePoint
     from trm_cli.training.run import RunRequest
     from trm_cli.training.run import run as start_run
-    from trm_cli.training.trackers import trackers
     from trm_cli.weights.catalogue import find_start
 
     hide_download_bars(quiet)
@@ -179,16 +219,16 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
         folder = workers.share(work.folder)
         with TrainingDisplay(recipe, limits, quiet=quiet or not workers.is_first) as display:
             kept = folder / GENERATED_FILE
-            gathered = gather(recipe, work.plan.sources, work.plan.seed, kept=kept,
-                              progress=display.generating)  # fmt: skip
+            gathered = gather(recipe, work.plan.sources, work.plan.seed, kept=kept, progress=display.generating)
             if work.resumed is not None:
                 display.resumed(folder, work.resumed.step)
             with (
                 trackers(log_to if workers.is_first else [], folder) as tracker,
                 stop_on_signals(patient=workers.count > 1) as stopped,
             ):
-                request = RunRequest(work.plan, gathered, folder, device, limits, as_typed(),
-                                     start, work.resumed, workers, stopped)  # fmt: skip
+                request = RunRequest(
+                    work.plan, gathered, folder, device, limits, as_typed(), start, work.resumed, workers, stopped
+                )
                 was_stopped = False
                 for event in start_run(request):
                     if isinstance(event, SavePoint):
@@ -209,8 +249,8 @@ def _train(work: "Work", limits: "Limits", device: "torch.device", *, init: str 
 
 def _draw_curves(folder: Path) -> None:
     """Draw the run's log beside it."""
-    from trm_cli.display.curves import draw_curves
-    from trm_cli.training.folder import read_log
+    from trm_cli.display.charts import draw_curves
+    from trm_cli.training.run import read_log
 
     with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
         picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")

@@ -1,15 +1,553 @@
-"""Keeping a watched run: which file gets what."""
+"""Keeping a watched run: a trace, an animated SVG or GIF that looks like the terminal, or a page."""
 
-from collections.abc import Callable
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
-from trm_cli.display.export_gif import animated_gif, require_pillow
-from trm_cli.display.export_html import page
-from trm_cli.display.export_svg import animated_svg
+from rich.color import Color, blend_rgb
+from rich.color_triplet import ColorTriplet
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from rich.terminal_theme import TerminalTheme
+
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, ROLES, Look, cells, view_of, written
+from trm_cli.display.screen import HOTTEST, Scene, verdict
+from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.frames import Header, Moment
-from trm_cli.solving.trace import trace_lines
+from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Font = FreeTypeFont | ImageFont
+
+
+ONE_SIZE, MANY_SIZE = (80, 24), (112, 42)  # columns and rows of a picture of one puzzle, of several
+LAST_SECONDS = 3.0  # that the end stays before it begins anew
+PAPER, INK = (13, 17, 23), (214, 220, 228)
+THEME = TerminalTheme(
+    PAPER,
+    INK,
+    [
+        (72, 79, 88),
+        (229, 83, 75),
+        (87, 171, 90),
+        (198, 144, 38),
+        (83, 155, 245),
+        (176, 131, 240),
+        (57, 197, 207),
+        (144, 157, 171),
+    ],
+)
+
+# How far a line reaches from the middle of its character: left, right, up, down; 2 is heavy.
+ARMS = {
+    "─": "1100",
+    "│": "0011",
+    "┌": "0101",
+    "┐": "1001",
+    "└": "0110",
+    "┘": "1010",
+    "├": "0111",
+    "┤": "1011",
+    "┬": "1101",
+    "┴": "1110",
+    "┼": "1111",
+    "╭": "0101",
+    "╮": "1001",
+    "╰": "0110",
+    "╯": "1010",
+    "╴": "1000",
+    "╶": "0100",
+    "╵": "0010",
+    "╷": "0001",
+    "━": "2200",
+    "┃": "0022",
+    "┏": "0202",
+    "┓": "2002",
+    "┗": "0220",
+    "┛": "2020",
+    "┣": "0222",
+    "┫": "2022",
+    "┳": "2202",
+    "┻": "2220",
+    "╋": "2222",
+    "┯": "2201",
+    "┷": "2210",
+    "┿": "2211",
+    "┠": "0122",
+    "┨": "1022",
+    "╂": "1122",
+    "╸": "2000",
+    "╺": "0200",
+    "╹": "0020",
+    "╻": "0002",
+}
+BLOCKS = {mark: (1 - (level + 1) / 8, 1.0) for level, mark in enumerate("▁▂▃▄▅▆▇█")}
+BLOCKS["▀"] = (0.0, 0.5)  # from and to which height it is filled
+SHADED = {"░": 0.25, "▒": 0.5, "▓": 0.75}  # how much of it is filled
+LIGHT, HEAVY = 0.07, 0.17  # thickness of lines, of a character's height
+
+Rectangle = tuple[float, float, float, float]  # left, top, right, bottom; 0 to 1 of a character
+RGB = tuple[int, int, int]
+
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """A run of characters of one style, on one row of a screen."""
+
+    column: int
+    text: str
+    ink: RGB
+    paper: RGB | None  # None is the screen's own
+    is_bold: bool
+    is_underlined: bool
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing to draw but the paper."""
+        return self.paper is None and not self.text.strip()
+
+
+Row = tuple[Glyph, ...]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture of an animation: rows of glyphs, and how long they stay."""
+
+    rows: tuple[Row, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Film:
+    """The pictures of a run, all of one size in characters."""
+
+    shots: list[Shot]
+    columns: int
+    rows: int
+
+
+def film(header: Header, moments: list[Moment], seconds: float) -> Film:
+    """The pictures of a run, `seconds` a step, without the empty rows below them."""
+    columns, height = ONE_SIZE if header.rows * header.columns == 1 else MANY_SIZE
+    shots = list(_shots(header, moments, seconds, (columns, height)))
+    rows = max(
+        number for shot in shots for number in range(height) if not all(glyph.is_blank for glyph in shot.rows[number])
+    )
+    return Film([Shot(shot.rows[: rows + 1], shot.seconds) for shot in shots], columns, rows + 1)
+
+
+def _shots(header: Header, moments: list[Moment], seconds: float, size: tuple[int, int]) -> Iterator[Shot]:
+    """Each moment with its flash, and the last for longer."""
+    width, height = size
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        height=height,
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+    )
+    for place, moment in enumerate(moments):
+        stays = seconds * (INNER_SHARE if moment.is_inside else 1)
+        stays = max(stays, LAST_SECONDS) if place == len(moments) - 1 else stays
+        changes = any(frame.changed for frame in moment.new_frames)
+        flashes = (FLASH_STRONG, FLASH_SOFT) if changes and not moment.is_inside else ()
+        flash_seconds = min(FLASH_SECONDS, stays / 4)
+        for flash in flashes:
+            rows = _rows(console, Scene(moment, header, Look(flash=flash)))
+            yield Shot(rows, flash_seconds)
+        rows = _rows(console, Scene(moment, header))
+        yield Shot(rows, stays - flash_seconds * len(flashes))
+
+
+def _rows(console: Console, scene: Scene) -> tuple[Row, ...]:
+    width, height = console.size
+    options = console.options.update(width=width, height=height)
+    return tuple(tuple(_glyphs(line)) for line in console.render_lines(scene, options))
+
+
+def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
+    column = 0
+    for text, style, _ in line:
+        ink, paper = _colours(style or Style())
+        shown = style or Style()
+        yield Glyph(column, text, ink, paper, bool(shown.bold), bool(shown.underline))
+        column += len(text)
+
+
+def _colours(style: Style) -> tuple[RGB, RGB | None]:
+    ink = _rgb(style.color, INK)
+    paper = None if style.bgcolor is None else _rgb(style.bgcolor, PAPER)
+    if style.reverse:
+        ink, paper = paper or PAPER, ink
+    if style.dim:
+        ink = _triple(blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45))
+    return ink, paper
+
+
+def _rgb(colour: Color | None, default: RGB) -> RGB:
+    if colour is None or colour.is_default:
+        return default
+    return _triple(colour.get_truecolor(THEME))
+
+
+def _triple(colour: ColorTriplet) -> RGB:
+    return colour.red, colour.green, colour.blue
+
+
+def rectangles(character: str, aspect: float) -> list[Rectangle] | None:
+    """The rectangles that a line or block character is made of; None for a letter.
+
+    aspect  width of a character over its height, so that lines across and down are as thick.
+    """
+    if character in SHADED:
+        return [(0.0, 0.0, 1.0, 1.0)]
+    if character in BLOCKS:
+        top, bottom = BLOCKS[character]
+        return [(0.0, top, 1.0, bottom)]
+    arms = ARMS.get(character)
+    if arms is None:
+        return None
+    left, right, up, down = ((0, LIGHT, HEAVY)[int(arm)] / 2 for arm in arms)
+    across = max(up, down, LIGHT / 2) / aspect  # half the thickness of the upright, in widths
+    along = max(left, right, LIGHT / 2)  # of the level, in heights
+    found = []
+    if left:
+        found.append((0.0, 0.5 - left, 0.5 + across * bool(up or down), 0.5 + left))
+    if right:
+        found.append((0.5 - across * bool(up or down), 0.5 - right, 1.0, 0.5 + right))
+    if up:
+        found.append((0.5 - up / aspect, 0.0, 0.5 + up / aspect, 0.5 + along * bool(left or right)))
+    if down:
+        found.append((0.5 - down / aspect, 0.5 - along * bool(left or right), 0.5 + down / aspect, 1.0))
+    return found
+
+
+CELL_WIDTH, CELL_HEIGHT, FONT_SIZE = 9, 19, 15  # pixels; a monospaced letter is 0.6 of its size
+MARGIN = 12
+BASELINE = 0.72  # of a character's height
+FONTS = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
+STYLE = f"""
+text {{ font: {FONT_SIZE}px {FONTS}; white-space: pre; }}
+.b {{ font-weight: bold; }}
+.u {{ text-decoration: underline; }}
+"""
+
+Interval = tuple[int, int]  # of pictures: the first, and the first that is not in it
+
+
+def plain(content: str) -> str:
+    """Any string as XML text: escaped, on one line, without what XML cannot hold."""
+    return escape(" ".join(NO_XML.sub("", content).split()))
+
+
+def animated_svg(header: Header, moments: list[Moment], seconds: float) -> bytes:
+    """The document; `seconds` is how long each step stays."""
+    shown = film(header, moments, seconds)
+    shots = shown.shots
+    width, height = (
+        count * size + 2 * MARGIN for count, size in ((shown.columns, CELL_WIDTH), (shown.rows, CELL_HEIGHT))
+    )
+    drawn = _by_interval(shots)
+    always = drawn.pop((0, len(shots)), [])
+    groups = [f'<g class="s {_name(interval)}">{"".join(parts)}</g>' for interval, parts in sorted(drawn.items())]
+    joined = "\n".join(groups)
+    name = f"trm watch {header.task.name}: the network's answer after each step"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img" aria-labelledby="title">\n'
+        f'<title id="title">{plain(name)}</title>\n'
+        f"<style>{STYLE}{_timing(shots, sorted(drawn))}</style>\n"
+        f'<rect width="{width}" height="{height}" rx="10" fill="{written(PAPER)}"/>\n'
+        f'<g transform="translate({MARGIN} {MARGIN})" fill="{written(INK)}">\n'
+        f"{''.join(always)}\n{joined}\n</g>\n</svg>\n"
+    ).encode()
+
+
+def _by_interval(shots: list[Shot]) -> dict[Interval, list[str]]:
+    """What is drawn, by the pictures that show it."""
+    drawn: dict[Interval, list[str]] = {}
+    for number in range(len(shots[0].rows)):
+        since: dict[Glyph, int] = {}  # glyphs of the picture before, and when they came
+        for place in range(len(shots) + 1):
+            now = set(shots[place].rows[number]) if place < len(shots) else set()
+            for glyph in sorted(since.keys() - now, key=lambda glyph: glyph.column):
+                if parts := _drawn(glyph, number):
+                    drawn.setdefault((since[glyph], place), []).extend(parts)
+            since = {glyph: since.get(glyph, place) for glyph in now}
+    return drawn
+
+
+def _name(interval: Interval) -> str:
+    return f"s{interval[0]}-{interval[1]}"
+
+
+def _timing(shots: list[Shot], intervals: list[Interval]) -> str:
+    """When each interval is seen; where nothing may move, the last picture alone."""
+    ends = [0.0]
+    for shot in shots:
+        ends.append(ends[-1] + shot.seconds)
+    rules = [f".s {{ visibility: hidden; animation: {ends[-1]:.2f}s step-end infinite; }}"]
+    for first, last in intervals:
+        name = _name((first, last))
+        start, stop = (100 * ends[place] / ends[-1] for place in (first, last))
+        is_last = last == len(shots)
+        hides = "" if is_last else f" {stop:.3f}% {{ visibility: hidden; }}"
+        rules.append(f"@keyframes {name} {{ {start:.3f}% {{ visibility: visible; }}{hides} }}")
+        rules.append(f".{name} {{ animation-name: {name}; }}")
+    ending = ", ".join("." + _name(interval) for interval in intervals if interval[1] == len(shots))
+    shown = f"{ending} {{ visibility: visible; }} " if ending else ""
+    still = "@media (prefers-reduced-motion: reduce)"
+    return "\n".join([*rules, f"{still} {{ .s {{ animation: none; }} {shown}}}"])
+
+
+def _drawn(glyph: Glyph, number: int) -> list[str]:
+    """Paper, then lines and blocks as one path, then the letters as text."""
+    parts = []
+    if glyph.paper is not None:
+        paper = _outline(glyph.column, number, (0, 0, len(glyph.text), 1))
+        parts.append(f'<path d="{paper}" fill="{written(glyph.paper)}"/>')
+    shapes: list[Rectangle] = []
+    letters = ""
+    for place, character in enumerate(glyph.text):
+        found = rectangles(character, CELL_WIDTH / CELL_HEIGHT)
+        letters += character if found is None else " "
+        shapes += [(left + place, top, right + place, bottom) for left, top, right, bottom in found or []]
+    if shapes:
+        path = "".join(_outline(glyph.column, number, shape) for shape in _merged(shapes))
+        faint = f' opacity="{SHADED[glyph.text[0]]}"' if glyph.text[0] in SHADED else ""
+        parts.append(f'<path d="{path}" fill="{written(glyph.ink)}"{faint}/>')
+    if word := letters.strip():
+        parts.append(_text(glyph, letters.index(word), word, number))
+    return parts
+
+
+def _merged(shapes: list[Rectangle]) -> list[Rectangle]:
+    """Rectangles of one height that touch or overlap, side by side, as one."""
+    merged: list[Rectangle] = []
+    for left, top, right, bottom in sorted(shapes, key=lambda shape: (shape[1], shape[3], shape)):
+        before = merged[-1] if merged else None
+        if before and before[1::2] == (top, bottom) and before[2] >= left - 1e-6:
+            merged[-1] = (before[0], top, max(right, before[2]), bottom)
+        else:
+            merged.append((left, top, right, bottom))
+    return merged
+
+
+def _text(glyph: Glyph, first: int, word: str, number: int) -> str:
+    x = (glyph.column + first) * CELL_WIDTH
+    y = (number + BASELINE) * CELL_HEIGHT
+    classes = " ".join(["b"] * glyph.is_bold + ["u"] * glyph.is_underlined)
+    style = f' class="{classes}"' if classes else ""
+    fill = "" if glyph.ink == INK else f' fill="{written(glyph.ink)}"'
+    length = len(word) * CELL_WIDTH
+    return f'<text x="{x}" y="{y:.1f}" textLength="{length}"{style}{fill}>{plain(word)}</text>'
+
+
+def _outline(column: int, number: int, shape: Rectangle) -> str:
+    """A rectangle of a character's place, as a path."""
+    left, top, right, bottom = shape
+    x, y = (column + left) * CELL_WIDTH, (number + top) * CELL_HEIGHT
+    width, height = (right - left) * CELL_WIDTH, (bottom - top) * CELL_HEIGHT
+    return f"M{x:.4g} {y:.4g}h{width:.4g}v{height:.4g}h{-width:.4g}z"
+
+
+TEMPLATE = Path(__file__).with_name("page.html")
+PLACE_OF_RUN = "/*RUN*/"
+
+
+def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
+    """The page; `seconds` is how long each step stays when it plays."""
+    run = {
+        "task": header.task.name,
+        "model": header.model,
+        "parameters": header.num_parameters,
+        "n": header.n,
+        "T": header.T,
+        "rows": header.rows,
+        "columns": header.columns,
+        "seconds": seconds,
+        "roles": ROLES,
+        "praise": header.task.praise,
+        "puzzles": [[_shape(frame) for frame in moment.frames] for moment in moments if moment.is_question],
+        "moments": [_moment(moment) for moment in moments],
+    }
+    told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
+    return TEMPLATE.read_text(encoding="utf-8").replace(PLACE_OF_RUN, told).encode()
+
+
+def _shape(frame: Frame) -> dict[str, int]:
+    view = view_of(frame)
+    return {"height": view.height, "width": view.width, "box_height": view.box_height, "box_width": view.box_width}
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    frames = [{"place": place, **_frame(moment.frames[place])} for place in sorted(moment.moved)]
+    return {"page": moment.page, "inside": moment.is_inside, "frames": frames}
+
+
+def _frame(frame: Frame) -> dict[str, Any]:
+    described = cells(frame.task.name, view_of(frame))
+    update = frame.update
+    return {
+        "step": frame.step,
+        "max_steps": frame.max_steps,
+        "inside": frame.is_inside,
+        "glyphs": [cell.glyph for cell in described],
+        "roles": [ROLES.index(cell.role) for cell in described],
+        "confidence": None if frame.confidence is None else [round(100 * sure) for sure in frame.confidence.tolist()],
+        "changed": sorted(frame.changed),
+        "violated": len(frame.violated),
+        "halt": frame.halt_probability,
+        "change_y": frame.change_y,
+        "change_z": frame.change_z,
+        "seconds": frame.seconds,
+        "attempt": frame.attempt,
+        "verdict": verdict(frame).plain,
+        "ending": "" if not frame.is_last else "solved" if frame.solved else "failed",
+        "update": None
+        if update is None
+        else {
+            "stream": update.stream,
+            "recursion": update.recursion,
+            "number": update.number,
+            "change": update.change,
+            "heat": [round(value / HOTTEST, 3) for value in update.heat.tolist()],
+        },
+    }
+
+
+GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_FONT_SIZE = 10, 21, 16  # pixels; a monospaced letter is 0.6 of its size
+GIF_MARGIN = 14
+COLOURS = 255  # of a GIF, less one for what stays as it was
+GIF_FONTS = (  # monospaced, plain and bold, where systems keep them
+    ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
+    ("Menlo.ttc", "Menlo.ttc"),
+    ("consola.ttf", "consolab.ttf"),
+    ("LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf"),
+)
+
+
+def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes:
+    """The file; `seconds` is how long each step stays. Raises UsageError without Pillow."""
+    require_pillow()
+    from PIL import Image
+
+    shown = film(header, moments, seconds)
+    painter = Painter(shown)
+    pictures = [painter.paint(shot) for shot in shown.shots]
+    palette = _palette(pictures)
+    first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    content = io.BytesIO()
+    first.save(
+        content,
+        "GIF",
+        save_all=True,
+        append_images=others,
+        loop=0,
+        optimize=False,
+        duration=[round(1000 * shot.seconds) for shot in shown.shots],
+    )
+    return content.getvalue()
+
+
+def require_pillow() -> None:
+    """Raise UsageError where Pillow is not installed."""
+    try:
+        import PIL  # noqa: F401 - whether it is there is all that matters
+    except ImportError:
+        raise UsageError("a GIF needs Pillow: install it with `pip install pillow`, or save .svg or .html") from None
+
+
+def _palette(pictures: "list[Image]") -> "Image":
+    """One palette for every picture, so that what stays the same is stored once."""
+    from PIL import Image
+
+    width, height = pictures[0].size
+    shown = pictures[:: max(1, len(pictures) // 12)]
+    together = Image.new("RGB", (width, height * len(shown)))
+    for place, picture in enumerate(shown):
+        together.paste(picture, (0, place * height))
+    return together.quantize(colors=COLOURS, dither=Image.Dither.NONE)
+
+
+class Painter:
+    """Paints the pictures of a film."""
+
+    def __init__(self, shown: Film) -> None:
+        self.size = (shown.columns * GIF_CELL_WIDTH + 2 * GIF_MARGIN, shown.rows * GIF_CELL_HEIGHT + 2 * GIF_MARGIN)
+        self.plain, self.bold = _fonts()
+
+    def paint(self, shot: Shot) -> "Image":
+        """One picture."""
+        from PIL import Image, ImageDraw
+
+        picture = Image.new("RGB", self.size, PAPER)
+        draw = ImageDraw.Draw(picture)
+        for number, row in enumerate(shot.rows):
+            for glyph in row:
+                if not glyph.is_blank:
+                    self._glyph(draw, glyph, GIF_MARGIN + number * GIF_CELL_HEIGHT)
+        return picture
+
+    def _glyph(self, draw: "ImageDraw", glyph: Glyph, y: int) -> None:
+        x = GIF_MARGIN + glyph.column * GIF_CELL_WIDTH
+        if glyph.paper is not None:
+            right = x + len(glyph.text) * GIF_CELL_WIDTH
+            draw.rectangle((x, y, right - 1, y + GIF_CELL_HEIGHT - 1), fill=glyph.paper)
+        for place, character in enumerate(glyph.text):
+            self._character(draw, character, glyph, x + place * GIF_CELL_WIDTH, y)
+
+    def _character(self, draw: "ImageDraw", character: str, glyph: Glyph, x: int, y: int) -> None:
+        shapes = rectangles(character, GIF_CELL_WIDTH / GIF_CELL_HEIGHT)
+        if shapes is None:
+            if not character.isspace():
+                middle = (x + GIF_CELL_WIDTH / 2, y + GIF_CELL_HEIGHT * 0.74)
+                font = self.bold if glyph.is_bold else self.plain
+                draw.text(middle, character, fill=glyph.ink, font=font, anchor="ms")
+            if glyph.is_underlined:
+                low = y + GIF_CELL_HEIGHT - 3
+                draw.line((x, low, x + GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
+            return
+        share = SHADED.get(character, 1.0)
+        behind = glyph.paper or PAPER
+        ink = tuple(round(low + (high - low) * share) for low, high in zip(behind, glyph.ink, strict=True))
+        for left, top, right, bottom in shapes:
+            edges = (
+                x + round(left * GIF_CELL_WIDTH),
+                y + round(top * GIF_CELL_HEIGHT),
+                x + round(right * GIF_CELL_WIDTH),
+                y + round(bottom * GIF_CELL_HEIGHT),
+            )
+            draw.rectangle((*edges[:2], max(edges[0], edges[2] - 1), max(edges[1], edges[3] - 1)), fill=ink)
+
+
+def _fonts() -> "tuple[Font, Font]":
+    """The first monospaced font that is there; Pillow's own where none is."""
+    from PIL import ImageFont
+
+    for regular, bold in GIF_FONTS:
+        try:
+            return ImageFont.truetype(regular, GIF_FONT_SIZE), ImageFont.truetype(bold, GIF_FONT_SIZE)
+        except OSError:
+            continue
+    own = ImageFont.load_default(GIF_FONT_SIZE - 1)
+    return own, own
+
 
 STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 

@@ -8,12 +8,12 @@ from statistics import median
 
 from rich.console import Console
 
-from trm_cli.display.keys import Keys
-from trm_cli.display.player import Pace, Player
-from trm_cli.display.views import Look
+from trm_cli.config import SolveSettings
+from trm_cli.display.boards import Look
+from trm_cli.display.watch import Keys, Pace, Player
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import SolveSettings, run
-from trm_cli.solving.frames import Header, Moment
+from trm_cli.solving.engine import run
+from trm_cli.solving.trace import Header, Moment
 from trm_cli.solving.watching import moments
 from trm_cli.tasks.base import Puzzle
 
@@ -50,8 +50,7 @@ class NoKeys(Keys):
         return self
 
 
-def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], *,
-                     rounds: int) -> Overhead:  # fmt: skip
+def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], *, rounds: int) -> Overhead:
     """Solve the puzzles one by one, unseen and watched in turn; the middle of all rounds counts."""
     settings = SolveSettings()
     _round(network, header, puzzles, settings)  # to warm up
@@ -74,21 +73,24 @@ def overhead_line(measured: Overhead) -> str:
     )
 
 
-def _round(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle],
-           settings: SolveSettings) -> Round:  # fmt: skip
+def _round(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], settings: SolveSettings) -> Round:
     def solve_unseen() -> int:
         return sum(
-            sum(1 for _ in run(network, header.task, [puzzle.tokens], batch_size=1,
-                               settings=settings))
+            sum(1 for _ in run(network, header.task, [puzzle.tokens], batch_size=1, settings=settings))
             for puzzle in puzzles
-        )  # fmt: skip
+        )
 
     steps, unseen, unseen_cpu = _timed(solve_unseen)
     timed = TimedMoments(moments(network, header.task, puzzles, settings=settings))
-    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor",
-                      width=WIDTH, height=HEIGHT, legacy_windows=False)  # fmt: skip
-    player = Player(iter(timed), header, pace=Pace(0.0), look=Look(), console=console,
-                    keys=NoKeys())  # fmt: skip
+    console = Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        width=WIDTH,
+        height=HEIGHT,
+        legacy_windows=False,
+    )
+    player = Player(iter(timed), header, pace=Pace(0.0), look=Look(), console=console, keys=NoKeys())
     _, _, watched_cpu = _timed(player.play)
     return Round(steps, player.num_draws, unseen, timed.seconds, unseen_cpu, watched_cpu)
 

@@ -1,176 +1,386 @@
-"""Scenes as screens of coloured characters, and characters as shapes: what pictures are made of.
+"""One moment of a run, laid out as a screen: a board with its figures beside it, or many as tiles."""
 
-Lines and blocks are drawn as rectangles, not as letters, so that they join whatever the font.
-"""
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
 
-from rich.color import Color, blend_rgb
-from rich.color_triplet import ColorTriplet
-from rich.console import Console
-from rich.segment import Segment
-from rich.style import Style
-from rich.terminal_theme import TerminalTheme
+from trm_cli.display.boards import HALTING, MOVING, NEW, SURE, WRONG, Look, board_text, heat_map, view_of, written
+from trm_cli.solving.trace import Frame, Header, Moment
 
-from trm_cli.display.palette import FLASH_SOFT, FLASH_STRONG
-from trm_cli.display.player import FLASH_SECONDS, INNER_SHARE
-from trm_cli.display.scene import Scene
-from trm_cli.display.views import Look
-from trm_cli.solving.frames import Header, Moment
 
-ONE_SIZE, MANY_SIZE = (80, 24), (112, 42)  # columns and rows of a picture of one puzzle, of several
-LAST_SECONDS = 3.0  # that the end stays before it begins anew
-PAPER, INK = (13, 17, 23), (214, 220, 228)
-THEME = TerminalTheme(
-    PAPER, INK,
-    [(72, 79, 88), (229, 83, 75), (87, 171, 90), (198, 144, 38),
-     (83, 155, 245), (176, 131, 240), (57, 197, 207), (144, 157, 171)],
-)  # fmt: skip
+def spread(left: Text, right: Text, width: int) -> Text:
+    """Two texts on one line, the second at its right end."""
+    gap = max(1, width - left.cell_len - right.cell_len)
+    return Text.assemble(left, " " * gap, right)
 
-# How far a line reaches from the middle of its character: left, right, up, down; 2 is heavy.
-ARMS = {
-    "─": "1100", "│": "0011", "┌": "0101", "┐": "1001", "└": "0110", "┘": "1010", "├": "0111",
-    "┤": "1011", "┬": "1101", "┴": "1110", "┼": "1111", "╭": "0101", "╮": "1001", "╰": "0110",
-    "╯": "1010", "╴": "1000", "╶": "0100", "╵": "0010", "╷": "0001",
-    "━": "2200", "┃": "0022", "┏": "0202", "┓": "2002", "┗": "0220", "┛": "2020", "┣": "0222",
-    "┫": "2022", "┳": "2202", "┻": "2220", "╋": "2222", "┯": "2201", "┷": "2210", "┿": "2211",
-    "┠": "0122", "┨": "1022", "╂": "1122", "╸": "2000", "╺": "0200", "╹": "0020", "╻": "0002",
-}  # fmt: skip
-BLOCKS = {mark: (1 - (level + 1) / 8, 1.0) for level, mark in enumerate("▁▂▃▄▅▆▇█")}
-BLOCKS["▀"] = (0.0, 0.5)  # from and to which height it is filled
-SHADED = {"░": 0.25, "▒": 0.5, "▓": 0.75}  # how much of it is filled
-LIGHT, HEAVY = 0.07, 0.17  # thickness of lines, of a character's height
 
-Rectangle = tuple[float, float, float, float]  # left, top, right, bottom; 0 to 1 of a character
-RGB = tuple[int, int, int]
+def beside(blocks: list[list[Text]], gap: int) -> list[Text]:
+    """Blocks of lines side by side, each as wide as its widest line, `gap` columns between."""
+    widths = [max((line.cell_len for line in block), default=0) for block in blocks]
+    lines = []
+    for row in zip_longest(*blocks, fillvalue=Text()):
+        joined = Text()
+        for place, (line, width) in enumerate(zip(row, widths, strict=True)):
+            joined.append_text(line)
+            if place < len(blocks) - 1:
+                joined.append(" " * (width - line.cell_len + gap))
+        lines.append(joined)
+    return lines
+
+
+def rows_of(text: Text) -> list[Text]:
+    """The lines of a text."""
+    return list(text.split("\n"))
+
+
+BLOCKS = " ▁▂▃▄▅▆▇█"  # each fills one more eighth of its cell
+ASCII_BLOCKS = " .:+#"
+
+Series = Sequence[float | None]  # None where nothing was measured
+
+
+def area(
+    values: Series, *, width: int, height: int = 1, ascii_only: bool = False, bounds: tuple[float, float] | None = None
+) -> list[str]:
+    """Draw a series as a filled curve between its lowest and its highest value.
+
+    width   columns at most; a longer series is averaged down to it.
+    height  rows.
+    bounds  draw between these two values instead.
+    Returns the rows, the upper first. The lowest value still shows as the smallest mark.
+    """
+    shown = fit(values, width)
+    known = [value for value in shown if value is not None]
+    if not known:
+        return [""] * height
+    symbols = ASCII_BLOCKS if ascii_only else BLOCKS
+    least, most = bounds or (min(known), max(known))
+    spread = most - least
+    top = height * (len(symbols) - 1)  # the highest level
+    levels = [
+        0 if value is None else top // 2 if spread <= 0 else 1 + round((value - least) / spread * (top - 1))
+        for value in shown
+    ]
+    return _rows(levels, height, symbols)
+
+
+def bars(counts: Sequence[int], *, width: int, height: int, ascii_only: bool = False) -> list[str]:
+    """Draw counts as bars from zero, side by side in a width of that many columns at most.
+
+    Returns the rows, the upper first. A count of one still shows, however high the others are.
+    """
+    pitch = bar_pitch(len(counts), width)
+    symbols = ASCII_BLOCKS if ascii_only else BLOCKS
+    top = height * (len(symbols) - 1)
+    most = max(counts, default=0) or 1
+    levels = [math.ceil(count / most * top) for count in counts]
+    thickness = max(1, pitch - 1)
+    return ["".join((mark * thickness).ljust(pitch) for mark in row) for row in _rows(levels, height, symbols)]
+
+
+def bar_pitch(num_bars: int, width: int) -> int:
+    """Columns from one bar to the next: 1 to 4."""
+    return max(1, min(4, width // max(1, num_bars)))
+
+
+def fit(values: Series, width: int) -> list[float | None]:
+    """At most `width` values: neighbours are averaged where there are more."""
+    if len(values) <= width:
+        return list(values)
+    edges = [column * len(values) // width for column in range(width + 1)]
+    return [_mean(values[first:last]) for first, last in itertools.pairwise(edges)]
+
+
+def _mean(values: Series) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _rows(levels: list[int], height: int, symbols: str) -> list[str]:
+    """Stack cells: those below a level's own cell are full, those above it empty."""
+    full = len(symbols) - 1
+    return [
+        "".join(symbols[min(full, max(0, level - row * full))] for level in levels) for row in reversed(range(height))
+    ]
+
+
+LABELS, VALUES = 9, 7  # columns
+CHARTS_FROM = 24  # columns that have room for sparklines; below it, values alone
+MOST_PITCH = 3  # columns of one step in a sparkline, at most
+EACH, GROUPS, NOWHERE = range(3)  # where there are empty lines
+SIZES = ((3, EACH), (2, EACH), (1, EACH), (1, GROUPS), (1, NOWHERE))  # rows of a chart; empty lines
+TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring lines do not touch
+NOTHING = "-"  # where there is no value yet
+HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
 
 
 @dataclass(frozen=True)
-class Glyph:
-    """A run of characters of one style, on one row of a screen."""
+class Reading:
+    """One figure, and the series that it is the end of."""
 
-    column: int
-    text: str
-    ink: RGB
-    paper: RGB | None  # None is the screen's own
-    is_bold: bool
-    is_underlined: bool
+    name: str
+    value: str
+    colour: str
+    of: Callable[[Frame], float | None]  # its value after an earlier step
+    is_share: bool = False  # drawn between 0 and 1
+    ends_group: bool = False
+
+
+def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
+    """At most `height` lines of at most `width` columns about one puzzle."""
+    inside = _inside(frame, header, replace(look, max_width=width, max_height=None), width)
+    for rows, gaps in SIZES:
+        if width < CHARTS_FROM and gaps == EACH:
+            continue
+        lines = list(_figures(frame, look, width=width, rows=rows, gaps=gaps))
+        if gaps != NOWHERE and inside:
+            lines.append(Text())
+        if len(lines) + len(inside) <= height:
+            break
+    return [*lines, *inside][:height]
+
+
+def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> Iterator[Text]:
+    of = " of " if width >= CHARTS_FROM else "/"
+    yield Text.assemble(_label("step"), (str(frame.step), "bold"), (f"{of}{frame.max_steps}", "dim"))
+    if width >= CHARTS_FROM:
+        yield _progress(frame.step / frame.max_steps, width, look)
+    if gaps != NOWHERE:
+        yield Text()
+    for reading in _readings(frame):
+        if width < CHARTS_FROM:
+            yield Text.assemble(_label(reading.name), (reading.value, "bold"))
+        else:
+            yield from _chart(reading, frame.history, look, width=width, rows=rows)
+        if gaps == EACH or (gaps == GROUPS and reading.ends_group):
+            yield Text()
+    attempt = Text.assemble(_label("attempt"), str(frame.attempt + 1))
+    seconds = f"{frame.seconds:.2f} s"
+    if width < CHARTS_FROM:
+        yield from (attempt, Text.assemble(_label("time"), seconds))
+    else:
+        attempt.pad_right(LABELS + VALUES + 2 - attempt.cell_len)
+        yield attempt.append("time ", "dim").append(seconds)
+
+
+def _label(name: str) -> tuple[str, str]:
+    return name.ljust(LABELS), "dim"
+
+
+def _progress(share: float, width: int, look: Look) -> Text:
+    done = round(width * share)
+    full, rest = ("=", "-") if look.ascii_only else ("━", "─")
+    return Text.assemble((full * done, written(SURE)), (rest * (width - done), "dim"))
+
+
+def _readings(frame: Frame) -> list[Reading]:
+    """From the top down; inside a step, the halt probability is that of the step before."""
+    update = frame.update
+    moved = {update.stream: update.change} if update and frame.is_inside else {}
+    halt = frame.history[-1].halt_probability if frame.history else None
+    sure, new, wrong = written(SURE), written(NEW), written(WRONG)
+    return [
+        Reading("halt", percent(halt), HALTING, lambda f: f.halt_probability, is_share=True),
+        Reading("sure", percent(mean_confidence(frame)), sure, mean_confidence, is_share=True, ends_group=True),
+        Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
+        Reading("violated", str(len(frame.violated)), wrong, lambda f: len(f.violated), ends_group=True),
+        Reading("change y", _norm(moved.get("y", frame.change_y)), MOVING, lambda f: f.change_y),
+        Reading("change z", _norm(moved.get("z", frame.change_z)), MOVING, lambda f: f.change_z, ends_group=True),
+    ]
+
+
+def _chart(reading: Reading, history: tuple[Frame, ...], look: Look, *, width: int, rows: int) -> Iterator[Text]:
+    """The name, the value, and the series behind it, `rows` lines high."""
+    room = width - LABELS - VALUES - 2
+    values = [reading.of(step) for step in history]
+    columns = max(len(values), min(room, MOST_PITCH * len(values)))
+    series = [values[column * len(values) // columns] for column in range(columns)]
+    most = max((value for value in series if value is not None), default=0.0)
+    bounds = (0.0, TOP * (1.0 if reading.is_share else most or 1.0))
+    drawn = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=bounds)
+    for row in drawn[:-1]:
+        yield Text(" " * (LABELS + VALUES + 2)).append(row, reading.colour)
+    yield Text.assemble(_label(reading.name), (reading.value.rjust(VALUES), "bold"), "  ", (drawn[-1], reading.colour))
+
+
+def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
+    """Which call of the net it was, and how far it moved each cell."""
+    update = frame.update
+    if update is None:
+        return []
+    call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
+    places = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
+    where = f"recursion {places[0]} call {places[1]}  "
+    if len(where) + len(call) > width:
+        where = f"{places[0]} {places[1]}  "
+    heat = heat_map(update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
+    return [Text.assemble((where, "dim"), (call, "bold")), *rows_of(heat)]
+
+
+def mean_confidence(frame: Frame) -> float | None:
+    """Over all cells, 0 to 1; None before the first answer."""
+    return None if frame.confidence is None else float(frame.confidence.mean())
+
+
+def percent(share: float | None) -> str:
+    """A share to a tenth of a percent; a dash for none."""
+    return NOTHING if share is None else f"{share:.1%}"
+
+
+def _norm(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def verdict(frame: Frame) -> Text:
+    """How one puzzle stands, plainly."""
+    if frame.confidence is None:
+        return Text("not begun" if frame.step == 0 else "thinking", "dim")
+    steps = "1 step" if frame.step == 1 else f"{frame.step} steps"
+    if frame.solved and frame.is_last:
+        return Text.assemble((frame.task.praise, "bold green"), f" in {steps}")
+    cells = len(frame.violated)
+    broken = "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
+    if frame.is_last:
+        failure = f"not {frame.task.praise}"
+        return Text.assemble((failure, "bold red"), f": {broken} after {steps}")
+    return Text("the rules hold" if frame.solved else broken, "dim")
+
+
+GAP = 3  # columns between a board and its figures
+LEAST_FIGURES, MOST_FIGURES = 14, 60  # columns of the figures
+WIDE_FIGURES = 28  # columns that figures take from a board that could be larger
+FIGURE_LINES = 9  # rows of figures below a board
+CAPTION = 11  # columns beside a tile
+AIRY_HEIGHT = 23  # rows of a terminal that has room for empty lines
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A moment as a screen of any size; Rich draws it, and so do the exports."""
+
+    moment: Moment
+    header: Header
+    look: Look = field(default_factory=Look)
+    state: str = ""  # what the player does: paused, the speed
+    keys: str = ""  # what can be pressed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self.lines(options.max_width, options.height or console.size.height)
+
+    def lines(self, width: int, height: int) -> list[Text]:
+        """At most `height` lines of at most `width` columns."""
+        inside = width - 2
+        if len(self.moment.frames) == 1:
+            room = height - (5 if height >= AIRY_HEIGHT else 3)
+            body = self._one(inside, room)[:room]
+        else:
+            body = self._tiles(inside, height - 3)[: height - 3]
+        between = [Text()] if len(body) + 5 <= height else []
+        below = [*between, self._verdict(), self._footer(inside)]
+        lines = [self._title(inside), *between, *body, *below]
+        for line in lines:
+            line.truncate(inside)
+        return [Text(" ", no_wrap=True, overflow="ignore").append_text(line) for line in lines[:height]]
+
+    def _title(self, width: int) -> Text:
+        header, frames = self.header, self.moment.frames
+        first = self.moment.page * self.at_once + 1
+        number = str(first) if len(frames) == 1 else f"{first} to {first + len(frames) - 1}"
+        right = f"{header.model}, {header.num_parameters:,} parameters"
+        left = Text.assemble(("trm watch ", "dim"), (header.task.name, "bold"))
+        if header.num_puzzles > 1:
+            left.append(f"  {number} of {header.num_puzzles}", "dim")
+        if left.cell_len + len(right) + 2 > width:
+            right = header.model
+        return spread(left, Text(right, "dim"), width)
 
     @property
-    def is_blank(self) -> bool:
-        """Whether there is nothing to draw but the paper."""
-        return self.paper is None and not self.text.strip()
+    def at_once(self) -> int:
+        """Puzzles on a full screen."""
+        return self.header.rows * self.header.columns
+
+    def _one(self, width: int, height: int) -> list[Text]:
+        frame = self.moment.frames[0]
+        board = larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        if _width(larger) > width - WIDE_FIGURES - GAP:
+            board = self._board(frame, width - WIDE_FIGURES - GAP, height)
+            if len(board) < min(frame.puzzle.height, len(larger)):
+                board = larger  # digits are worth more than charts
+        if 2 * height > width:
+            above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
+            board = above if len(above) > len(board) else board
+        room = width - _width(board) - GAP
+        if room >= LEAST_FIGURES:
+            told = readings(frame, self.header, self.look, width=min(room, MOST_FIGURES), height=height)
+            return beside([board, told], GAP)
+        told = readings(frame, self.header, self.look, width=width, height=height - len(board))
+        return [*board, *told]
+
+    def _board(self, frame: Frame, width: int, height: int) -> list[Text]:
+        look = replace(self.look, max_width=width, max_height=height)
+        return rows_of(board_text(self.header.task.name, view_of(frame), look))
+
+    def _tiles(self, width: int, height: int) -> list[Text]:
+        columns = self.header.columns
+        frames = self.moment.frames
+        num_rows = -(-len(frames) // columns)
+        tile_width, tile_height = (width + 2) // columns - 2, height // num_rows
+        gap = 1 if tile_height >= 6 else 0
+        tiles = [self._tile(index, frame, tile_width, tile_height - gap) for index, frame in enumerate(frames)]
+        lines: list[Text] = []
+        for first in range(0, len(tiles), columns):
+            lines += beside(tiles[first : first + columns], 2)
+            lines += [Text()] * gap
+        return lines[:-gap] if gap else lines
+
+    def _tile(self, index: int, frame: Frame, width: int, height: int) -> list[Text]:
+        """A small board with a caption at its right, every line as wide as the tile."""
+        look = replace(self.look, max_width=width - CAPTION, max_height=height)
+        if index not in self.moment.moved:
+            look = replace(look, flash=0)
+        board = rows_of(board_text(self.header.task.name, view_of(frame), look))[:height]
+        number = self.moment.page * self.at_once + index + 1
+        lines = beside([board, _caption(number, frame)], 2)[: max(height, 1)]
+        for line in lines:
+            line.truncate(width)
+            line.pad_right(width - line.cell_len)
+        return lines
+
+    def _verdict(self) -> Text:
+        frames = self.moment.frames
+        if len(frames) == 1:
+            return verdict(frames[0])
+        praise = frames[0].task.praise
+        solved = sum(frame.solved and frame.is_last for frame in frames)
+        running = sum(not frame.is_last for frame in frames)
+        text = Text.assemble((f"{solved} {praise}", "bold green" if solved else "bold"))
+        failed = len(frames) - solved - running
+        if failed:
+            text.append("  ").append(f"{failed} not {praise}", "bold red")
+        return text.append(f"  {running} still thinking" if running else "", "dim")
+
+    def _footer(self, width: int) -> Text:
+        return spread(Text(self.keys, "dim"), Text(self.state, "bold"), width)
 
 
-Row = tuple[Glyph, ...]
+def _width(lines: list[Text]) -> int:
+    return max(line.cell_len for line in lines)
 
 
-@dataclass(frozen=True)
-class Shot:
-    """One picture of an animation: rows of glyphs, and how long they stay."""
-
-    rows: tuple[Row, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Film:
-    """The pictures of a run, all of one size in characters."""
-
-    shots: list[Shot]
-    columns: int
-    rows: int
-
-
-def film(header: Header, moments: list[Moment], seconds: float) -> Film:
-    """The pictures of a run, `seconds` a step, without the empty rows below them."""
-    columns, height = ONE_SIZE if header.rows * header.columns == 1 else MANY_SIZE
-    shots = list(_shots(header, moments, seconds, (columns, height)))
-    rows = max(number for shot in shots for number in range(height)
-               if not all(glyph.is_blank for glyph in shot.rows[number]))  # fmt: skip
-    return Film([Shot(shot.rows[: rows + 1], shot.seconds) for shot in shots], columns, rows + 1)
-
-
-def _shots(header: Header, moments: list[Moment], seconds: float,
-           size: tuple[int, int]) -> Iterator[Shot]:  # fmt: skip
-    """Each moment with its flash, and the last for longer."""
-    width, height = size
-    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True,
-                      color_system="truecolor", legacy_windows=False)  # fmt: skip
-    for place, moment in enumerate(moments):
-        stays = seconds * (INNER_SHARE if moment.is_inside else 1)
-        stays = max(stays, LAST_SECONDS) if place == len(moments) - 1 else stays
-        changes = any(frame.changed for frame in moment.new_frames)
-        flashes = (FLASH_STRONG, FLASH_SOFT) if changes and not moment.is_inside else ()
-        flash_seconds = min(FLASH_SECONDS, stays / 4)
-        for flash in flashes:
-            rows = _rows(console, Scene(moment, header, Look(flash=flash)))
-            yield Shot(rows, flash_seconds)
-        rows = _rows(console, Scene(moment, header))
-        yield Shot(rows, stays - flash_seconds * len(flashes))
-
-
-def _rows(console: Console, scene: Scene) -> tuple[Row, ...]:
-    width, height = console.size
-    options = console.options.update(width=width, height=height)
-    return tuple(tuple(_glyphs(line)) for line in console.render_lines(scene, options))
-
-
-def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
-    column = 0
-    for text, style, _ in line:
-        ink, paper = _colours(style or Style())
-        shown = style or Style()
-        yield Glyph(column, text, ink, paper, bool(shown.bold), bool(shown.underline))
-        column += len(text)
-
-
-def _colours(style: Style) -> tuple[RGB, RGB | None]:
-    ink = _rgb(style.color, INK)
-    paper = None if style.bgcolor is None else _rgb(style.bgcolor, PAPER)
-    if style.reverse:
-        ink, paper = paper or PAPER, ink
-    if style.dim:
-        ink = _triple(blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45))
-    return ink, paper
-
-
-def _rgb(colour: Color | None, default: RGB) -> RGB:
-    if colour is None or colour.is_default:
-        return default
-    return _triple(colour.get_truecolor(THEME))
-
-
-def _triple(colour: ColorTriplet) -> RGB:
-    return colour.red, colour.green, colour.blue
-
-
-def rectangles(character: str, aspect: float) -> list[Rectangle] | None:
-    """The rectangles that a line or block character is made of; None for a letter.
-
-    aspect  width of a character over its height, so that lines across and down are as thick.
-    """
-    if character in SHADED:
-        return [(0.0, 0.0, 1.0, 1.0)]
-    if character in BLOCKS:
-        top, bottom = BLOCKS[character]
-        return [(0.0, top, 1.0, bottom)]
-    arms = ARMS.get(character)
-    if arms is None:
-        return None
-    left, right, up, down = ((0, LIGHT, HEAVY)[int(arm)] / 2 for arm in arms)
-    across = max(up, down, LIGHT / 2) / aspect  # half the thickness of the upright, in widths
-    along = max(left, right, LIGHT / 2)  # of the level, in heights
-    found = []
-    if left:
-        found.append((0.0, 0.5 - left, 0.5 + across * bool(up or down), 0.5 + left))
-    if right:
-        found.append((0.5 - across * bool(up or down), 0.5 - right, 1.0, 0.5 + right))
-    if up:
-        found.append((0.5 - up / aspect, 0.0, 0.5 + up / aspect, 0.5 + along * bool(left or right)))
-    if down:
-        found.append((0.5 - down / aspect, 0.5 - along * bool(left or right), 0.5 + down / aspect,
-                      1.0))  # fmt: skip
-    return found
+def _caption(number: int, frame: Frame) -> list[Text]:
+    halt = frame.history[-1].halt_probability if frame.history else None
+    told = [
+        Text(f"puzzle {number}", "bold"),
+        Text(f"step {frame.step}", "dim"),
+        Text("" if halt is None else f"halt {halt:.0%}", "dim"),
+    ]
+    if frame.is_last and frame.solved:
+        told.append(Text(frame.task.praise, "bold green"))
+    elif frame.step:
+        told.append(Text(f"{len(frame.violated)} wrong", "bold red" if frame.is_last else ""))
+    return told

@@ -1,17 +1,325 @@
-"""A training run on stderr: a dashboard on a terminal, plain lines elsewhere."""
+"""A training run on stderr: a dashboard on a terminal of any size, plain lines elsewhere.
 
+Cyan is what the training batch says, green what held-out puzzles say, blue where puzzles halt.
+"""
+
+import math
 import time
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
 
+from trm_cli.config import ModelConfig
 from trm_cli.display.console import remarks_console
-from trm_cli.display.dashboard import Dashboard
-from trm_cli.display.figures import evaluation_line, report_line, short_evaluation_line
-from trm_cli.display.run_state import RunState
+from trm_cli.display.screen import Series, area, bar_pitch, bars, spread
+from trm_cli.model.network import count_parameters
+from trm_cli.solving.evaluate import Scores
+from trm_cli.tasks import base
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
+
+MEMORY_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def figures(report: Report) -> list[tuple[str, str]]:
+    """Names and values of what a report says beside its curves."""
+    return [
+        ("learning rate", f"{report.rate:.1%}"),
+        ("gradient norm", f"{report.gradient_norm:.3f}"),
+        ("pairs a second", f"{report.pairs_per_second:,.0f}"),
+        ("puzzles a second", f"{report.puzzles_per_second:,.1f}"),
+        ("memory", "unknown" if report.memory is None else memory(report.memory)),
+    ]
+
+
+def report_line(report: Report) -> str:
+    """A report on one line."""
+    halts = "none halts yet"
+    if report.halting_step is not None and report.solved is not None:
+        halts = f"halts at {report.halting_step:.1f}, {report.solved:.1%} of them right"
+    return (
+        f"step {report.step}  {report.seconds:.0f} s  loss {report.loss:.3f}  "
+        f"cells {report.cell_accuracy:.1%}  {halts}  {report.pairs_per_second:.0f} pairs/s"
+    )
+
+
+def evaluation_line(event: Evaluation) -> str:
+    """An evaluation on one line."""
+    scores = event.scores
+    precision = "" if scores.precision is None else f"right when halting {scores.precision:.2%}"
+    return (
+        f"step {event.step}  {event.seconds:.0f} s  {event.judged_by}: "
+        f"solved {scores.verified:.2%}  exact {scores.exact:.2%}  cells {scores.cell:.2%}  "
+        f"steps {scores.mean_steps:.1f}  {precision or 'never halted'}"
+    )
+
+
+def short_evaluation_line(event: Evaluation) -> str:
+    """An evaluation on a line of fewer than 80 columns."""
+    scores = event.scores
+    return (
+        f"step {event.step:,}  {event.judged_by}: solved {scores.verified:.1%}  "
+        f"steps {scores.mean_steps:.1f}  {_precision(scores)}"
+    )
+
+
+def held_out_figures(scores: Scores) -> str:
+    """What an evaluation says beside the share solved."""
+    return f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores)}"
+
+
+def _precision(scores: Scores) -> str:
+    if scores.precision is None:
+        return "never halted"
+    return f"right when halting {scores.precision:.1%}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds as on a clock: 4:07, 1:04:07."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def memory(num_bytes: int) -> str:
+    """Bytes in the largest unit that leaves a number above one."""
+    for size, unit in MEMORY_UNITS:
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes} B"
+
+
+PACE_REPORTS = 20  # the latest reports, which the pace is measured over
+
+
+class RunState:
+    """The events of a run so far, and the times that follow from them."""
+
+    def __init__(self, recipe: Recipe, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        config = recipe.train
+        self.name = f"{recipe.task} {recipe.name}"
+        self.steps = min(config.steps, limits.max_steps or config.steps)
+        self.evaluate_every = config.evaluate_every
+        by_time = config.decay_by == "time"
+        self.run_seconds = config.minutes * 60 or None if by_time else None
+        self.call_seconds = limits.max_seconds
+        self.reports: list[Report] = []
+        self.evaluations: list[Evaluation] = []
+        self.is_over = False
+        self.generated: tuple[int, int] | None = None  # puzzles done and wanted; None if all are
+        self._clock = clock
+        self._resumed: float | None = None  # when, if this run had been interrupted
+        self._before = 0.0  # seconds that earlier calls trained for
+        self._reported = clock()  # when the latest report came
+
+    def generate(self, done: int, wanted: int) -> None:
+        """Note how many puzzles there are, before the run begins."""
+        self.generated = (done, wanted) if done < wanted else None
+
+    def resume(self) -> None:
+        """Note that the run goes on: its events count the time of earlier calls, too."""
+        self._resumed = self._clock()
+
+    def add(self, event: Report | Evaluation) -> None:
+        """Take in what happened."""
+        if isinstance(event, Evaluation):
+            self.evaluations.append(event)
+            return
+        self._reported = self._clock()
+        if self._resumed is not None and not self.reports:
+            self._before = max(0.0, event.seconds - (self._reported - self._resumed))
+        self.reports.append(event)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.reports[-1].step if self.reports else 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training since the run began."""
+        if not self.reports:
+            return 0.0
+        return self.reports[-1].seconds + self._clock() - self._reported
+
+    @property
+    def share(self) -> float:
+        """How much is over, 0 to 1: of the steps or of the time, whichever ends first."""
+        if not self.reports:
+            return self.generated[0] / self.generated[1] if self.generated else 0.0
+        by_time = [self.elapsed / seconds for seconds in self._ends() if seconds]
+        return min(1.0, max(self.step / self.steps, *by_time, 0.0))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the last step or the end of the time, whichever comes first; None if unknown."""
+        ends = self._ends()
+        recent = self.reports[-PACE_REPORTS:]
+        if len(recent) > 1 and recent[-1].step > recent[0].step:
+            pace = (recent[-1].seconds - recent[0].seconds) / (recent[-1].step - recent[0].step)
+            ends.append(recent[-1].seconds + (self.steps - self.step) * pace)
+        return max(0.0, min(ends) - self.elapsed) if ends else None
+
+    def _ends(self) -> list[float]:
+        """Seconds of training at which the time will be over."""
+        ends = [] if self.run_seconds is None else [self.run_seconds]
+        return ends if self.call_seconds is None else [*ends, self._before + self.call_seconds]
+
+    @property
+    def is_evaluating(self) -> bool:
+        """Whether the held-out puzzles are being tried."""
+        is_due = self.step % self.evaluate_every == 0 or self.share >= 1
+        is_done = bool(self.evaluations) and self.evaluations[-1].step == self.step
+        return bool(self.reports) and is_due and not is_done and not self.is_over
+
+
+LABELS = 17  # columns of the names on the left
+VALUES = 8  # columns of the latest values on the right
+FIGURES = 26  # columns of the figures beside the histogram
+WIDEST = 132  # columns used of a wider terminal
+LEAST_WIDTH, LEAST_HEIGHT = 64, 18  # of a terminal that has room for charts
+CHART_ROWS = ((36, 4), (30, 3), (23, 2), (0, 1))  # terminals of so many rows, rows of a chart
+TRAINING, HELD_OUT, HALTING = "cyan", "green", "blue"
+NOTHING = "-"  # where no puzzle has halted yet
+LEAST_LOSS = 1e-9  # drawn on a logarithmic scale
+
+
+class Dashboard:
+    """Rich draws it, at any time and from any thread, from the state as it is then."""
+
+    def __init__(self, state: RunState, model: ModelConfig) -> None:
+        self.state = state
+        self.num_parameters = count_parameters(model)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(WIDEST, options.max_width) - 2
+        frame = _Frame(self.state, width, console.size.height, options.ascii_only)
+        for line in frame.lines(self.num_parameters):
+            yield Text(" ", end="")
+            if isinstance(line, ProgressBar):
+                yield line
+                yield Text()
+            else:
+                line.truncate(width)
+                yield line
+
+
+class _Frame:
+    """One picture of a run."""
+
+    def __init__(self, state: RunState, width: int, height: int, ascii_only: bool) -> None:
+        self.state = state
+        self.width = width
+        self.height = height
+        self.ascii_only = ascii_only
+        self.reports = list(state.reports)  # the training goes on while this is drawn
+        self.evaluations = list(state.evaluations)
+        halts = (report for report in reversed(self.reports) if report.halting_step is not None)
+        self.halting = next(halts, None)  # the latest report with puzzles that halted
+
+    def lines(self, num_parameters: int) -> Iterator[Text | ProgressBar]:
+        """From the title down, each at most as wide as the frame."""
+        state = self.state
+        parameters = Text(f"{num_parameters:,} parameters", "dim")
+        yield spread(Text(state.name, "bold"), parameters, self.width)
+        yield ProgressBar(
+            total=1.0, completed=state.share, width=self.width, complete_style=TRAINING, finished_style=HELD_OUT
+        )
+        if not self.reports:
+            yield self._beginning()
+            return
+        yield self._status()
+        if self.width < LEAST_WIDTH - 2 or self.height < LEAST_HEIGHT:
+            yield self._short()
+            return
+        rows = next(rows for least, rows in CHART_ROWS if self.height >= least)
+        yield Text()
+        yield from self._training(self.reports[-1], rows)
+        yield Text()
+        yield from self._halting(self.reports[-1], max(4, 2 * rows))
+        yield Text()
+        yield from self._held_out()
+
+    def _beginning(self) -> Text:
+        if self.state.generated is None:
+            return Text("the first step is under way", "dim")
+        done, wanted = self.state.generated
+        return Text(f"generating puzzles {done:,} of {wanted:,}")
+
+    def _status(self) -> Text:
+        state = self.state
+        status = Text.assemble(("step ", "dim"), f"{state.step:,}", (f" of {state.steps:,}", "dim"))
+        if state.is_evaluating:
+            status.append("  trying the held-out puzzles", HELD_OUT)
+        times = Text.assemble(("elapsed ", "dim"), duration(state.elapsed))
+        left = state.seconds_left
+        if left is not None and not state.is_over:
+            times.append("   left ", "dim").append(duration(left))
+        return spread(status, times, self.width)
+
+    def _short(self) -> Text:
+        """The figures on one line, for a terminal without room for charts."""
+        last = self.reports[-1]
+        text = f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}"
+        if self.evaluations:
+            event = self.evaluations[-1]
+            text += f"  {event.judged_by} {event.scores.verified:.1%}"
+        return Text(text)
+
+    def _training(self, last: Report, rows: int) -> Iterator[Text]:
+        losses = [math.log(max(LEAST_LOSS, report.loss)) for report in self.reports]
+        cells = [report.cell_accuracy for report in self.reports]
+        solved = [report.solved for report in self.reports]
+        latest = None if self.halting is None else self.halting.solved
+        share = NOTHING if latest is None else f"{latest:.1%}"
+        between = [Text()] if rows > 1 else []  # lest one chart stand on the next
+        yield from self._chart("loss", losses, f"{last.loss:.3f}", rows)
+        yield from between
+        yield from self._chart("cells right", cells, f"{last.cell_accuracy:.1%}", rows)
+        yield from between
+        yield from self._chart("solved", solved, share, rows)
+
+    def _chart(self, name: str, series: Series, value: str, rows: int, style: str = TRAINING) -> Iterator[Text]:
+        """A name, the series behind the value, and the value, on the chart's lowest row."""
+        room = self.width - LABELS - VALUES
+        drawn = area(series, width=room, height=rows, ascii_only=self.ascii_only)
+        for row in drawn[:-1]:
+            yield Text(" " * LABELS).append(row, style)
+        yield Text.assemble((name.ljust(LABELS), "dim"), (drawn[-1].ljust(room), style), (value.rjust(VALUES), "bold"))
+
+    def _halting(self, last: Report, height: int) -> Iterator[Text]:
+        """The histogram of halting steps, with the figures of the run beside it."""
+        shown = self.halting or last
+        counts = shown.halting_histogram
+        room = self.width - LABELS - FIGURES - 2
+        drawn = bars(counts, width=room, height=height, ascii_only=self.ascii_only)
+        mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
+        end = bar_pitch(len(counts), room) * (len(counts) - 1)  # column of the last bar
+        left = [Text(" " * LABELS).append(row, HALTING) for row in drawn[:-1]]
+        left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (drawn[-1], HALTING)))
+        left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))
+        right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures(last)]
+        for line, figure in zip_longest(left, right, fillvalue=Text()):
+            yield spread(line, figure, self.width)
+
+    def _held_out(self) -> Iterator[Text]:
+        name = "held-out solved"
+        if not self.evaluations:
+            due = min(self.state.steps, self.state.evaluate_every)
+            yield Text(f"{name.ljust(LABELS)}first tried at step {due:,}", "dim")
+            return
+        last = self.evaluations[-1]
+        name = name if last.judged_by == base.HELD_OUT else last.judged_by
+        history = [evaluation.scores.verified for evaluation in self.evaluations]
+        yield from self._chart(name, history, f"{last.scores.verified:.1%}", 1, HELD_OUT)
+        yield Text(f"at step {last.step:,}".ljust(LABELS) + held_out_figures(last.scores), "dim")
+
 
 SECONDS_BETWEEN_LINES = 10.0  # where there is no dashboard
 REDRAWS_PER_SECOND = 2.0  # of the dashboard, whose clock goes on between events
@@ -27,10 +335,12 @@ class TrainingDisplay:
         self.live: Live | None = None
         if self.console.is_terminal and not self.console.is_dumb_terminal and not quiet:
             self.live = Live(
-                Dashboard(self.state, recipe.model), console=self.console,
-                refresh_per_second=REDRAWS_PER_SECOND, redirect_stdout=False,
+                Dashboard(self.state, recipe.model),
+                console=self.console,
+                refresh_per_second=REDRAWS_PER_SECOND,
+                redirect_stdout=False,
                 vertical_overflow="crop",
-            )  # fmt: skip
+            )
         self.last_line = float("-inf")  # when the last plain line was printed
 
     def __enter__(self) -> "TrainingDisplay":
@@ -38,8 +348,9 @@ class TrainingDisplay:
             self.live.start(refresh=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.state.is_over = True
         if self.live:
             self.live.transient = not self.state.reports  # nothing worth keeping on the screen

@@ -12,8 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, TABLES, Linear, truncated_normal
-from trm_cli.model.recursion import deep_recursion
-from trm_cli.model.variants import RECURSIONS, damped
+from trm_cli.model.recursion import RECURSIONS, damped, deep_recursion
 from trm_cli.tasks.base import FIRST_SYMBOL
 
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
@@ -56,15 +55,11 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.scale = config.hidden_size**0.5
         self.num_prefix = config.num_prefix
-        self.tokens = nn.Parameter(
-            truncated_normal(config.vocab_size, config.hidden_size, std=1 / self.scale)
-        )
+        self.tokens = nn.Parameter(truncated_normal(config.vocab_size, config.hidden_size, std=1 / self.scale))
         if config.num_puzzles == 1:
             self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.hidden_size))
         elif config.looks_up_puzzles:
-            self.register_buffer(
-                "puzzles", torch.zeros(1, config.hidden_size), persistent=False
-            )  # fmt: skip
+            self.register_buffer("puzzles", torch.zeros(1, config.hidden_size), persistent=False)
         else:
             self.prefix = nn.Parameter(torch.zeros(config.num_prefix, config.hidden_size))
         self.num_puzzles = config.num_puzzles
@@ -136,9 +131,7 @@ class TinyRecursiveModel(nn.Module):
             return (config.num_symbols, config.num_cells, config.hidden_size)
         return (config.num_prefix + config.num_cells, config.hidden_size)
 
-    def starting_state(
-        self, batch_size: int, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def starting_state(self, batch_size: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """The y and z before the first step, each [B, *state_shape].
 
         A fixed start repeats `y_init` and `z_init` at every position. A random start draws a
@@ -164,9 +157,16 @@ class TinyRecursiveModel(nn.Module):
         Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
         """
         net = damped(self.net, self.config.damping) if self.config.damping else self.net
-        y, z = deep_recursion(net, x, y, z, n=self.config.n, T=self.config.T,
-                              T_grad=self.config.T_grad,
-                              recursion=RECURSIONS[self.config.recursion])  # fmt: skip
+        y, z = deep_recursion(
+            net,
+            x,
+            y,
+            z,
+            n=self.config.n,
+            T=self.config.T,
+            T_grad=self.config.T_grad,
+            recursion=RECURSIONS[self.config.recursion],
+        )
         return y, z, self.read_answer(y), self.read_halt(y)
 
     def read_answer(self, y: Tensor) -> Tensor:
@@ -183,9 +183,6 @@ class TinyRecursiveModel(nn.Module):
         Read at the first position, as published; at the mean field where every symbol has one; at
         the largest value of each channel where a net sees one neighbourhood at a time.
         """
-        if self.config.shares_symbols:
-            summary = y.mean((1, 2))
-        else:
-            summary = y.amax(1) if self.config.any_size else y[:, 0]
+        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.any_size else y[:, 0]
         halt: Tensor = self.halt_head(summary).float()
         return halt.squeeze(-1)

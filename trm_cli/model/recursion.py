@@ -1,4 +1,4 @@
-"""The recursion of Tiny Recursive Models, in the paper's letters.
+"""The recursion of Tiny Recursive Models, in the paper's letters, and its variants.
 
 x puzzle, y answer, z latent: tensors of one shape, ending in the hidden size D. The net is called
 n times on the latent and once on the answer, and all of that T times, in one supervision step.
@@ -25,9 +25,16 @@ def latent_recursion(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tu
 
 
 def deep_recursion(
-    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int, T_grad: int = 1,
+    net: Net,
+    x: Tensor,
+    y: Tensor,
+    z: Tensor,
+    *,
+    n: int,
+    T: int,
+    T_grad: int = 1,
     recursion: Recursion = latent_recursion,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Recurse T times; only the last `T_grad` recursions are differentiated (in the paper, one)."""
     with torch.no_grad():
         for _ in range(T - T_grad):
@@ -35,3 +42,29 @@ def deep_recursion(
     for _ in range(T_grad):
         y, z = recursion(net, x, y, z, n=n)
     return y, z
+
+
+def single_z(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tuple[Tensor, Tensor]:
+    """One state that is answer and latent alike, kept as y; z stays as it came.
+
+    Source: arXiv:2510.04871, section 4.2.
+    """
+    for _ in range(n):
+        y = net(y, x)
+    return net(y), z
+
+
+RECURSIONS: dict[str, Recursion] = {"y_and_z": latent_recursion, "single_z": single_z}
+
+
+def damped(net: Net, share: float) -> Net:
+    """A net whose updates keep a share of what they replace: z in net(x, y, z), y in net(y, z).
+
+    Makes fixed points easier to reach from many starts. Source: EqR, arXiv:2605.21488.
+    """
+
+    def update(*streams: Tensor) -> Tensor:
+        replaced = streams[-1] if len(streams) == 3 else streams[0]
+        return torch.lerp(net(*streams), replaced, share)
+
+    return update

@@ -1,22 +1,215 @@
-"""How good a network is on questions with known answers.
+"""How good a network is on questions with known answers: counts, scores, comparison.
 
 Exact: every cell equals the label. Valid: the rules hold within the answer. Verified: the givens
 are kept, too, which for a puzzle with one solution is the same as exact and needs no label.
 Precision: of the puzzles whose halt head fired in attempt 0, the share that was right at that
-moment.
+moment. What is counted is whole numbers and sums, so that an evaluation can be interrupted.
 """
 
+import json
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from trm_cli.config import SolveSettings
+from trm_cli.errors import ModelError, UsageError
+from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, Stops, never, solve_stream
-from trm_cli.solving.statistics import Interval, mcnemar, wilson
-from trm_cli.solving.tally import KINDS, Counts, Question, Tally, groups_of
-from trm_cli.tasks.base import Dataset, Task, Tokens
+from trm_cli.solving.engine import Outcome, Solution, Stops, choose, never, solve_stream
+from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens
+from trm_cli.weights.card import write_card
+from trm_cli.weights.checkpoint import LoadedModel, write_config
+
+Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
+Interval = tuple[float, float]
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """The 95 % interval of a share. Source: Wilson 1927, the score interval."""
+    if not trials:
+        return 0.0, 1.0
+    share, z2 = successes / trials, Z_95**2
+    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    spread = share * (1 - share) / trials + z2 / (4 * trials**2)
+    half = Z_95 * math.sqrt(spread) / (1 + z2 / trials)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """How likely so unequal counts, or worse, are by chance: exact and two-sided.
+
+    first_only, second_only  puzzles that only one of two networks solved.
+    Source: McNemar 1947; under no difference each such puzzle is a fair coin's throw.
+    """
+    trials, fewer = first_only + second_only, min(first_only, second_only)
+    if first_only == second_only:
+        return 1.0
+    logs = [math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(fewer + 1)]
+    return min(1.0, 2 * sum(math.exp(log - trials * math.log(2)) for log in logs))
+
+
+Groups = dict[str, tuple[float, str]]
+KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
+NUM_BINS = 10  # of the halt head's probability
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row of a data set."""
+
+    puzzle: Tokens  # [L]
+    answer: Tokens  # [L]
+    source: str
+    rating: int
+
+
+@dataclass
+class Counts:
+    """Of one group of puzzles."""
+
+    puzzles: int = 0
+    cells: int = 0
+    right_cells: int = 0
+    exact: int = 0  # every cell equals the label
+    valid: int = 0  # the rules hold within the answer, whether or not it keeps the givens
+    verified: int = 0  # the givens are kept and the rules hold
+    steps: int = 0  # supervision steps of all attempts
+    fired: int = 0  # puzzles whose halt head fired in attempt 0
+    right_when_fired: int = 0  # of those, right when it first did
+
+    def add(self, question: Question, solution: Solution, *, valid: bool) -> None:
+        """Count one puzzle."""
+        right = solution.answer == question.answer
+        self.puzzles += 1
+        self.cells += right.size
+        self.right_cells += int(right.sum())
+        self.exact += bool(right.all())
+        self.valid += valid
+        self.verified += solution.solved
+        self.steps += solution.total_steps
+        self.fired += solution.first_fired > 0
+        self.right_when_fired += solution.right_when_fired
+
+
+@dataclass
+class Bin:
+    """Steps of attempt 0 after which the halt head's probability was in one range."""
+
+    steps: int = 0
+    right: int = 0  # the rules held
+    probability: float = 0.0  # sum
+
+
+@dataclass
+class Tally:
+    """Everything that is counted of one network on one data set."""
+
+    groups: dict[str, dict[str, Counts]] = field(default_factory=dict)  # by kind and name
+    orders: dict[str, float] = field(default_factory=dict)  # of the names, where they are shown
+    solved_within_steps: list[int] = field(default_factory=list)  # attempt 0 at 1, 2, .. steps
+    halted_at: list[int] = field(default_factory=list)  # puzzles that attempt 0 solved, by steps
+    solved_within_attempts: list[int] = field(default_factory=list)  # with 1, 2, .. attempts
+    steps_within_attempts: list[int] = field(default_factory=list)  # steps that these took
+    bins: list[Bin] = field(default_factory=lambda: [Bin() for _ in range(NUM_BINS)])
+    squared_error: float = 0.0  # of the halt head's probability, summed over steps
+    misfired: int = 0  # puzzles whose halt head ever fired on a wrong answer, in attempt 0
+    untouched: int = 0  # puzzles that no step was made on, for lack of time
+    seconds: float = 0.0  # spent
+    waited: float = 0.0  # sum, over puzzles, of the time that each was in the batch
+    solved: bytearray = field(default_factory=bytearray)  # 1 or 0 a puzzle; only to compare
+
+    @property
+    def puzzles(self) -> int:
+        """How many were counted."""
+        return sum(counts.puzzles for counts in self.groups.get("all", {}).values())
+
+    @property
+    def verified(self) -> int:
+        """How many of them were solved."""
+        return sum(counts.verified for counts in self.groups.get("all", {}).values())
+
+    def add(self, question: Question, solution: Solution, *, valid: bool, select: str, groups: Groups) -> None:
+        """Count one puzzle in the groups that it belongs to."""
+        for kind, (order, name) in groups.items():
+            self.orders[f"{kind} {name}"] = order
+            counts = self.groups.setdefault(kind, {}).setdefault(name, Counts())
+            counts.add(question, solution, valid=valid)
+        self.waited += solution.seconds
+        self.untouched += not solution.total_steps
+        self._add_first(solution.outcomes[0])
+        self._add_attempts(solution.outcomes, select)
+
+    def start(self, max_steps: int, attempts: int) -> None:
+        """Make room for the curves of so many steps and attempts."""
+        self.solved_within_steps = [0] * max_steps
+        self.halted_at = [0] * max_steps
+        self.solved_within_attempts = [0] * attempts
+        self.steps_within_attempts = [0] * attempts
+
+    def _add_first(self, first: Outcome) -> None:
+        if not first.steps:
+            return
+        for steps in range(len(self.solved_within_steps)):
+            self.solved_within_steps[steps] += first.holds[min(steps, first.steps - 1)]
+        self.halted_at[first.steps - 1] += first.solved
+        for probability, right in zip(first.halt_probabilities, first.holds, strict=True):
+            chosen = self.bins[min(int(probability * NUM_BINS), NUM_BINS - 1)]
+            chosen.steps += 1
+            chosen.right += right
+            chosen.probability += probability
+            self.squared_error += (probability - right) ** 2
+        course = zip(first.halt_probabilities, first.holds, strict=True)
+        self.misfired += any(probability > 0.5 and not right for probability, right in course)
+
+    def _add_attempts(self, outcomes: tuple[Outcome, ...], select: str) -> None:
+        for made in range(1, len(self.solved_within_attempts) + 1):
+            tried = outcomes[:made]
+            self.solved_within_attempts[made - 1] += choose(tried, select).solved
+            self.steps_within_attempts[made - 1] += sum(outcome.steps for outcome in tried)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same, for a file that `from_dict` reads."""
+        return {**asdict(self), "solved": "".join(map(str, self.solved))}
+
+    @classmethod
+    def from_dict(cls, known: dict[str, Any]) -> "Tally":
+        """A tally that was written down; raises TypeError, KeyError or AttributeError if not."""
+        groups = {
+            kind: {name: Counts(**counts) for name, counts in named.items()} for kind, named in known["groups"].items()
+        }
+        bins = [Bin(**one) for one in known["bins"]]
+        solved = bytearray(map(int, known["solved"]))
+        return cls(**{**known, "groups": groups, "bins": bins, "solved": solved})
+
+
+def groups_of(question: Question, task: Task) -> Groups:
+    """The groups that a puzzle counts in: by kind, where it stands among others, and its name."""
+    groups = {"all": (0.0, "all")}
+    if question.source:
+        groups["source"] = (0.0, question.source)
+    if question.rating != UNRATED and task.rating_starts:
+        groups["rating"] = _range(question.rating, task.rating_starts)
+    if task.givens_starts:
+        givens = int(np.count_nonzero(question.puzzle >= FIRST_SYMBOL))
+        groups["givens"] = _range(givens, task.givens_starts)
+    return groups
+
+
+def _range(value: int, starts: tuple[int, ...]) -> tuple[float, str]:
+    """The range that a value falls into, each reaching to the start of the next."""
+    least = max(start for start in starts if start <= value)
+    following = [start for start in starts if start > least]
+    if not following:
+        return least, f"{least} and more"
+    most = following[0] - 1
+    return least, str(least) if most == least else f"{least} to {most}"
 
 
 @dataclass(frozen=True)
@@ -67,9 +260,8 @@ class Evaluated:
         return [
             scores_of(kind, name, groups[kind][name])
             for kind in KINDS
-            for _, name in sorted((self.tally.orders[f"{kind} {name}"], name)
-                                  for name in groups.get(kind, ()))
-        ]  # fmt: skip
+            for _, name in sorted((self.tally.orders[f"{kind} {name}"], name) for name in groups.get(kind, ()))
+        ]
 
 
 @dataclass(frozen=True)
@@ -90,9 +282,24 @@ def compare(first: Evaluated, second: Evaluated) -> Comparison:
     return Comparison(pairs[1, 1], *only, pairs[0, 0], mcnemar(*only))
 
 
-def evaluate(network: TinyRecursiveModel, task: Task, chunks: Iterable[Dataset], tally: Tally, *,
-             batch_size: int, settings: SolveSettings, stops: Stops = never,
-             keeps_solved: bool = False) -> Iterator[Solution]:  # fmt: skip
+def distinct_names(first: Evaluated, second: Evaluated) -> tuple[str, str]:
+    """What two networks are called beside each other."""
+    if first.model != second.model:
+        return first.model, second.model
+    return f"{first.model} (first)", f"{second.model} (second)"
+
+
+def evaluate(
+    network: TinyRecursiveModel,
+    task: Task,
+    chunks: Iterable[Dataset],
+    tally: Tally,
+    *,
+    batch_size: int,
+    settings: SolveSettings,
+    stops: Stops = never,
+    keeps_solved: bool = False,
+) -> Iterator[Solution]:
     """Solve the puzzles of a data set and count them, from where the tally stands.
 
     chunks        the whole data set in order, in parts of any size: what was counted is skipped.
@@ -110,12 +317,10 @@ def evaluate(network: TinyRecursiveModel, task: Task, chunks: Iterable[Dataset],
             yield question.puzzle
 
     before = time.perf_counter()
-    for solution in solve_stream(network, task, puzzles(), batch_size=batch_size,
-                                 settings=settings, stops=stops):  # fmt: skip
+    for solution in solve_stream(network, task, puzzles(), batch_size=batch_size, settings=settings, stops=stops):
         question = under_way.popleft()
         valid = bool(task.valid(question.puzzle[None], solution.answer[None])[0])
-        tally.add(question, solution, valid=valid, select=settings.select,
-                  groups=groups_of(question, task))  # fmt: skip
+        tally.add(question, solution, valid=valid, select=settings.select, groups=groups_of(question, task))
         if keeps_solved:
             tally.solved.append(solution.solved)
         now = time.perf_counter()
@@ -152,3 +357,82 @@ def scores_of(kind: str, group: str, counts: Counts) -> Scores:
         precision=counts.right_when_fired / counts.fired if counts.fired else None,
         valid=counts.valid / counts.puzzles,
     )
+
+
+FORMAT = 1
+
+
+def subject(data_sha256: str, networks: list[tuple[str, SolveSettings]]) -> dict[str, Any]:
+    """What an evaluation measures: its data, and each network's weights and settings."""
+    return {
+        "data_sha256": data_sha256,
+        "networks": [{"sha256": sha256, **asdict(settings)} for sha256, settings in networks],
+    }
+
+
+def write_kept(path: Path, measured: dict[str, Any], tallies: list[Tally]) -> None:
+    """Write the counts of each network; raises UsageError where that cannot be."""
+    content = {"format": FORMAT, **measured, "tallies": [tally.as_dict() for tally in tallies]}
+    try:
+        write_whole(path, json.dumps(content).encode())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another") from error
+
+
+def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:
+    """The counts of each network, or None where there is no such file.
+
+    Raises UsageError where it is no file of ours, or where something else was measured.
+    """
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        tallies = [Tally.from_dict(one) for one in known["tallies"]]
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); choose another") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{path}: keeps no evaluation; choose another name") from error
+    for name, value in {"format": FORMAT, **measured}.items():
+        if known.get(name) != value:
+            what = {"format": "format", "data_sha256": "data"}.get(name, "networks or settings")
+            raise UsageError(f"{path}: was measured with other {what}; choose another name")
+    return tallies
+
+
+def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> None:
+    """Write scores into the checkpoint's config.json and card; an older entry is replaced.
+
+    command  what measured them, so that a reader can repeat it.
+    Raises ModelError where the checkpoint's folder cannot be written.
+    """
+    tally = evaluated.tally
+    entry = {
+        "command": command,
+        "data_sha256": evaluated.data_sha256,
+        "groups": [scores.as_dict() for scores in evaluated.groups],
+        "solved_within_steps": tally.solved_within_steps,
+        "solved_within_attempts": tally.solved_within_attempts,
+        "steps_within_attempts": tally.steps_within_attempts,
+    }
+    checkpoint = loaded.checkpoint
+    updated = replace(checkpoint, measured={**checkpoint.measured, _key(evaluated): entry})
+    try:
+        write_config(loaded.folder, updated)
+        write_card(loaded.folder, updated)
+    except OSError as error:
+        raise ModelError(f"{loaded.folder}: cannot be written ({error.strerror})") from error
+
+
+def _key(evaluated: Evaluated) -> str:
+    """What the card heads the figures with: data, steps, and all that is not as usual."""
+    settings, plain = asdict(evaluated.settings), asdict(SolveSettings())
+    parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.pop('max_steps')} steps"]
+    attempts = settings.pop("attempts")
+    if attempts > 1:
+        parts.append(f"{attempts} attempts")
+    for name, value in settings.items():
+        if value != plain[name]:
+            flag = name.replace("_", "-")
+            parts.append(f"--{flag}" if value is True else f"--{flag} {value}")
+    return ", ".join(parts)

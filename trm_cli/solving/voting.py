@@ -1,16 +1,23 @@
-"""One answer from many: a task is looked at in many ways, and its grids are put to a vote.
+"""A vote over views, where rules cannot decide: a task is looked at in many ways.
 
 The grid that most ways agree on comes first; among as many, the one whose halt head was surer on
-average. Source: evaluators/arc.py of github.com/SamsungSAILMontreal/TinyRecursiveModels.
+average. Every board gets all N_sup steps: none halts, as in the official evaluation.
+Source: evaluators/arc.py of github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from trm_cli.tasks.arc_files import ArcTask
-from trm_cli.tasks.arc_grid import Grid, Way, decode, key
+import numpy as np
+import torch
+from torch import Tensor
+
+from trm_cli.errors import PuzzleError
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks.arc import ArcTask, Grid, Way, decode, encode, key
 from trm_cli.tasks.base import Tokens
+from trm_cli.weights.puzzle_table import TaskRows
 
 PASSES = (1, 2, 5, 10, 100, 1000)  # K of pass@K
 ATTEMPTS = 2  # that ARC Prize takes
@@ -59,8 +66,7 @@ class Ballot:
 
     def ranked(self) -> list[Candidate]:
         """The candidates, best first; those that nothing tells apart as they came."""
-        found = [Candidate(self.grids[name], len(given), fmean(given))
-                 for name, given in self.probabilities.items()]  # fmt: skip
+        found = [Candidate(self.grids[name], len(given), fmean(given)) for name, given in self.probabilities.items()]
         return sorted(found, key=lambda one: (one.votes, one.halt_probability), reverse=True)
 
     def attempts(self) -> list[Candidate]:
@@ -94,9 +100,14 @@ def score_votes(voted: Iterable[tuple[ArcTask, list[Ballot]]]) -> ArcScores:
         if known := passes(task, of_task):
             shares.append(known)
     means = {most: fmean(share[most] for share in shares) for most in PASSES} if shares else {}
-    return ArcScores(len(shares), len(ballots), sum(b.predictions for b in ballots),
-                     sum(b.malformed for b in ballots), sum(b.empty for b in ballots),
-                     means)  # fmt: skip
+    return ArcScores(
+        len(shares),
+        len(ballots),
+        sum(b.predictions for b in ballots),
+        sum(b.malformed for b in ballots),
+        sum(b.empty for b in ballots),
+        means,
+    )
 
 
 def passes(task: ArcTask, ballots: list[Ballot]) -> dict[int, float]:
@@ -104,13 +115,12 @@ def passes(task: ArcTask, ballots: list[Ballot]) -> dict[int, float]:
 
     Empty where no answer is known.
     """
-    places = [ballot.place_of(answer)
-              for ballot, answer in zip(ballots, task.answers, strict=True)
-              if answer is not None]  # fmt: skip
+    places = [
+        ballot.place_of(answer) for ballot, answer in zip(ballots, task.answers, strict=True) if answer is not None
+    ]
     if not places:
         return {}
-    return {most: sum(place is not None and place <= most for place in places) / len(places)
-            for most in PASSES}  # fmt: skip
+    return {most: sum(place is not None and place <= most for place in places) / len(places) for most in PASSES}
 
 
 def submission(voted: Iterable[tuple[ArcTask, list[Ballot]]]) -> Submission:
@@ -125,3 +135,80 @@ def _attempts(ballot: Ballot) -> dict[str, list[list[int]]]:
     best = [one.grid.tolist() for one in ballot.attempts()] or [NO_GRID]
     filled = best + best[:1] * (ATTEMPTS - len(best))
     return {f"attempt_{number}": grid for number, grid in enumerate(filled, 1)}
+
+
+SEED = 0  # of random starts
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answers to one board, step after step."""
+
+    answers: Tokens  # [N_sup, L]
+    halt_probabilities: tuple[float, ...]  # after each step
+
+    @property
+    def answer(self) -> Tokens:
+        """The answer after the last step, [L]."""
+        last: Tokens = self.answers[-1]
+        return last
+
+    @property
+    def halt_probability(self) -> float:
+        """How sure the halt head is of it."""
+        return self.halt_probabilities[-1]
+
+
+@torch.inference_mode()
+def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[Prediction]:
+    """Answers to boards [B, L] of puzzles whose rows of the table are `rows` [B, D].
+
+    Every board gets N_sup steps: none halts, as in the official evaluation.
+    """
+    device = network.y_init.device
+    tokens = torch.from_numpy(boards.astype(np.int64)).to(device)
+    x = network.embed(tokens, rows.to(device))
+    y, z = network.starting_state(len(boards), torch.Generator(device).manual_seed(SEED))
+    answers, halts = [], []
+    for _ in range(network.config.N_sup):
+        y, z, logits, halt = network(x, y, z)
+        answers.append(logits.argmax(-1).to(torch.uint8))
+        halts.append(halt.double().sigmoid())
+    by_board = torch.stack(answers, 1).cpu().numpy()  # [B, N_sup, L]
+    probabilities = torch.stack(halts, 1).cpu().tolist()
+    return [Prediction(answer, tuple(p)) for answer, p in zip(by_board, probabilities, strict=True)]
+
+
+Progress = Callable[[int], None]
+
+
+def refuse_large(task: ArcTask, side: int) -> None:
+    """Raise PuzzleError where a grid of a task does not fit on a network's boards."""
+    if task.largest > side:
+        raise PuzzleError(
+            f"{task.source}: task {task.name}: a grid with a side of {task.largest}; this model's "
+            f"boards are {side}x{side}, choose another with --model"
+        )
+
+
+def vote(
+    network: TinyRecursiveModel, task: ArcTask, known: TaskRows, *, batch_size: int, progress: Progress | None = None
+) -> list[Ballot]:
+    """The votes on each test of a task.
+
+    known     the rows by which the network knows the task, and the way in which each redraws it.
+    progress  called with the number of boards that were looked at since the last call.
+    """
+    side = network.config.height
+    ballots = [Ballot() for _ in task.tests]
+    looks = [(test, row) for test in range(len(ballots)) for row in range(len(known.ways))]
+    for begin in range(0, len(looks), batch_size):
+        chosen = looks[begin : begin + batch_size]
+        seen = [known.ways[row].apply(task.tests[test]) for test, row in chosen]
+        boards = np.stack([encode(grid, side=side) for grid in seen])
+        predictions = predict(network, boards, known.rows[[row for _, row in chosen]])
+        for (test, row), prediction in zip(chosen, predictions, strict=True):
+            ballots[test].add(prediction.answer, known.ways[row], prediction.halt_probability)
+        if progress:
+            progress(len(chosen))
+    return ballots

@@ -12,14 +12,14 @@ from itertools import count, islice
 import torch
 from torch import Tensor, nn
 
+from trm_cli.config import SolveSettings
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, SolveSettings, run
-from trm_cli.solving.frames import Frame, Header, Moment, Update
-from trm_cli.solving.steps import Step, Trails
-from trm_cli.solving.views import SeenIn
+from trm_cli.solving.engine import Solution, Step, Trails, run
+from trm_cli.solving.search import SeenIn
+from trm_cli.solving.trace import Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
-from trm_cli.weights.store import LoadedModel
+from trm_cli.weights.checkpoint import LoadedModel
 
 DECIMALS = 4  # of every figure: a trace holds the same values, written short
 
@@ -33,8 +33,14 @@ class Call:
     after: Tensor
 
 
-def header_of(loaded: LoadedModel, settings: SolveSettings, *, num_puzzles: int,
-              shape: tuple[int, int] = (1, 1), inner: bool = False) -> Header:  # fmt: skip
+def header_of(
+    loaded: LoadedModel,
+    settings: SolveSettings,
+    *,
+    num_puzzles: int,
+    shape: tuple[int, int] = (1, 1),
+    inner: bool = False,
+) -> Header:
     """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
     config = loaded.network.config
     return Header(
@@ -70,9 +76,15 @@ def observed(network: TinyRecursiveModel) -> Iterator[list[Call]]:
         hook.remove()
 
 
-def moments(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Puzzle], *,
-            settings: SolveSettings, at_once: int = 1,
-            inner: bool = False) -> Iterator[Moment]:  # fmt: skip
+def moments(
+    network: TinyRecursiveModel,
+    task: Task,
+    puzzles: Iterable[Puzzle],
+    *,
+    settings: SolveSettings,
+    at_once: int = 1,
+    inner: bool = False,
+) -> Iterator[Moment]:
     """Yield what there is to see, `at_once` puzzles at a time: each question, then each step.
 
     inner  also yield a moment after every call of the net inside a step.
@@ -84,12 +96,20 @@ def moments(network: TinyRecursiveModel, task: Task, puzzles: Iterable[Puzzle], 
         yield from _page(network, task, page, group, settings=settings, inner=inner)
 
 
-def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle], *,
-          settings: SolveSettings, inner: bool) -> Iterator[Moment]:  # fmt: skip
+def _page(
+    network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle], *, settings: SolveSettings, inner: bool
+) -> Iterator[Moment]:
     frames = [Frame(puzzle, task, 0, puzzle.tokens, settings.steps_of(0)) for puzzle in group]
     yield Moment(page, tuple(frames), frozenset(range(len(frames))))
-    steps = run(network, task, (puzzle.tokens for puzzle in group), batch_size=len(group),
-                settings=settings, details=True, ahead=False)  # fmt: skip
+    steps = run(
+        network,
+        task,
+        (puzzle.tokens for puzzle in group),
+        batch_size=len(group),
+        settings=settings,
+        details=True,
+        ahead=False,
+    )
     observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
     trails = Trails(settings)
     with observer as calls:
@@ -98,11 +118,8 @@ def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle
             seconds += time.perf_counter() - began
             rows = step.rows.tolist()
             trails.follow(step)
-            ended = {
-                row: trails.conclude(row, seconds) for row in step.rows[step.finishes].tolist()
-            }
-            finished = [_after(frames[row], step, index, seconds, ended.get(row))
-                        for index, row in enumerate(rows)]  # fmt: skip
+            ended = {row: trails.conclude(row, seconds) for row in step.rows[step.finishes].tolist()}
+            finished = [_after(frames[row], step, index, seconds, ended.get(row)) for index, row in enumerate(rows)]
             assert step.details is not None
             seen = step.details.seen
             for inside in _inside(network, calls, [frames[row] for row in rows], finished, seen):
@@ -116,8 +133,7 @@ def _page(network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle
 
 def _chosen(last: Frame, solution: Solution) -> Frame:
     """The end of the attempt whose answer is taken, once more, after that of the last attempt."""
-    of_attempt = next(frame for frame in reversed(last.history)
-                      if frame.attempt == solution.attempt)  # fmt: skip
+    of_attempt = next(frame for frame in reversed(last.history) if frame.attempt == solution.attempt)
     return replace(of_attempt, previous=last, seconds=last.seconds, is_last=True)
 
 
@@ -128,8 +144,7 @@ def _moment(page: int, frames: list[Frame], rows: list[int], new: list[Frame]) -
     return Moment(page, tuple(frames), frozenset(rows))
 
 
-def _after(frame: Frame, step: Step, index: int, seconds: float,
-           solution: Solution | None) -> Frame:  # fmt: skip
+def _after(frame: Frame, step: Step, index: int, seconds: float, solution: Solution | None) -> Frame:
     """The frame that follows when a supervision step is over; the last if its answer is taken."""
     assert step.details is not None
     attempt = step.attempts[index]
@@ -152,12 +167,14 @@ def _after(frame: Frame, step: Step, index: int, seconds: float,
 
 
 @torch.inference_mode()
-def _inside(network: TinyRecursiveModel, calls: list[Call], before: list[Frame],
-            finished: list[Frame], seen: SeenIn) -> Iterator[list[Frame]]:  # fmt: skip
+def _inside(
+    network: TinyRecursiveModel, calls: list[Call], before: list[Frame], finished: list[Frame], seen: SeenIn
+) -> Iterator[list[Frame]]:
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
-    frames = [replace(old, step=new.step, max_steps=new.max_steps, attempt=new.attempt,
-                      previous=old, halt_probability=None)
-              for old, new in zip(before, finished, strict=True)]  # fmt: skip
+    frames = [
+        replace(old, step=new.step, max_steps=new.max_steps, attempt=new.attempt, previous=old, halt_probability=None)
+        for old, new in zip(before, finished, strict=True)
+    ]
     n = network.config.n
     for place, call in enumerate(calls):
         moved = (call.after - call.before).float()
@@ -177,8 +194,7 @@ def _inside(network: TinyRecursiveModel, calls: list[Call], before: list[Frame],
         yield finished
 
 
-def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame],
-             seen: SeenIn) -> list[Frame]:  # fmt: skip
+def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame], seen: SeenIn) -> list[Frame]:
     """Frames with the answers that can be read off y [R, *state_shape]."""
     logits = network.read_answer(y)
     likeliest = logits.softmax(-1).max(-1)

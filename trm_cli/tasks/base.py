@@ -74,8 +74,7 @@ class Symmetries:
     def inverse(self) -> "Symmetries":
         """The ways back: `s.inverse().apply(s.apply(tokens))` is `tokens`."""
         return Symmetries(
-            cells=np.argsort(self.cells, axis=1),
-            symbols=np.argsort(self.symbols, axis=1).astype(np.uint8),
+            cells=np.argsort(self.cells, axis=1), symbols=np.argsort(self.symbols, axis=1).astype(np.uint8)
         )
 
 
@@ -199,12 +198,7 @@ class Task(ABC):
 
     @abstractmethod
     def generate(
-        self,
-        wanted: Wanted,
-        *,
-        size: int,
-        seed: Seed,
-        progress: Callable[[int, int], None] | None = None,
+        self, wanted: Wanted, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
     ) -> Dataset:
         """Different puzzles with their answers; the same arguments give the same puzzles.
 

@@ -1,4 +1,4 @@
-"""Maze: find a shortest way from S to G through open cells, up, down, left or right.
+"""Maze: find a shortest path from S to G through open cells, up, down, left or right.
 
     #S #      #S #
     #  #  ->  #oo#
@@ -7,28 +7,270 @@
 The paths of labels follow the rule of the published sets (sapientinc/maze-30x30-hard-1k): of all
 shortest paths the one that goes down where it can, else left, else right, else up. An answer need
 not: it is solved if its path is as short as any.
+Spellings: rows of `#` (or `█`) for a wall, a space or `.` for an open cell, one `S` and one `G`,
+with an empty line between two mazes; a whole maze on one line, row after row; CSV with a `question`,
+`puzzle` or `quizzes` column. In answers `o` marks the path. There are no comments: `#` is a wall.
+Shapes: N mazes of L cells, square.
 """
 
+import csv
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from math import isqrt
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import Dataset, Puzzle, Seed, Symmetries, Task, Tokens, Violation, Wanted
+from trm_cli.tasks.base import QUESTION_COLUMNS, Dataset, Puzzle, Seed, Symmetries, Task, Tokens, Violation, Wanted
 from trm_cli.tasks.maze_generator import WantedMazes, generate_mazes
-from trm_cli.tasks.maze_grid import GOAL, PATH, START, UNREACHED, WALL
-from trm_cli.tasks.maze_rules import broken_rules, is_path, is_shortest, moves, walk
-from trm_cli.tasks.maze_text import (
-    ANSWER_TOKENS,
-    LETTERS,
-    TOKENS,
-    Rows,
-    read_mazes,
-    read_one,
-    tokens_of,
+from trm_cli.tasks.maze_grid import (
+    GOAL,
+    LONGEST_SIDE,
+    OPEN,
+    PATH,
+    SHORTEST_SIDE,
+    START,
+    UNREACHED,
+    WALL,
+    as_bits,
+    distance_between,
 )
+from trm_cli.tasks.tables import TableLines
+
+TOKENS = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "S": START, "G": GOAL}
+ANSWER_TOKENS = {**TOKENS, "o": PATH}
+LETTERS = "?# SGo"  # of each token
+MEANT = "write # for a wall, a space or . for an open cell, S and G"
+
+
+@dataclass
+class Rows:
+    """A maze as read: its rows, and the line and column where each begins, from 1."""
+
+    source: str
+    rows: list[str] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
+
+    def place(self, row: int, column: int) -> str:
+        """Where a cell stands, for messages; row and column count from 0."""
+        line, before = self.places[row]
+        return f"{self.source}:{line}:{before + column}"
+
+
+def read_mazes(lines: Iterable[str], source: str) -> Iterator[Rows]:
+    """Yield the mazes of a text; raises PuzzleError where something is no maze."""
+    rows, found = Rows(source), False
+    numbered = enumerate(lines, start=1)
+    for number, line in numbered:
+        text = line.rstrip("\r\n")
+        if not found and not rows.rows and _is_csv(text):
+            yield from _read_csv(line, (line for _, line in numbered), number, source)
+            return
+        if text.strip() or (rows.rows and len(text) == len(rows.rows[0])):
+            if rows.rows and _is_whole(rows.rows[-1]) and _is_whole(text):
+                yield _split(rows.rows[0], rows.places[0][0], source)
+                rows, found = Rows(source), True
+            rows.rows.append(text)
+            rows.places.append((number, 1))
+        elif rows.rows:
+            yield _finished(rows)
+            rows, found = Rows(source), True
+    if rows.rows:
+        yield _finished(rows)
+    elif not found:
+        raise PuzzleError(f"{source}:1: no maze in it; {MEANT}")
+
+
+def read_one(text: str, number: int, source: str, *, before: int = 0) -> Rows:
+    """The maze in one cell of a table, on line `number`, after `before` characters."""
+    return _split(text, number, source, before)
+
+
+def tokens_of(rows: Rows, letters: dict[str, int]) -> bytes:
+    """A maze as tokens; raises PuzzleError for ragged rows and letters that mean nothing."""
+    width = len(rows.rows[0])
+    for number, row in enumerate(rows.rows):
+        for column, letter in enumerate(row):
+            if letter not in letters:
+                _refuse_letter(rows.place(number, column), letter)
+        if len(row) != width:
+            raise PuzzleError(
+                f"{rows.place(number, len(row))}: {len(row)} cells in a row, {width} in the first; "
+                "make the rows of a maze equally long (. is an open cell that editors keep)"
+            )
+    if len(rows.rows) != width:
+        raise PuzzleError(
+            f"{rows.place(0, 0)}: a maze of {len(rows.rows)}x{width}; mazes are square: "
+            f"add {'rows' if len(rows.rows) < width else 'columns'} of #"
+        )
+    if not SHORTEST_SIDE <= width <= LONGEST_SIDE:
+        raise PuzzleError(
+            f"{rows.place(0, 0)}: a maze of {width}x{width}; give one of {SHORTEST_SIDE} to {LONGEST_SIDE} cells a side"
+        )
+    return bytes(letters[letter] for row in rows.rows for letter in row)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a line holds a whole maze: its start and its goal."""
+    return "S" in text and "G" in text
+
+
+def _finished(rows: Rows) -> Rows:
+    alone = len(rows.rows) == 1 and _is_whole(rows.rows[0])
+    return _split(rows.rows[0], rows.places[0][0], rows.source) if alone else rows
+
+
+def _split(text: str, number: int, source: str, before: int = 0) -> Rows:
+    """A maze that stands on one line, cut into its rows."""
+    side = isqrt(len(text))
+    if not text or side * side != len(text):
+        raise PuzzleError(
+            f"{source}:{number}:{before + 1}: {len(text)} cells on a line are no square maze; "
+            "write a row a line, or all rows of a square maze one after another"
+        )
+    starts = range(0, len(text), side)
+    return Rows(source, [text[at : at + side] for at in starts], [(number, before + at + 1) for at in starts])
+
+
+def _refuse_letter(place: str, letter: str) -> NoReturn:
+    if letter == "\t":
+        raise PuzzleError(f"{place}: a tab; write spaces, one for each open cell")
+    if letter == "o":
+        raise PuzzleError(f"{place}: 'o' marks the path of an answer; write a space in a puzzle")
+    shown = repr(letter) if letter.isprintable() else f"character U+{ord(letter):04X}"
+    raise PuzzleError(f"{place}: {shown} is no cell of a maze; {MEANT}")
+
+
+def _is_csv(text: str) -> bool:
+    names = [name.strip(' "').lower() for name in text.split(",")]
+    return any(name in QUESTION_COLUMNS for name in names)
+
+
+def _read_csv(header: str, rest: Iterator[str], number: int, source: str) -> Iterator[Rows]:
+    """Yield the mazes of a table whose header is line `number`."""
+    names = [name.strip().lower() for name in next(csv.reader([header]))]
+    column = next(names.index(name) for name in QUESTION_COLUMNS if name in names)
+    lines = TableLines(rest, number, has_comments=False)
+    found = False
+    try:
+        for row in csv.reader(lines):
+            if not row:
+                continue
+            if len(row) <= column:
+                raise PuzzleError(f"{source}:{lines.number}: expected {column + 1} fields or more, got {len(row)}")
+            found = True
+            before = lines.line.find(row[column])
+            yield _split(row[column], lines.number, source, max(before, 0))
+    except csv.Error as error:
+        raise PuzzleError(f"{source}:{lines.number}: not CSV ({error}); correct it") from error
+    if not found:
+        raise PuzzleError(f"{source}:{number}: a CSV header and no maze; add rows below it")
+
+
+NAMES = {WALL: "wall", OPEN: "open cell", START: "start", GOAL: "goal"}
+Mask = NDArray[np.bool_]  # [N, L]
+
+
+def is_path(puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+    """Whether the marked cells are one path from S to G, without branches or loose ends, [N]."""
+    holds: NDArray[np.bool_] = np.logical_and.reduce(_kept(puzzles, answers), axis=1)
+    rows = np.flatnonzero(holds)
+    answers = answers[rows]
+    path = _on_path(answers)
+    holds[rows] = ~_misjoined(answers, path).any(1)
+    joined = rows[holds[rows]]
+    answers, path = answers[holds[rows]], path[holds[rows]]
+    holds[joined] = moves(answers, path) == path.sum(1) - 1  # else a ring lies beside the path
+    return holds
+
+
+def is_shortest(puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+    """Whether the marked cells are a path from S to G that is as short as any, [N]."""
+    holds = is_path(puzzles, answers)
+    rows = np.flatnonzero(holds)
+    holds[rows] = moves(puzzles[rows], puzzles[rows] != WALL) == _on_path(answers[rows]).sum(1) - 1
+    return holds
+
+
+def moves(mazes: Tokens, opened: Mask) -> NDArray[np.int64]:
+    """Moves of a shortest way from S to G through some cells of each maze; -1 without one, [N]."""
+    side = round(mazes.shape[1] ** 0.5)
+    through, starts, goals = (
+        as_bits(cells.reshape(-1, side, side)) for cells in (opened, mazes == START, mazes == GOAL)
+    )
+    return distance_between(through, starts, goals)
+
+
+def broken_rules(puzzle: Tokens, answer: Tokens) -> dict[int, str]:
+    """The cells of an answer [L] that break a rule, and how; empty exactly if it is shortest."""
+    rules = {int(c): f"the {NAMES[int(puzzle[c])]} was changed" for c in np.flatnonzero(~_kept(puzzle, answer))}
+    path = _on_path(answer[None])
+    near = _neighbours(path)[0]
+    for cell in np.flatnonzero(_misjoined(answer[None], path)[0]).tolist():
+        rules.setdefault(cell, _misjoint(int(near[cell]), int(answer[cell])))
+    if rules:
+        return rules
+    taken = moves(answer[None], path)[0]
+    if taken != path.sum() - 1:
+        on_way = set(walk(answer))
+        rings = [cell for cell in np.flatnonzero(path[0]).tolist() if cell not in on_way]
+        return dict.fromkeys(rings, "a ring beside the path")
+    shortest = moves(puzzle[None], puzzle[None] != WALL)[0]
+    if taken == shortest:
+        return {}
+    start = int((puzzle == START).argmax())
+    return {start: f"the path takes {taken} moves, the shortest {shortest}"}
+
+
+def walk(answer: Tokens) -> list[int]:
+    """The cells of a path without branches, from S to G."""
+    side = round(len(answer) ** 0.5)
+    path = _on_path(answer[None])[0]
+    cell, before = int((answer == START).argmax()), -1
+    way = [cell]
+    while answer[cell] != GOAL:
+        near = [cell - side, cell + side]
+        near += [cell - 1] if cell % side else []
+        near += [cell + 1] if cell % side < side - 1 else []
+        following = next(c for c in near if 0 <= c < len(path) and path[c] and c != before)
+        cell, before = following, cell
+        way.append(cell)
+    return way
+
+
+def _kept(puzzle: Tokens, answer: Tokens) -> NDArray[np.bool_]:
+    """Cells that are as the puzzle has them, or open ones that the path takes."""
+    kept: NDArray[np.bool_] = (answer == puzzle) | ((puzzle == OPEN) & (answer == PATH))
+    return kept
+
+
+def _on_path(answers: Tokens) -> Mask:
+    return answers >= START
+
+
+def _neighbours(cells: Mask) -> NDArray[np.uint8]:
+    """How many of the four cells beside each are among the given ones, [N, L]."""
+    side = round(cells.shape[1] ** 0.5)
+    board = np.pad(cells.reshape(-1, side, side), ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
+    near = board[:, :-2, 1:-1] + board[:, 2:, 1:-1] + board[:, 1:-1, :-2] + board[:, 1:-1, 2:]
+    counts: NDArray[np.uint8] = near.reshape(cells.shape)
+    return counts
+
+
+def _misjoined(answers: Tokens, path: Mask) -> Mask:
+    """Cells of the path that have more or fewer of its cells beside them than they must."""
+    is_end = (answers == START) | (answers == GOAL)
+    wrong: Mask = path & (_neighbours(path) != np.where(is_end, 1, 2))
+    return wrong
+
+
+def _misjoint(near: int, token: int) -> str:
+    if token in (START, GOAL):
+        return f"no path at the {NAMES[token]}" if not near else f"two paths at the {NAMES[token]}"
+    return "the path branches" if near > 2 else "the path breaks off"
+
 
 TOKEN_OF = np.zeros(128, np.uint8)  # ASCII: token; 0 where a character is no cell
 TOKEN_OF[[ord(letter) for letter in LETTERS[1:]]] = range(WALL, PATH + 1)
@@ -90,8 +332,7 @@ class Maze(Task):
         valid = bool(is_path(puzzle[None], answer[None])[0])
         path = [[c // width + 1, c % width + 1] for c in walk(answer)] if valid else None
         shortest = int(moves(puzzle[None], puzzle[None] != WALL)[0])
-        return {"valid": valid, "path": path, "moves": len(path) - 1 if path else None,
-                "shortest": shortest}  # fmt: skip
+        return {"valid": valid, "path": path, "moves": len(path) - 1 if path else None, "shortest": shortest}
 
     def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
         side = self.boxes(num_cells)[0]
@@ -104,8 +345,9 @@ class Maze(Task):
     def usual(self, size: int) -> Wanted:
         return WantedMazes()
 
-    def generate(self, wanted: Wanted, *, size: int, seed: Seed,
-                 progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
+    def generate(
+        self, wanted: Wanted, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
+    ) -> Dataset:
         assert isinstance(wanted, WantedMazes)
         return generate_mazes(wanted, size=size, seed=seed, progress=progress)
 
@@ -129,8 +371,9 @@ def _puzzle(rows: Rows) -> Puzzle:
             raise PuzzleError(f"{rows.place(0, 0)}: no {letter} in the maze; write one")
         if len(cells) > 1:
             first, second = (rows.place(cell // side, cell % side) for cell in cells[:2])
-            raise PuzzleError(f"{second}: a second {letter}, the first is at "
-                              f"{first.removeprefix(rows.source + ':')}; keep one")  # fmt: skip
+            raise PuzzleError(
+                f"{second}: a second {letter}, the first is at {first.removeprefix(rows.source + ':')}; keep one"
+            )
     if moves(tokens[None], tokens[None] != WALL)[0] == UNREACHED:
         raise PuzzleError(f"{rows.place(0, 0)}: no way leads from S to G; open a wall")
     return Puzzle(tokens, side, side, rows.source, rows.places[0][0])

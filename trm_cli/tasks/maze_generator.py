@@ -65,8 +65,9 @@ def usual_path(size: int) -> int:
     return max(2, round(USUAL_SHARE * size * size))
 
 
-def generate_mazes(wanted: WantedMazes, *, size: int, seed: Seed,
-                   progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
+def generate_mazes(
+    wanted: WantedMazes, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
+) -> Dataset:
     """Random mazes with their preferred shortest paths, none twice; see `Task.generate`."""
     least = wanted.min_path or usual_path(size)
     _refuse_impossible(size, least)
@@ -96,18 +97,15 @@ def generate_mazes(wanted: WantedMazes, *, size: int, seed: Seed,
 
 def _refuse_impossible(size: int, least: int) -> None:
     if not SHORTEST_SIDE <= size <= LONGEST_SIDE:
-        raise UsageError(
-            f"no maze of {size}x{size}; choose a size of {SHORTEST_SIDE} to {LONGEST_SIDE}"
-        )
+        raise UsageError(f"no maze of {size}x{size}; choose a size of {SHORTEST_SIDE} to {LONGEST_SIDE}")
     most = size * (size + 1) // 2 + size // 2  # a serpentine takes every other row
     if not 2 <= least <= most:
-        raise UsageError(
-            f"a shortest path of {least} cells: in a maze of {size}x{size} it has 2 to {most}"
-        )
+        raise UsageError(f"a shortest path of {least} cells: in a maze of {size}x{size} it has 2 to {most}")
 
 
-def _draw(wanted: WantedMazes, size: int, least: int,
-          rng: np.random.Generator) -> tuple[NDArray[np.bool_], Cells, Cells]:  # fmt: skip
+def _draw(
+    wanted: WantedMazes, size: int, least: int, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], Cells, Cells]:
     """Mazes [M, H, W] of MAZES_AT_ONCE that have a path of `least` cells; its start and goal."""
     shares = rng.uniform(wanted.least_walls, wanted.most_walls, MAZES_AT_ONCE)
     drawn = rng.integers(0, 1 << 16, (MAZES_AT_ONCE, size, size), dtype=np.uint16)
@@ -124,8 +122,9 @@ def _draw(wanted: WantedMazes, size: int, least: int,
     return _draw_ends(opened[far], starts[far], least, rng)
 
 
-def _draw_ends(opened: NDArray[np.bool_], ends: Cells, least: int,
-               rng: np.random.Generator) -> tuple[NDArray[np.bool_], Cells, Cells]:  # fmt: skip
+def _draw_ends(
+    opened: NDArray[np.bool_], ends: Cells, least: int, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], Cells, Cells]:
     """Start and goal, at least `least` cells apart on the shortest path.
 
     Of the distances that TRIES random starts offer, each is as likely; a maze where these offer
@@ -180,8 +179,7 @@ def _lowest_cell(bits: Bits, width: int) -> Cells:
     return cells
 
 
-def _as_tokens(opened: NDArray[np.bool_], starts: Cells,
-               goals: Cells) -> tuple[Tokens, Tokens, NDArray[np.int64]]:  # fmt: skip
+def _as_tokens(opened: NDArray[np.bool_], starts: Cells, goals: Cells) -> tuple[Tokens, Tokens, NDArray[np.int64]]:
     """Puzzles [M, L], answers [M, L] and the cells on their paths [M]."""
     count = len(opened)
     path = flat(shortest_paths(opened, starts, goals))

@@ -1,4 +1,4 @@
-"""Generating Sudoku puzzles with exactly one solution.
+"""Generating Sudoku puzzles with exactly one solution; the geometry of the grid.
 
 A backtracking search over bit masks fills grids and proves uniqueness. It judges and generates
 puzzles; answers to a user's puzzle never come from here.
@@ -8,12 +8,31 @@ candidate, most of them refuted at once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import BLANK, UNRATED, Dataset, Seed, Tokens, Wanted, digest
-from trm_cli.tasks.sudoku_grid import BOXES, units
+
+BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # side: height and width of a box
+
+
+@cache
+def units(side: int) -> NDArray[np.int64]:
+    """Cells of each row, then each column, then each box: [3 * side, side]."""
+    cells = np.arange(side * side).reshape(side, side)
+    height, width = BOXES[side]
+    boxes = cells.reshape(side // height, height, side // width, width).transpose(0, 2, 1, 3)
+    return np.concatenate([cells, cells.T, boxes.reshape(side, side)])
+
+
+def unit_name(index: int, side: int) -> str:
+    """What a reader calls a row of `units`: row 1, column 4, box 9."""
+    kind = ("row", "column", "box")[index // side]
+    return f"{kind} {index % side + 1}"
+
 
 SOURCE = "trm_generated"
 MOST_MISSES = 1000  # boards in a row that gave nothing, before a wish is called impossible
@@ -42,8 +61,7 @@ class Board:
         self.side = side
         self.all_digits = (1 << side) - 1
         members = units(side)
-        self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))]
-                         for cell in range(side * side)]  # fmt: skip
+        self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))] for cell in range(side * side)]
         self.free = [self.all_digits] * len(members)
         self.cells = [0] * (side * side)
 
@@ -153,8 +171,9 @@ def dig(board: Board, least: int, rng: np.random.Generator) -> int:
     return left
 
 
-def generate_sudokus(wanted: WantedSudokus, *, size: int, seed: Seed,
-                     progress: Callable[[int, int], None] | None = None) -> Dataset:  # fmt: skip
+def generate_sudokus(
+    wanted: WantedSudokus, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
+) -> Dataset:
     """Random puzzles with exactly one solution each, none twice; see `Task.generate`."""
     count, side = wanted.puzzles, size
     givens = None if wanted.minimal else (wanted.least_givens, wanted.most_givens)
@@ -206,6 +225,5 @@ def _refuse_impossible(side: int, givens: tuple[int, int] | None) -> None:
     least, most = givens
     if not FEWEST_GIVENS[side] <= least <= most <= side * side:
         raise UsageError(
-            f"{least} to {most} givens: a {side}x{side} puzzle has "
-            f"{FEWEST_GIVENS[side]} to {side * side}, fewest first"
+            f"{least} to {most} givens: a {side}x{side} puzzle has {FEWEST_GIVENS[side]} to {side * side}, fewest first"
         )

@@ -1,6 +1,25 @@
-"""Lines of a CSV table, for a reader that must name the line where something is wrong."""
+"""Data sets: CSV files of questions with their answers, plain or gzipped.
 
+source,question,answer,rating
+puzzles2_17_clue,...8.1..........435............7.8...,237841569186795243594326718...,0
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import sys
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from trm_cli.errors import PuzzleError
+from trm_cli.tasks.base import ANSWER_COLUMNS, QUESTION_COLUMNS, UNRATED, Dataset, Task, Tokens, digest
 
 
 class TableLines:
@@ -24,3 +43,199 @@ class TableLines:
             self.number += 1
             if not (self.has_comments and self.line.lstrip().startswith("#")):
                 return self.line
+
+
+GZIP_MAGIC = b"\x1f\x8b"
+MOST_DIGITS = 18  # of a rating
+ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOBase]:
+    """Open a text file for reading, gzipped or not; raises PuzzleError where that cannot be."""
+    with translated(str(path)), path.open("rb") as raw, as_text(raw) as text:
+        yield text
+
+
+@contextmanager
+def as_text(raw: io.BufferedReader) -> Iterator[io.TextIOBase]:
+    """Read bytes as UTF-8 text, unpacking gzip on the way; a byte order mark is dropped."""
+    gzipped = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+    stream: BinaryIO = gzip.GzipFile(fileobj=raw) if gzipped else raw  # type: ignore[assignment] # reads bytes
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        yield text
+
+
+@contextmanager
+def translated(source: str) -> Iterator[None]:
+    """Turn what can go wrong while reading into one line that names the source."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise PuzzleError(f"{source}: not a text file; save it as UTF-8 text") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PuzzleError(f"{source}: cannot be read ({reason}); check the path") from error
+    except csv.Error as error:
+        raise PuzzleError(f"{source}: not CSV ({error}); correct the file") from error
+
+
+@dataclass
+class _Rows:
+    """Rows of a table as they are read, until they are turned into tokens together."""
+
+    questions: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    ratings: list[int] = field(default_factory=list)
+
+
+def read_dataset(path: Path, task: Task) -> Dataset:
+    """Read a CSV of questions and answers, each answer checked against the rules.
+
+    Raises PuzzleError naming the file, the line and what is wrong with it.
+    """
+    return join(list(read_chunks(path, task)))
+
+
+def read_chunks(path: Path, task: Task, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Dataset]:
+    """The same in parts, in order, so that a file of any size takes little memory."""
+    num_cells = None
+    for rows in _read_rows(path, rows_at_once, has_comments=task.has_comments):
+        puzzles, answers = _tokens(rows, task, path)
+        chunk = Dataset(puzzles, answers, rows.sources, np.array(rows.ratings), digest(puzzles, answers))
+        if num_cells not in (None, chunk.puzzles.shape[1]):
+            raise PuzzleError(f"{path}: puzzles of different sizes; keep one size to a file")
+        num_cells = chunk.puzzles.shape[1]
+        yield chunk
+    if num_cells is None:
+        raise PuzzleError(f"{path}: no rows below the header; add puzzles")
+
+
+def _read_rows(path: Path, rows_at_once: int, *, has_comments: bool) -> Iterator[_Rows]:
+    rows = _Rows()
+    with open_text(path) as text:
+        table = TableLines(text, has_comments=has_comments)
+        reader = csv.DictReader(table)
+        names = [name.strip().lower() for name in reader.fieldnames or []]
+        reader.fieldnames = names
+        question = _choose(names, QUESTION_COLUMNS, path)
+        answer = _choose(names, ANSWER_COLUMNS, path)
+        for row in reader:
+            place = f"{path}:{table.number}"
+            rows.questions.append(_cell(row, question, place))
+            rows.answers.append(_cell(row, answer, place))
+            rows.lines.append(table.number)
+            rows.sources.append(sys.intern(row.get("source") or ""))
+            rows.ratings.append(_rating(row.get("rating"), place))
+            if len(rows.lines) == rows_at_once:
+                yield rows
+                rows = _Rows()
+    if rows.lines:
+        yield rows
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a data set holds, learned by reading it through without keeping it."""
+
+    puzzles: int
+    num_cells: int
+    sha256: str  # as of a Dataset
+
+
+def survey(path: Path, task: Task, limit: int | None = None) -> Survey:
+    """Read and check a data set, or its first rows; raises PuzzleError as `read_dataset` does."""
+    if path.is_fifo():
+        raise PuzzleError(f"{path}: a pipe can be read once only; save it to a file first")
+    puzzles, num_cells, sha256 = 0, 0, hashlib.sha256()
+    for chunk in first_rows(read_chunks(path, task), limit):
+        puzzles, num_cells = puzzles + len(chunk), chunk.puzzles.shape[1]
+        sha256.update(chunk.puzzles.tobytes())
+    for chunk in first_rows(read_chunks(path, task), limit):
+        sha256.update(chunk.answers.tobytes())
+    return Survey(puzzles, num_cells, sha256.hexdigest())
+
+
+def first_rows(chunks: Iterator[Dataset], limit: int | None) -> Iterator[Dataset]:
+    """The chunks' first rows, or all of them."""
+    left = limit
+    for chunk in chunks:
+        yield chunk.head(left)
+        if left is not None:
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+
+def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:
+    for choice in choices:
+        if choice in names:
+            return choice
+    raise PuzzleError(f"{path}:1: no column named {' or '.join(choices)}; name one in the header")
+
+
+def _cell(row: dict[str, str], column: str, place: str) -> str:
+    if not row[column]:
+        raise PuzzleError(f"{place}: no {column} in this row; add it or remove the line")
+    return row[column]
+
+
+def _tokens(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
+    """Questions and answers [N, L]; raises PuzzleError naming the line of a wrong one."""
+    puzzles, answers = task.read_plain(rows.questions), task.read_plain(rows.answers)
+    if puzzles is None or answers is None or puzzles.shape != answers.shape:
+        puzzles, answers = _one_by_one(rows, task, path)
+    for wrong in np.flatnonzero(~task.rules_hold(puzzles, answers)):
+        line = rows.lines[wrong]
+        task.read_one(rows.questions[wrong], line, str(path))  # may have more to say
+        task.read_answer(rows.answers[wrong], line, str(path))
+        broken = task.violations(puzzles[wrong], answers[wrong])[0]
+        raise PuzzleError(
+            f"{path}:{line}: the answer is wrong at row {broken.row}, column "
+            f"{broken.column}: {broken.rule}; correct or remove the line"
+        )
+    return puzzles, answers
+
+
+def _one_by_one(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
+    """The same for puzzles that are spelled in any way the task knows."""
+    found: list[tuple[Tokens, Tokens]] = []
+    for question, answer, line in zip(rows.questions, rows.answers, rows.lines, strict=True):
+        pair = (task.read_one(question, line, str(path)).tokens, task.read_answer(answer, line, str(path)))
+        if {len(tokens) for tokens in pair} != {len(found[0][0] if found else pair[0])}:
+            raise PuzzleError(f"{path}:{line}: differs in size from the rest; correct the line")
+        found.append(pair)
+    return np.stack([puzzle for puzzle, _ in found]), np.stack([answer for _, answer in found])
+
+
+def _rating(text: str | None, place: str) -> int:
+    if not text:
+        return UNRATED
+    if not (text.strip().isdecimal() and len(text) <= MOST_DIGITS):
+        raise PuzzleError(f"{place}: the rating {text!r} is no whole number from 0 up")
+    return int(text)
+
+
+def dataset_bytes(data: Dataset, task: Task, *, gzipped: bool) -> bytes:
+    """The CSV that `read_dataset` takes; the same data set gives the same bytes."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["source", "question", "answer", "rating"])
+    for source, puzzle, answer, rating in zip(data.sources, data.puzzles, data.answers, data.ratings, strict=True):
+        rated = "" if rating == UNRATED else int(rating)
+        rows.writerow([source, task.write(puzzle), task.write(answer), rated])
+    content = text.getvalue().encode()
+    return gzip.compress(content, mtime=0) if gzipped else content
+
+
+def join(datasets: list[Dataset]) -> Dataset:
+    """One data set after another; raises PuzzleError where their sizes differ."""
+    if len({dataset.puzzles.shape[1] for dataset in datasets}) > 1:
+        raise PuzzleError("the data sets hold puzzles of different sizes; train on one size")
+    puzzles = np.concatenate([dataset.puzzles for dataset in datasets])
+    answers = np.concatenate([dataset.answers for dataset in datasets])
+    sources = [source for dataset in datasets for source in dataset.sources]
+    ratings = np.concatenate([dataset.ratings for dataset in datasets])
+    return Dataset(puzzles, answers, sources, ratings, digest(puzzles, answers))

@@ -46,8 +46,15 @@ class Examples:
 class RollingBatch:
     """B puzzles at different supervision steps; `refill` before a step, `advance` after it."""
 
-    def __init__(self, model: TinyRecursiveModel, examples: Examples, config: TrainConfig, *,
-                 slots: int, generator: torch.Generator) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: TinyRecursiveModel,
+        examples: Examples,
+        config: TrainConfig,
+        *,
+        slots: int,
+        generator: torch.Generator,
+    ) -> None:
         self.examples = examples
         self.config = config
         self.generator = generator
@@ -123,8 +130,7 @@ class RollingBatch:
         """Steps that a puzzle must be given at least, [B]: exploration, as in the official code."""
         device = self.examples.puzzles.device
         explores = torch.rand(self.slots, generator=self.generator, device=device)
-        steps = torch.randint(2, max(self.N_sup, 2) + 1, (self.slots,), generator=self.generator,
-                              device=device)  # fmt: skip
+        steps = torch.randint(2, max(self.N_sup, 2) + 1, (self.slots,), generator=self.generator, device=device)
         return torch.where(explores < self.config.exploration, steps, 0)
 
     def _uniform(self, shape: torch.Size) -> Tensor:
@@ -133,5 +139,4 @@ class RollingBatch:
         return drawn
 
     def _integers(self, high: int) -> Tensor:
-        return torch.randint(high, (self.slots,), generator=self.generator,
-                             device=self.examples.puzzles.device)  # fmt: skip
+        return torch.randint(high, (self.slots,), generator=self.generator, device=self.examples.puzzles.device)

@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
 from trm_cli.training.batches import Examples
-from trm_cli.training.fitting import refuse_misfits
+from trm_cli.training.data import refuse_misfits
 from trm_cli.training.loop import memory_in_use
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.trainer import Trainer, memory_translated
+from trm_cli.training.step import Trainer, memory_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles
 EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
@@ -41,8 +41,7 @@ class Speed:
     first_step_seconds: float  # compilation included
 
 
-def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float,
-            device: torch.device) -> Iterator[Speed]:  # fmt: skip
+def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float, device: torch.device) -> Iterator[Speed]:
     """Train for `seconds` at each batch size, yielding what was measured."""
     refuse_misfits(recipe, None)
     examples = _examples(recipe, device)
@@ -65,8 +64,16 @@ def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float,
             steps += more
         rate = steps / spent
         work = step_flops(recipe) * batch_size
-        yield Speed(batch_size, rate, rate * batch_size, rate * batch_size / recipe.model.N_sup,
-                    rate * work, rate * work / peak, memory_in_use(device), first)  # fmt: skip
+        yield Speed(
+            batch_size,
+            rate,
+            rate * batch_size,
+            rate * batch_size / recipe.model.N_sup,
+            rate * work,
+            rate * work / peak,
+            memory_in_use(device),
+            first,
+        )
 
 
 def step_flops(recipe: Recipe) -> int:

@@ -35,9 +35,7 @@ class Workers:
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank = rank
         self.count = count
-        self.control: dist.ProcessGroup | None = (
-            None  # a group that talks without waiting for the GPU
-        )
+        self.control: dist.ProcessGroup | None = None  # a group that talks without waiting for the GPU
 
     @property
     def is_first(self) -> bool:
@@ -170,10 +168,16 @@ def launch(count: int, arguments: list[str]) -> int:
     logging.disable(logging.CRITICAL)  # the launcher's own account of what is said here in a line
     try:
         with tempfile.TemporaryDirectory() as logs:
-            config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=count, max_restarts=0,
-                                  rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-                                  run_id=uuid.uuid4().hex,
-                                  logs_specs=DefaultLogsSpecs(log_dir=logs))  # fmt: skip
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=count,
+                max_restarts=0,
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",
+                run_id=uuid.uuid4().hex,
+                logs_specs=DefaultLogsSpecs(log_dir=logs),
+            )
             elastic_launch(config, entrypoint=sys.executable)("-m", "trm_cli", *arguments)
     except SignalException:
         return 128 + signal.SIGINT

@@ -17,7 +17,7 @@ from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task
 from trm_cli.training.optim import rate_factor
-from trm_cli.training.trainer import SUMS, Trainer
+from trm_cli.training.step import SUMS, Trainer
 
 NO_NUMBER = (
     "the loss is no number at step {step}; lower the learning rate "
@@ -85,8 +85,7 @@ class _Moment:
     stopped: bool  # the user wishes to stop
 
 
-def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits,
-          stopped: Stops = never) -> Iterator[Event]:  # fmt: skip
+def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits, stopped: Stops = never) -> Iterator[Event]:
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
@@ -170,14 +169,12 @@ def refuse_no_number(trainer: Trainer) -> None:
         raise TrainingError(NO_NUMBER.format(step=trainer.step))
 
 
-def evaluate(trainer: Trainer, task: Task, held_out: Dataset,
-             stopped: Stops = never) -> Evaluation | None:  # fmt: skip
+def evaluate(trainer: Trainer, task: Task, held_out: Dataset, stopped: Stops = never) -> Evaluation | None:
     """Judge the averaged weights by held-out puzzles; None if `stopped` said so on the way."""
     solutions = trainer.judge(task, held_out, stopped)
     if solutions is None:
         return None
-    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions),
-                      held_out.role)  # fmt: skip
+    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions), held_out.role)
 
 
 def _report(trainer: Trainer, progress: float) -> Report:

@@ -1,7 +1,17 @@
-"""Which optimizer updates what, the schedule of their rates, and the averaged weights."""
+"""Which optimizer updates what, the schedule of their rates, and the EMA weights.
+
+`AdamATan2` is Adam without an epsilon, `Muon` turns each matrix's update into a nearly orthogonal
+one, `SignSGD` is for embeddings of puzzles: torch does not have them, or has them one tensor at a
+time. All decay weights apart from the gradient, and none waits for the device.
+Sources: arXiv:2407.05872, section 4.3, in the form of github.com/imoneoi/adam-atan2, which the
+official code uses; github.com/KellerJordan/Muon; SignSGD as in the official sparse embedding.
+"""
 
 import copy
 import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +19,131 @@ from torch.optim import AdamW, Optimizer
 
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.training.optimizers import AdamATan2, Muon, SignSGD
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Muon: steepest at zero, nearly one above it
+SMALLEST_NORM = 1e-7  # that a matrix is divided by
+
+
+class AdamATan2(Optimizer):
+    """p <- (1 - lr decay) p - lr / (1 - beta1^t) * atan2(m, sqrt(v / (1 - beta2^t))).
+
+    m and v are the running means of the gradient and of its square. The step is the same whatever
+    the gradient is multiplied by, down to zero, so that no epsilon is needed.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float], weight_decay: float
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override] # takes no closure
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            params, grads = _with_gradients(group)
+            if not params:
+                continue
+            states = [self._state(param) for param in params]
+            means = [state["mean"] for state in states]
+            squares = [state["square"] for state in states]
+            steps = [state["step"] for state in states]
+            beta1, beta2 = group["betas"]
+            torch._foreach_add_(steps, 1)
+            torch._foreach_lerp_(means, grads, 1 - beta1)
+            torch._foreach_mul_(squares, beta2)
+            torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            for param, mean, square, step in zip(params, means, squares, steps, strict=True):
+                root = (square / (1 - beta2**step)).sqrt()
+                param.sub_(torch.atan2(mean, root) * (group["lr"] / (1 - beta1**step)))
+
+    def _state(self, param: Tensor) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[param]
+        if not state:
+            state["step"] = torch.zeros((), device=param.device)
+            state["mean"] = torch.zeros_like(param)
+            state["square"] = torch.zeros_like(param)
+        return state
+
+
+class Muon(Optimizer):
+    """Nesterov momentum whose update is made nearly orthogonal, all matrices of a shape at once.
+
+    The same numbers as `torch.optim.Muon`, which takes one matrix after another.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float, steps: int = 5
+    ) -> None:
+        values = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": steps}
+        super().__init__(params, values)
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override] # takes no closure
+        """Update every matrix that has a gradient."""
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for param in _with_gradients(group)[0]:
+                by_shape[param.shape].append(param)
+            for params in by_shape.values():
+                self._step_together(params, group)
+
+    def _step_together(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        grads = [param.grad for param in params if param.grad is not None]
+        buffers = [self._buffer(param) for param in params]
+        torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(grads, buffers, group["momentum"])
+        updates = orthogonalise(torch.stack(list(ahead)), group["steps"])
+        rows, columns = params[0].shape
+        rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(params, list(updates.to(params[0].dtype).unbind()), alpha=-rate)
+
+    def _buffer(self, param: Tensor) -> Tensor:
+        state: dict[str, Tensor] = self.state[param]
+        if not state:
+            state["momentum"] = torch.zeros_like(param)
+        return state["momentum"]
+
+
+class SignSGD(Optimizer):
+    """p <- (1 - lr decay) p - lr sign(gradient)."""
+
+    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override] # takes no closure
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            params, grads = _with_gradients(group)
+            if params:
+                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(params, torch._foreach_sign(grads), alpha=-group["lr"])
+
+
+def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
+    """Bring all singular values of each matrix [K, R, C] near one.
+
+    Five Newton-Schulz steps leave them between about 0.7 and 1.2. Computed in bfloat16 but on a
+    CPU, where products of many matrices in it take five to thirty times as long as in float32.
+    """
+    a, b, c = NEWTON_SCHULZ
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    wide = matrices.float() if matrices.device.type == "cpu" else matrices.bfloat16()
+    wide = wide.transpose(1, 2) if is_tall else wide
+    norms = torch.linalg.vector_norm(wide, dim=(1, 2), keepdim=True)
+    wide = wide / norms.clamp(min=SMALLEST_NORM)
+    for _ in range(steps):
+        gram = wide @ wide.transpose(1, 2)
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.transpose(1, 2) if is_tall else wide
+
+
+def _with_gradients(group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+    params = [param for param in group["params"] if param.grad is not None]
+    return params, [param.grad for param in params]
+
 
 ADAM_BETAS = (0.9, 0.95)  # as in arXiv:2510.04871
 
@@ -26,8 +160,9 @@ def build_optimizers(model: TinyRecursiveModel, config: TrainConfig) -> list[Opt
             rest.append(param)
     optimizers: list[Optimizer] = [_adam(rest, config)]
     if matrices:
-        optimizers.append(Muon(matrices, lr=config.muon_lr, momentum=config.muon_momentum,
-                               weight_decay=config.muon_decay))  # fmt: skip
+        optimizers.append(
+            Muon(matrices, lr=config.muon_lr, momentum=config.muon_momentum, weight_decay=config.muon_decay)
+        )
     if puzzles:
         optimizers.append(SignSGD(puzzles, lr=config.puzzle_lr, weight_decay=config.puzzle_decay))
     for optimizer in optimizers:
@@ -38,10 +173,14 @@ def build_optimizers(model: TinyRecursiveModel, config: TrainConfig) -> list[Opt
 
 def _adam(params: list[nn.Parameter], config: TrainConfig) -> Optimizer:
     if config.optimizer == "adam_atan2":
-        return AdamATan2(params, lr=config.adamw_lr, betas=ADAM_BETAS,
-                         weight_decay=config.adamw_decay)  # fmt: skip
-    return AdamW(params, lr=config.adamw_lr, betas=ADAM_BETAS, weight_decay=config.adamw_decay,
-                 fused=params[0].device.type != "mps")  # fmt: skip
+        return AdamATan2(params, lr=config.adamw_lr, betas=ADAM_BETAS, weight_decay=config.adamw_decay)
+    return AdamW(
+        params,
+        lr=config.adamw_lr,
+        betas=ADAM_BETAS,
+        weight_decay=config.adamw_decay,
+        fused=params[0].device.type != "mps",
+    )
 
 
 def set_rate(optimizers: list[Optimizer], factor: float) -> None:

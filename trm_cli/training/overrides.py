@@ -37,9 +37,7 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         path, equals, text = setting.partition("=")
         section, _, name = path.strip().partition(".")
         if not equals or section not in SECTIONS:
-            raise UsageError(
-                f"--set {setting}: write model.NAME=VALUE, train.NAME=VALUE or data.NAME=VALUE"
-            )
+            raise UsageError(f"--set {setting}: write model.NAME=VALUE, train.NAME=VALUE or data.NAME=VALUE")
         kind = _kind(recipe, section, name, f"--set {setting}")
         changes[section][name] = _parse(text.strip(), kind, setting)
     return _replaced(recipe, changes, "--set")
@@ -72,9 +70,7 @@ def apply(recipe: Recipe, values: Mapping[str, Any], source: str) -> Recipe:
             kind = _kind(recipe, section, name, source)
             fits = type(value) is kind or (kind is float and type(value) is int)
             if not fits:
-                raise UsageError(
-                    f"{source}: {section}.{name}: expected {kind.__name__}, got {value!r}"
-                )
+                raise UsageError(f"{source}: {section}.{name}: expected {kind.__name__}, got {value!r}")
     try:
         typed = {
             section: {n: _kind(recipe, section, n, source)(v) for n, v in changes.items()}
@@ -117,8 +113,7 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
 
 def _kind(recipe: Recipe, section: str, name: str, source: str) -> type:
     """The type of a value; raises UsageError with the nearest name where there is none."""
-    known = {f.name: type(getattr(getattr(recipe, section), f.name))
-             for f in fields(getattr(recipe, section))}  # fmt: skip
+    known = {f.name: type(getattr(getattr(recipe, section), f.name)) for f in fields(getattr(recipe, section))}
     if section == "data" and recipe.task in LEARNED:
         raise UsageError(f"{source}: {recipe.task} has no data.{name}: its data set is a folder")
     if name not in known:

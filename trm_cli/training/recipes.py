@@ -41,31 +41,62 @@ class Recipe:
     data: Wanted  # to generate when no data set is given
 
 
-UNITS = ModelConfig(mixer="units", hidden_size=32, channel_width=96, num_prefix=0,
-                    n=3, T=1, start="random")  # fmt: skip
-SMALL_BATCHES = TrainConfig(batch_size=64, steps=40_000, adamw_lr=1e-3, adamw_decay=0.0,
-                            ema_decay=0.998, halt_weight=0.1, hint_share=0.5)  # fmt: skip
+UNITS = ModelConfig(mixer="units", hidden_size=32, channel_width=96, num_prefix=0, n=3, T=1, start="random")
+SMALL_BATCHES = TrainConfig(
+    batch_size=64, steps=40_000, adamw_lr=1e-3, adamw_decay=0.0, ema_decay=0.998, halt_weight=0.1, hint_share=0.5
+)
 # arXiv:2510.04871 as its code runs it: README command for Sudoku, config/arch/trm.yaml.
 PAPER_MODEL = ModelConfig(num_puzzles=1)
-PAPER_TRAIN = TrainConfig(batch_size=768, steps=65_104, warmup_steps=2000, schedule="constant",
-                          optimizer="adam_atan2", adamw_lr=1e-4, adamw_decay=1.0, puzzle_lr=1e-4,
-                          puzzle_decay=1.0, clip=0.0, ema_decay=0.999, loss="stablemax",
-                          halt_weight=0.5, exploration=0.1)  # fmt: skip
+PAPER_TRAIN = TrainConfig(
+    batch_size=768,
+    steps=65_104,
+    warmup_steps=2000,
+    schedule="constant",
+    optimizer="adam_atan2",
+    adamw_lr=1e-4,
+    adamw_decay=1.0,
+    puzzle_lr=1e-4,
+    puzzle_decay=1.0,
+    clip=0.0,
+    ema_decay=0.999,
+    loss="stablemax",
+    halt_weight=0.5,
+    exploration=0.1,
+)
 
-HEARS_NEIGHBOURS = ModelConfig(height=30, width=30, box_height=1, box_width=1, vocab_size=6,
-                               mixer="convolution", hidden_size=32, channel_width=96,
-                               num_prefix=0, n=6, T=2, N_sup=8, start="random")  # fmt: skip
-MAZES = replace(SMALL_BATCHES, batch_size=32, symmetries=False, hint_share=0.0, fresh_puzzles=16,
-                validation=500)  # fmt: skip
+HEARS_NEIGHBOURS = ModelConfig(
+    height=30,
+    width=30,
+    box_height=1,
+    box_width=1,
+    vocab_size=6,
+    mixer="convolution",
+    hidden_size=32,
+    channel_width=96,
+    num_prefix=0,
+    n=6,
+    T=2,
+    N_sup=8,
+    start="random",
+)
+MAZES = replace(SMALL_BATCHES, batch_size=32, symmetries=False, hint_share=0.0, fresh_puzzles=16, validation=500)
 # arXiv:2510.04871 as its code runs it: README command for mazes.
-PAPER_ATTENTION = replace(PAPER_MODEL, height=30, width=30, box_height=1, box_width=1,
-                          vocab_size=6, mixer="attention", rotary="1d", n=4)  # fmt: skip
+PAPER_ATTENTION = replace(
+    PAPER_MODEL, height=30, width=30, box_height=1, box_width=1, vocab_size=6, mixer="attention", rotary="1d", n=4
+)
 # The same code on ARC. An epoch shows every pair of every task once, in one way: 3,988 pairs of
 # ARC-AGI-1 with its evaluation tasks' demonstrations and ConceptARC, 5,574 of ARC-AGI-2.
 PAPER_ARC = replace(PAPER_ATTENTION, vocab_size=12, num_puzzles=876_406)
-PAPER_ARC_TRAIN = replace(PAPER_TRAIN, steps=100_000 * 3_988 // 768, adamw_decay=0.1,
-                          puzzle_lr=1e-2, puzzle_decay=0.1, symmetries=False, evaluate_every=10_000,
-                          validation=400)  # fmt: skip
+PAPER_ARC_TRAIN = replace(
+    PAPER_TRAIN,
+    steps=100_000 * 3_988 // 768,
+    adamw_decay=0.1,
+    puzzle_lr=1e-2,
+    puzzle_decay=0.1,
+    symmetries=False,
+    evaluate_every=10_000,
+    validation=400,
+)
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     (recipe.task, recipe.name): recipe
@@ -73,29 +104,45 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         Recipe(
             name="tiny",
             task="sudoku",
-            model=replace(UNITS, height=6, width=6, box_height=2, box_width=3, vocab_size=8,
-                          hidden_size=16, channel_width=48),
-            train=replace(SMALL_BATCHES, steps=1_500, ema_decay=0.99, validation=200,
-                          report_every=25, evaluate_every=250),
+            model=replace(
+                UNITS, height=6, width=6, box_height=2, box_width=3, vocab_size=8, hidden_size=16, channel_width=48
+            ),
+            train=replace(
+                SMALL_BATCHES, steps=1_500, ema_decay=0.99, validation=200, report_every=25, evaluate_every=250
+            ),
             data=WantedSudokus(puzzles=3_000, least_givens=8, most_givens=14),
         ),
-        Recipe(name="fast", task="sudoku", model=UNITS, train=SMALL_BATCHES,
-               data=WantedSudokus()),
+        Recipe(name="fast", task="sudoku", model=UNITS, train=SMALL_BATCHES, data=WantedSudokus()),
         Recipe(
             name="large",
             task="sudoku",
             model=replace(UNITS, hidden_size=128, channel_width=384),
-            train=replace(SMALL_BATCHES, batch_size=768, steps=1_000_000, decay_by="time",
-                          ema_decay=0.999, hint_share=0.3, compile=True),
+            train=replace(
+                SMALL_BATCHES,
+                batch_size=768,
+                steps=1_000_000,
+                decay_by="time",
+                ema_decay=0.999,
+                hint_share=0.3,
+                compile=True,
+            ),
             data=WantedSudokus(),
         ),
-        Recipe(name="paper", task="sudoku", model=PAPER_MODEL, train=PAPER_TRAIN,
-               data=WantedSudokus()),
+        Recipe(name="paper", task="sudoku", model=PAPER_MODEL, train=PAPER_TRAIN, data=WantedSudokus()),
         Recipe(
             name="mlp",
             task="sudoku",
-            model=ModelConfig(mixer="mlp", glu="normalised", hidden_size=128, token_width=256,
-                              channel_width=384, num_prefix=7, n=3, T=1, start="random"),
+            model=ModelConfig(
+                mixer="mlp",
+                glu="normalised",
+                hidden_size=128,
+                token_width=256,
+                channel_width=384,
+                num_prefix=7,
+                n=3,
+                T=1,
+                start="random",
+            ),
             train=replace(SMALL_BATCHES, hint_share=0.8),
             data=WantedSudokus(),
         ),
@@ -103,18 +150,15 @@ RECIPES: dict[tuple[str, str], Recipe] = {
             name="tiny",
             task="maze",
             model=replace(HEARS_NEIGHBOURS, height=9, width=9),
-            train=replace(MAZES, steps=2_500, ema_decay=0.995, validation=300, report_every=25,
-                          evaluate_every=500),
+            train=replace(MAZES, steps=2_500, ema_decay=0.995, validation=300, report_every=25, evaluate_every=500),
             data=WantedMazes(puzzles=10_000),
         ),
-        Recipe(name="fast", task="maze", model=HEARS_NEIGHBOURS, train=MAZES,
-               data=WantedMazes(puzzles=3_000)),
+        Recipe(name="fast", task="maze", model=HEARS_NEIGHBOURS, train=MAZES, data=WantedMazes(puzzles=3_000)),
         Recipe(
             name="large",
             task="maze",
             model=replace(HEARS_NEIGHBOURS, hidden_size=128, channel_width=384),
-            train=replace(MAZES, batch_size=256, steps=1_000_000, decay_by="time",
-                          ema_decay=0.999, compile=True),
+            train=replace(MAZES, batch_size=256, steps=1_000_000, decay_by="time", ema_decay=0.999, compile=True),
             data=WantedMazes(puzzles=3_000),
         ),
         Recipe(
@@ -122,29 +166,62 @@ RECIPES: dict[tuple[str, str], Recipe] = {
             task="maze",
             # arXiv:2601.19085, run x07b, with averaged weights and a cosine.
             model=replace(PAPER_ATTENTION, num_puzzles=0, num_prefix=4, rotary="2d", T_grad=3),
-            train=TrainConfig(batch_size=128, steps=20_000, muon_lr=0.005, muon_decay=0.02,
-                              adamw_lr=1e-4, adamw_decay=1.0, ema_decay=0.999,
-                              label_smoothing=0.1, halt_weight=0.05, symmetries=False,
-                              fresh_puzzles=32, validation=500, compile=True),
+            train=TrainConfig(
+                batch_size=128,
+                steps=20_000,
+                muon_lr=0.005,
+                muon_decay=0.02,
+                adamw_lr=1e-4,
+                adamw_decay=1.0,
+                ema_decay=0.999,
+                label_smoothing=0.1,
+                halt_weight=0.05,
+                symmetries=False,
+                fresh_puzzles=32,
+                validation=500,
+                compile=True,
+            ),
             data=WantedMazes(puzzles=3_000),
         ),
-        Recipe(name="paper", task="maze", model=PAPER_ATTENTION,
-               train=replace(PAPER_TRAIN, symmetries=False), data=WantedMazes(puzzles=2_000)),
+        Recipe(
+            name="paper",
+            task="maze",
+            model=PAPER_ATTENTION,
+            train=replace(PAPER_TRAIN, symmetries=False),
+            data=WantedMazes(puzzles=2_000),
+        ),
         Recipe(
             name="tiny",
             task="arc",
-            model=replace(PAPER_ARC, rotary="2d", hidden_size=64, channel_width=192, num_heads=4,
-                          num_prefix=1, n=2, T=2, N_sup=4),
-            train=replace(SMALL_BATCHES, batch_size=32, steps=2_000, muon_lr=0.005,
-                          ema_decay=0.99, puzzle_lr=1e-2, puzzle_decay=0.1, hint_share=0.0,
-                          symmetries=False, validation=200, report_every=25, evaluate_every=250),
+            model=replace(
+                PAPER_ARC, rotary="2d", hidden_size=64, channel_width=192, num_heads=4, num_prefix=1, n=2, T=2, N_sup=4
+            ),
+            train=replace(
+                SMALL_BATCHES,
+                batch_size=32,
+                steps=2_000,
+                muon_lr=0.005,
+                ema_decay=0.99,
+                puzzle_lr=1e-2,
+                puzzle_decay=0.1,
+                hint_share=0.0,
+                symmetries=False,
+                validation=200,
+                report_every=25,
+                evaluate_every=250,
+            ),
             data=Wanted(),
         ),
         Recipe(name="paper", task="arc", model=PAPER_ARC, train=PAPER_ARC_TRAIN, data=Wanted()),
-        Recipe(name="paper-2", task="arc", model=replace(PAPER_ARC, num_puzzles=1_191_120),
-               train=replace(PAPER_ARC_TRAIN, steps=100_000 * 5_574 // 768), data=Wanted()),
+        Recipe(
+            name="paper-2",
+            task="arc",
+            model=replace(PAPER_ARC, num_puzzles=1_191_120),
+            train=replace(PAPER_ARC_TRAIN, steps=100_000 * 5_574 // 768),
+            data=Wanted(),
+        ),
     )
-}  # fmt: skip
+}
 
 
 def get_recipe(task: str, name: str) -> Recipe:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trm_cli.errors import UsageError
 from trm_cli.files import flush
-from trm_cli.training.trainer import Trainer
+from trm_cli.training.step import Trainer
 
 FORMAT = 1
 FOLDER = "state"
@@ -64,12 +64,16 @@ def _read(folder: Path) -> SavedState:
     try:
         known = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if known["format"] != FORMAT:
-            raise UsageError(
-                f"{folder}: a state of format {known['format']}; this trm reads {FORMAT}"
-            )
-        return SavedState(folder, int(known["step"]), float(known["seconds"]),
-                          float(known["reported"]), int(known["workers"]), str(known["device"]),
-                          int(known["evaluated"]))  # fmt: skip
+            raise UsageError(f"{folder}: a state of format {known['format']}; this trm reads {FORMAT}")
+        return SavedState(
+            folder,
+            int(known["step"]),
+            float(known["seconds"]),
+            float(known["reported"]),
+            int(known["workers"]),
+            str(known["device"]),
+            int(known["evaluated"]),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: damaged ({error}); give another state to --resume") from error
 
@@ -89,15 +93,19 @@ def save_state(run_folder: Path, trainer: Trainer) -> None:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         workers.wait()
-        _write_tensors(
-            partial / f"worker-{workers.rank}.safetensors", _carried(trainer) | _generators(trainer)
-        )
+        _write_tensors(partial / f"worker-{workers.rank}.safetensors", _carried(trainer) | _generators(trainer))
         if workers.is_first:
             shared = _weights(trainer) | _moments(trainer)
             _write_tensors(partial / "shared.safetensors", shared)
-            known = {"format": FORMAT, "step": trainer.step, "seconds": trainer.seconds,
-                     "reported": trainer.reported, "workers": workers.count,
-                     "device": trainer.device.type, "evaluated": trainer.evaluated}  # fmt: skip
+            known = {
+                "format": FORMAT,
+                "step": trainer.step,
+                "seconds": trainer.seconds,
+                "reported": trainer.reported,
+                "workers": workers.count,
+                "device": trainer.device.type,
+                "evaluated": trainer.evaluated,
+            }
             (partial / "state.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
             flush(partial / "state.json")
         workers.wait()
@@ -130,8 +138,7 @@ def load_state(state: SavedState, trainer: Trainer) -> None:
     workers = trainer.workers
     if state.workers != workers.count:
         raise UsageError(
-            f"{state.folder}: saved by {state.workers} workers, not {workers.count}; "
-            f"resume with --gpus {state.workers}"
+            f"{state.folder}: saved by {state.workers} workers, not {workers.count}; resume with --gpus {state.workers}"
         )
     if state.device != trainer.device.type:
         raise UsageError(

@@ -10,8 +10,8 @@ from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.model.network import count_parameters
 from trm_cli.tasks.base import HELD_OUT
-from trm_cli.weights.puzzles import TABLE_FILE
-from trm_cli.weights.store import CARD_FILE, CONFIG_FILE, Checkpoint
+from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, Checkpoint
+from trm_cli.weights.puzzle_table import TABLE_FILE
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
@@ -84,13 +84,8 @@ def _hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
     _, _, body = card(checkpoint).split("---\n", 2)
     head = _front_matter(checkpoint).removesuffix("\n---")
     body = body.replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")
-    results = [
-        line
-        for name, entry in checkpoint.measured.items()
-        for line in _results(checkpoint.task, name, entry)
-    ]
-    index = [] if not results else ["model-index:", f"- name: {json.dumps(checkpoint.name)}",
-                                    "  results:", *results]  # fmt: skip
+    results = [line for name, entry in checkpoint.measured.items() for line in _results(checkpoint.task, name, entry)]
+    index = [] if not results else ["model-index:", f"- name: {json.dumps(checkpoint.name)}", "  results:", *results]
     return "\n".join([head, "pipeline_tag: other", *index, "---"]) + f"\n{body}"
 
 
@@ -99,29 +94,47 @@ def _results(task: str, name: str, entry: dict[str, Any]) -> list[str]:
     whole = [group for group in entry["groups"] if group["kind"] == "all"]
     command = json.dumps(f"measured by {entry['command']}")
     lines = [
-        "  - task:", "      type: puzzle-solving", f"      name: {json.dumps(task)}",
-        "    dataset:", f"      type: {json.dumps(task)}", f"      name: {json.dumps(name)}",
+        "  - task:",
+        "      type: puzzle-solving",
+        f"      name: {json.dumps(task)}",
+        "    dataset:",
+        f"      type: {json.dumps(task)}",
+        f"      name: {json.dumps(name)}",
         "    metrics:",
-    ]  # fmt: skip
+    ]
     for kind, field in (("exact_match", "exact"), ("rules_hold", "verified")):
         for group in whole:
-            lines += [f"    - type: {kind}", f"      value: {round(group[field] * 100, 4)}",
-                      f"      name: {json.dumps(f'{field}, percent of puzzles')}",
-                      "      args:", f"        command: {command}"]  # fmt: skip
+            lines += [
+                f"    - type: {kind}",
+                f"      value: {round(group[field] * 100, 4)}",
+                f"      name: {json.dumps(f'{field}, percent of puzzles')}",
+                "      args:",
+                f"        command: {command}",
+            ]
     return lines if whole else []
 
 
 def _front_matter(checkpoint: Checkpoint) -> str:
     return "\n".join(
-        ["---", "library_name: trm-cli", f"license: {licence(checkpoint)}", "tags:",
-         "- tiny-recursive-model", "- recursive-reasoning", f"- {checkpoint.task}", "---"]
-    )  # fmt: skip
+        [
+            "---",
+            "library_name: trm-cli",
+            f"license: {licence(checkpoint)}",
+            "tags:",
+            "- tiny-recursive-model",
+            "- recursive-reasoning",
+            f"- {checkpoint.task}",
+            "---",
+        ]
+    )
 
 
 def _network(model: ModelConfig) -> str:
-    table = (f" Beside it, in `{TABLE_FILE}`, {model.num_puzzles:,} rows of {model.hidden_size}: "
-             "one for each task that it was trained on, in each way in which it was redrawn. It "
-             "knows no other task.")  # fmt: skip
+    table = (
+        f" Beside it, in `{TABLE_FILE}`, {model.num_puzzles:,} rows of {model.hidden_size}: "
+        "one for each task that it was trained on, in each way in which it was redrawn. It "
+        "knows no other task."
+    )
     return (
         f"{count_parameters(model):,} parameters, D = {model.hidden_size}, "
         f"{model.num_layers} layers, mixer `{model.mixer}`: "

@@ -22,8 +22,7 @@ from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset, Task
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
-from trm_cli.weights.storage import check_storage
-from trm_cli.weights.store import LoadedModel, load_checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import LoadedModel, check_storage, load_checkpoint, save_checkpoint
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")
@@ -60,10 +59,14 @@ def export_onnx(found: Found, path: Path) -> None:
         for talker in ("torch.onnx", "onnxscript", "onnx_ir"):
             logging.getLogger(talker).setLevel(logging.ERROR)
         program = torch.onnx.export(
-            Step(network).eval(), (tokens, y.contiguous(), z.contiguous()), dynamo=True,
-            verbose=False, input_names=list(INPUTS), output_names=list(OUTPUTS),
+            Step(network).eval(),
+            (tokens, y.contiguous(), z.contiguous()),
+            dynamo=True,
+            verbose=False,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
             dynamic_shapes={name: {0: batch} for name in INPUTS},
-        )  # fmt: skip
+        )
     assert program is not None
     program.model.metadata_props["trm"] = json.dumps({"task": found.checkpoint.task})
     write_whole(path, program.model_proto.SerializeToString())
@@ -71,8 +74,7 @@ def export_onnx(found: Found, path: Path) -> None:
         np.savez(file, y=y[0].numpy(), z=z[0].numpy())
 
 
-def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: int,
-                      command: str) -> str:  # fmt: skip
+def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: int, command: str) -> str:
     """Write a checkpoint in another storage, its card saying what that changes; returns the words.
 
     num_puzzles  generated puzzles that both are run on for all their steps.
@@ -88,8 +90,7 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     smaller = load_checkpoint(folder, source=str(folder), device=CPU)
     words = f"Weights kept in {storage}. {_difference(loaded, smaller, task, data)}"
     facts = {"storage": f"{words} Measured by `{command}`."}
-    checkpoint = replace(loaded.checkpoint, training=loaded.checkpoint.training | facts,
-                         measured={})  # fmt: skip
+    checkpoint = replace(loaded.checkpoint, training=loaded.checkpoint.training | facts, measured={})
     save_checkpoint(folder, checkpoint, loaded.network, storage=storage)
     write_card(folder, checkpoint)
     return words

@@ -15,8 +15,8 @@ from trm_cli.config import ModelConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import find_by_name
-from trm_cli.weights.push import Pushed, push
-from trm_cli.weights.store import Checkpoint, load_checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trm_cli.weights.hub import Pushed, push
 
 
 class TRM(TinyRecursiveModel):
@@ -27,8 +27,9 @@ class TRM(TinyRecursiveModel):
         self.checkpoint = checkpoint or Checkpoint("trm", "sudoku", config)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, revision: str | None = None,
-                        device: str | torch.device = "cpu") -> "TRM":  # fmt: skip
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, device: str | torch.device = "cpu"
+    ) -> "TRM":
         """Load whatever `--model` takes, in float32, without gradients.
 
         Raises ModelError where there is no such model, where a tensor is missing, unexpected or of

@@ -1,0 +1,517 @@
+"""`trm watch` on stdout: a live screen on a terminal, plain frames elsewhere."""
+
+import os
+import re
+import select
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from types import FrameType, TracebackType
+from typing import Any, Generic, TypeVar
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, heat_map, view_of
+from trm_cli.display.console import answers_console, has_colour
+from trm_cli.display.screen import HOTTEST, Scene, beside, mean_confidence, percent, rows_of, verdict
+from trm_cli.solving.trace import Frame, Header, Moment
+
+Item = TypeVar("Item")
+
+
+class Ahead(Generic[Item]):
+    """Pulls items before they are taken, but no more than `limit` of them."""
+
+    def __init__(self, source: Iterator[Item], limit: int = 1) -> None:
+        self.limit = limit
+        self._items: deque[Item] = deque()
+        self._error: BaseException | None = None
+        self._is_over = False
+        self._is_closed = False
+        self._is_waiting = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._pull, args=(source,), daemon=True)
+        self._thread.start()
+
+    def take(self) -> Item | None:
+        """The next item if there is one; raises what the source raised, after its last item."""
+        with self._changed:
+            if self._items:
+                self._changed.notify()
+                return self._items.popleft()
+            if self._error:
+                raise self._error
+            return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every item was taken and no more will come."""
+        with self._changed:
+            return self._is_over and not self._items and not self._error
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next item is being made at this moment."""
+        with self._changed:
+            return not (self._is_over or self._is_waiting)
+
+    def close(self) -> None:
+        """Have the thread end after the item that it is making, and wait for it."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def allow(self, limit: int) -> None:
+        """Change how many items may wait to be taken."""
+        with self._changed:
+            self.limit = limit
+            self._changed.notify()
+
+    def _pull(self, source: Iterator[Item]) -> None:
+        try:
+            for item in source:
+                with self._changed:
+                    self._items.append(item)
+                    self._is_waiting = True
+                    self._changed.wait_for(self._may_go_on)
+                    self._is_waiting = False
+                    if self._is_closed:
+                        return
+        except BaseException as error:  # of whatever kind: it is raised again by `take`
+            self._error = error
+        finally:
+            if isinstance(source, Generator):
+                source.close()
+            self._is_over = True
+
+    def _may_go_on(self) -> bool:
+        return self._is_closed or len(self._items) < self.limit
+
+
+try:
+    import termios
+    import tty
+except ImportError:  # no such terminals: everything plays, without keys
+    termios = None  # type: ignore[assignment]
+
+TOGGLE, BACK, FORTH, FIRST, LAST, FASTER, SLOWER, QUIT = (
+    "toggle",
+    "back",
+    "forth",
+    "first",
+    "last",
+    "faster",
+    "slower",
+    "quit",
+)
+PRESSED = re.compile(rb"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Z]|[^\x1b]")
+UNFINISHED = re.compile(rb"\x1b(?:O|\[[0-9;]*)?$")
+MEANINGS = {
+    b" ": TOGGLE,
+    b"q": QUIT,
+    b"Q": QUIT,
+    b"\x1b[D": BACK,
+    b"\x1bOD": BACK,
+    b"\x1b[C": FORTH,
+    b"\x1bOC": FORTH,
+    b"\x1b[H": FIRST,
+    b"\x1bOH": FIRST,
+    b"\x1b[1~": FIRST,
+    b"\x1b[F": LAST,
+    b"\x1bOF": LAST,
+    b"\x1b[4~": LAST,
+    b"+": FASTER,
+    b"=": FASTER,
+    b"-": SLOWER,
+    b"_": SLOWER,
+}
+
+
+class Keys:
+    """A context manager: inside it, keys come one by one and are not written on the screen.
+
+    They are read from stdin, or from the terminal itself where puzzles come in on stdin. Where
+    there is no terminal, no key ever comes.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self._is_ours = False  # opened here, to be closed here
+        self._before: list[Any] = []
+        self._rest = b""  # the beginning of a sequence that has not come in whole
+
+    @property
+    def there(self) -> bool:
+        """Whether keys can be pressed at all."""
+        return self._descriptor is not None
+
+    def __enter__(self) -> "Keys":
+        if termios is None:
+            return self
+        try:
+            if sys.stdin is not None and sys.stdin.isatty():
+                self._descriptor = sys.stdin.fileno()
+            else:
+                self._descriptor = os.open("/dev/tty", os.O_RDONLY)
+                self._is_ours = True
+            self.grab()
+        except (OSError, termios.error):
+            self._forget()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+        self._forget()
+
+    def grab(self) -> None:
+        """Have keys come at once and unseen; Ctrl-C and Ctrl-Z keep their meaning."""
+        if self._descriptor is not None:
+            self._before = termios.tcgetattr(self._descriptor)
+            tty.setcbreak(self._descriptor, termios.TCSADRAIN)
+
+    def release(self) -> None:
+        """Put the terminal back as it was."""
+        if self._descriptor is not None and self._before:
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+
+    def read(self, timeout: float) -> list[str]:
+        """What was pressed, waiting at most `timeout` seconds for the first key."""
+        if self._descriptor is None:
+            time.sleep(timeout)
+            return []
+        ready, _, _ = select.select([self._descriptor], [], [], timeout)
+        if not ready:
+            return []
+        came = os.read(self._descriptor, 1024)
+        if not came:  # the terminal is gone
+            self._forget()
+        return self._meanings(came)
+
+    def _meanings(self, came: bytes) -> list[str]:
+        came = self._rest + came
+        unfinished = UNFINISHED.search(came)
+        self._rest = unfinished.group() if unfinished else b""
+        whole = came[: len(came) - len(self._rest)]
+        return [MEANINGS[key] for key in PRESSED.findall(whole) if key in MEANINGS]
+
+    def _forget(self) -> None:
+        if self._is_ours and self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor, self._is_ours, self._before = None, False, []
+
+
+LEGEND = "! breaks a rule   * changed since the step before"
+GAP = 3  # columns between boards
+
+
+def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator[str]:
+    """The lines of one moment: the questions as text, or what a step made of them."""
+    at_once = header.rows * header.columns
+    numbers = [moment.page * at_once + place + 1 for place in range(len(moment.frames))]
+    if moment.is_question:
+        if moment.page == 0:
+            yield f"trm watch {header.task.name}   {LEGEND}"
+        for number, frame in zip(numbers, moment.frames, strict=True):
+            yield f"puzzle {number} of {header.num_puzzles}  {frame.puzzle.place}"
+            yield header.task.write(frame.puzzle.tokens)
+        yield ""
+        return
+    look = Look(ascii_only=ascii_only, in_a_list=True, marks=True)
+    moved = [(numbers[place], moment.frames[place]) for place in sorted(moment.moved)]
+    for first in range(0, len(moved), header.columns):
+        row = moved[first : first + header.columns]
+        blocks = [_block(number, frame, header, look) for number, frame in row]
+        yield from (line.plain.rstrip() for line in beside(blocks, GAP))
+        yield ""
+
+
+def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
+    told = _figures(frame, header)
+    if header.rows * header.columns > 1:
+        told = [f"puzzle {number}", *told]
+    board = rows_of(board_text(header.task.name, view_of(frame), look))
+    if frame.update is not None:
+        heat = heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
+        board = beside([board, [Text(f"{frame.update.stream} moved"), *rows_of(heat)]], GAP)
+    ending = [verdict(frame)] if frame.is_last else []
+    return [*(Text(line) for line in told), *board, *ending]
+
+
+def _figures(frame: Frame, header: Header) -> list[str]:
+    step = f"step {frame.step} of {frame.max_steps}  attempt {frame.attempt + 1}"
+    update = frame.update
+    if update is not None:
+        step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"
+    counts = f"changed {len(frame.changed)}  violated {len(frame.violated)}"
+    if frame.is_inside and update is not None:
+        return [step, f"{counts}  change {update.stream} {update.change:.3f}"]
+    moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
+    return [
+        f"{step}  {frame.seconds:.2f} s",
+        f"{counts}  halt {percent(frame.halt_probability)}",
+        f"sure {percent(mean_confidence(frame))}  {moved}",
+    ]
+
+
+FLASH_SECONDS = 0.18  # of each of the two brightnesses of a flash
+INNER_SHARE = 0.25  # of the pause: how long an update inside a step stays
+LINGERING = 3  # pauses that the end stays on the screen, for a key to be pressed
+PACE_FACTOR = 1.5  # one press of + or -
+LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
+DRAWING_SHARE = 0.01  # of the time while the network computes: drawing takes no more
+CELL_COST = 2e-4  # seconds that drawing a cell is expected to take, until a drawing was timed
+UNLIMITED = 1 << 30
+HINTS = "space pause  ←→ step  +- speed  q quit"
+ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
+TERMINATED = 143  # exit code after SIGTERM
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a run is shown."""
+
+    pause: float  # seconds that each supervision step stays on the screen
+    fps: float = 20.0  # times a second that the screen is drawn anew, at most
+
+
+class Player:
+    """Plays moments on a terminal until they end or someone quits."""
+
+    def __init__(
+        self,
+        source: Iterator[Moment],
+        header: Header,
+        *,
+        pace: Pace,
+        look: Look,
+        console: Console,
+        keys: Keys | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.source = source
+        self.header = header
+        self.pause, self.fps = pace.pause, pace.fps
+        self.look = look
+        self.console = console
+        self.keys = keys or Keys()
+        self.clock = clock
+        self.history: list[Moment] = []
+        self.cursor = -1  # which moment is shown
+        self.shown_at = clock()  # since when
+        self.is_paused = False
+        self.is_quit = False
+        self._drawn: object = None  # what the screen shows, as a key
+        self.num_draws = 0
+        self._polled = clock()
+        self._busy = 0.0  # seconds that the network has computed for while others watched
+        self._spent = 0.0  # seconds of drawing in that time
+        self._cost = 0.0  # seconds that the latest drawing took
+
+    def play(self) -> list[Moment]:
+        """Run to the end; returns the moments that were computed."""
+        live = Live(console=self.console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        with self.keys as keys, live, restored_on_signals(keys, live):
+            self.history += islice(self.source, 1)  # the question: nothing is computed yet
+            self._show(len(self.history) - 1)
+            self._cost = CELL_COST * sum(len(frame.answer) for moment in self.history for frame in moment.frames)
+            if self.pause > 0:  # else the network is not kept waiting
+                self._draw(live, has_keys=keys.there, is_busy=False)
+            ahead = Ahead(self.source, self._limit)
+            self._polled = self.clock()
+            try:
+                while not self._is_finished(ahead):
+                    pressed = keys.read(1 / self.fps)
+                    for name in pressed:
+                        self._press(name)
+                    self._advance(ahead)
+                    self._draw(live, has_keys=keys.there, is_busy=ahead.is_busy and not pressed)
+            finally:
+                ahead.close()
+        return self.history
+
+    def _is_finished(self, ahead: Ahead[Moment]) -> bool:
+        if self.is_quit:
+            return True
+        is_at_end = ahead.is_over and self.cursor == len(self.history) - 1
+        lingers = self.is_paused or self.clock() < self.shown_at + LINGERING * self.pause
+        return is_at_end and not lingers
+
+    def _press(self, name: str) -> None:
+        last = len(self.history) - 1
+        if name == QUIT:
+            self.is_quit = True
+        elif name == TOGGLE:
+            self.is_paused = not self.is_paused
+            self.shown_at = self.clock()
+        elif name in (FASTER, SLOWER):
+            factor = 1 / PACE_FACTOR if name == FASTER else PACE_FACTOR
+            self.pause = min(MOST_PAUSE, max(LEAST_PAUSE, self.pause * factor))
+        else:
+            self.is_paused = True
+            places = {BACK: self.cursor - 1, FORTH: self.cursor + 1, FIRST: 0, LAST: last}
+            self._show(min(max(places[name], 0), max(last, 0)))
+
+    def _show(self, cursor: int) -> None:
+        if cursor != self.cursor:
+            self.cursor, self.shown_at = cursor, self.clock()
+
+    def _advance(self, ahead: Ahead[Moment]) -> None:
+        """Show the next moment if the one that is shown has had its time."""
+        ahead.allow(self._limit)
+        while not self.is_paused and self.clock() >= self.shown_at + self._stay():
+            if self.cursor == len(self.history) - 1:
+                moment = ahead.take()
+                if moment is None:
+                    return
+                self.history.append(moment)
+            self._show(self.cursor + 1)
+
+    @property
+    def _limit(self) -> int:
+        """Moments that may be computed before they are shown."""
+        return UNLIMITED if self.pause == 0 and not self.is_paused else 1
+
+    def _stay(self) -> float:
+        """Seconds that the moment shown stays."""
+        if self.cursor < 0:
+            return 0.0
+        return self.pause * (INNER_SHARE if self.history[self.cursor].is_inside else 1)
+
+    def _draw(self, live: Live, *, has_keys: bool, is_busy: bool) -> None:
+        """Draw if anything is new, unless that would take too much of the network's time."""
+        before = self.clock()
+        self._busy += (before - self._polled) * is_busy
+        self._polled = before
+        if self.cursor < 0:
+            return
+        state, flash = self._state(), self._flash(before)
+        new = (self.cursor, state, flash, self.console.size)
+        is_dear = is_busy and self._spent + self._cost > DRAWING_SHARE * self._busy
+        if new == self._drawn or is_dear:
+            return
+        look = Look(ascii_only=self.look.ascii_only, marks=self.look.marks, flash=flash)
+        hints = (ASCII_HINTS if look.ascii_only else HINTS) if has_keys else ""
+        live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
+        self._drawn = new
+        self.num_draws += 1
+        self._cost = self.clock() - before
+        self._spent += self._cost * is_busy
+
+    def _flash(self, now: float) -> int:
+        if self.pause == 0:
+            return 0
+        phase = int((now - self.shown_at) / FLASH_SECONDS)
+        return (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)]
+
+    def _state(self) -> str:
+        place = f"{self.cursor + 1}/{len(self.history)}"
+        return f"paused {place}" if self.is_paused else f"{self.pause:.2g} s a step"
+
+
+@contextmanager
+def restored_on_signals(keys: Keys, live: Live) -> Iterator[None]:
+    """Leave the screen when the process is ended or sent to the background, and come back."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    def suspend(number: int, _frame: FrameType | None) -> None:
+        live.stop()
+        keys.release()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)  # stops here until the shell says go on
+        signal.signal(number, suspend)
+        keys.grab()
+        live.start(refresh=True)
+
+    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: end}
+    if hasattr(signal, "SIGTSTP"):
+        handlers |= {signal.SIGTSTP: suspend, signal.SIGHUP: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+TERMINAL_PAUSE = 0.6  # seconds that a step stays if nothing is said
+
+
+@dataclass
+class Record:
+    """What came by: counted for the verdict, and kept for what is saved."""
+
+    keeps: bool  # the moments
+    moments: list[Moment] = field(default_factory=list)
+    num_ended: int = 0
+    num_solved: int = 0
+
+    def passing(self, source: Iterator[Moment]) -> Iterator[Moment]:
+        """The same moments, noted as they pass."""
+        for moment in source:
+            if self.keeps:
+                self.moments.append(moment)
+            ended = [frame for frame in moment.new_frames if frame.is_last]
+            self.num_ended += len(ended)
+            self.num_solved += sum(frame.solved for frame in ended)
+            yield moment
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Shows a run the way that stdout can."""
+
+    header: Header
+    pause: float | None = None  # seconds that a step stays; None for what suits the place
+    fps: float = 20.0  # times a second that a screen is drawn anew, at most
+    quiet: bool = False  # nothing but how it ended
+    console: Console = field(default_factory=answers_console)
+
+    def show(self, source: Iterator[Moment], record: Record) -> None:
+        """Show moments until they end or someone quits."""
+        passing = record.passing(source)
+        if self.quiet:
+            for _ in passing:
+                pass
+        elif self.console.is_terminal and not self.console.is_dumb_terminal:
+            self._play(passing)
+        else:
+            self._print(passing)
+        if self.header.num_puzzles > 1 or self.quiet:
+            told = f"{record.num_solved} of {self.header.num_puzzles} {self.header.task.praise}"
+            missed = self.header.num_puzzles - record.num_ended
+            self.console.print(f"{told}, {missed} not finished" if missed else told)
+
+    @property
+    def _ascii_only(self) -> bool:
+        return not self.console.encoding.lower().startswith("utf")
+
+    def _play(self, moments: Iterator[Moment]) -> None:
+        """Play on a screen of its own, then leave the last scene where the command was typed."""
+        look = Look(ascii_only=self._ascii_only, marks=not has_colour(self.console))
+        pace = Pace(TERMINAL_PAUSE if self.pause is None else self.pause, self.fps)
+        player = Player(moments, self.header, pace=pace, look=look, console=self.console)
+        if history := player.play():
+            width, height = self.console.size
+            for line in Scene(history[-1], self.header, look).lines(width, height)[:-1]:
+                self.console.print(line)
+
+    def _print(self, moments: Iterator[Moment]) -> None:
+        """Print one plain frame a step."""
+        for moment in moments:
+            for line in plain_lines(moment, self.header, ascii_only=self._ascii_only):
+                self.console.file.write(line + "\n")
+            self.console.file.flush()
+            time.sleep(self.pause or 0.0)
