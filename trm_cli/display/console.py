@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trm_cli.solving.engine import Solution
+if TYPE_CHECKING:
+    from trm_cli.solving.engine import Solution
 
 PIPE_WIDTH = 120  # columns of a table that is not drawn on a terminal
 
@@ -155,7 +156,7 @@ class SolvingDisplay:
                 f"({(self.done - self.done_before) / seconds:.1f} puzzles a second)"
             )
 
-    def show(self, *solutions: Solution) -> None:
+    def show(self, *solutions: "Solution") -> None:
         """Count solutions."""
         self.done += len(solutions)
         self.solved += sum(solution.solved for solution in solutions)
