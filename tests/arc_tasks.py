@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.arc import read_tasks
-from trm_cli.tasks.arc_dataset import ArcData, Subset, build, read_data
+from trm_cli.tasks.arc_dataset import Subset, build, open_data
+from trm_cli.tasks.arc_grids import read_problems
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.data import register_of, sized
 from trm_cli.training.recipes import Recipe, get_recipe
 from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
@@ -48,25 +49,25 @@ def write_challenges(folder: Path, name: str, tasks: dict[str, Known]) -> Path:
     return path
 
 
-def small_data(folder: Path) -> ArcData:
+def small_data(folder: Path) -> ProblemData:
     """Two training and two evaluation tasks on boards of 6x6, each in up to four ways."""
     subsets = []
     for name, seed in (("training", 1), ("evaluation", 2)):
         made = made_tasks(2, seed=seed, largest=5, prefix=name)
-        tasks = read_tasks(write_challenges(folder, name, made))
+        tasks = read_problems(write_challenges(folder, name, made))
         subsets.append(Subset(name, tasks, name == "evaluation"))
     build(subsets, folder / "set", augmentations=3, seed=0, side=SIDE)
-    return read_data(folder / "set")
+    return open_data(folder / "set")
 
 
-def small_recipe(data: ArcData) -> Recipe:
+def small_recipe(data: ProblemData) -> Recipe:
     """The recipe `tiny`, made tinier, for a data set."""
     recipe = sized(get_recipe("arc", "tiny"), [str(data.folder)])
     model = replace(recipe.model, hidden_size=8, channel_width=8, num_heads=2, n=1, T=1, N_sup=2)
     return replace(recipe, model=model, train=replace(recipe.train, batch_size=4, muon_lr=0.02))
 
 
-def save_untrained(folder: Path, data: ArcData) -> Path:
+def save_untrained(folder: Path, data: ProblemData) -> Path:
     """A checkpoint with random weights that knows a data set's puzzles by name alone."""
     torch.manual_seed(0)
     model = replace(small_recipe(data).model, N_sup=1)

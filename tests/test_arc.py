@@ -8,7 +8,19 @@ import pytest
 
 from tests.arc_tasks import made_task, made_tasks, write_challenges
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.arc import END, SIDE, TURNS, Way, canonical, decode, encode, parse_tasks, read_tasks
+from trm_cli.tasks.arc_grids import (
+    END,
+    SIDE,
+    TURNS,
+    ArcView,
+    as_json,
+    canonical,
+    decode,
+    encode,
+    parse_problems,
+    read_problems,
+    split_names,
+)
 
 TASK = {"train": [{"input": [[0, 7], [7, 7]], "output": [[7]]}], "test": [{"input": [[0, 0]]}]}
 REAL = Path(__file__).parents[2] / "shared" / "data" / "arc"
@@ -41,20 +53,21 @@ def test_every_way_is_undone_and_its_name_says_it() -> None:
     rng = np.random.RandomState(0)
     grid = rng.randint(0, 10, (3, 5)).astype(np.uint8)
     for turn in range(len(TURNS)):
-        way = Way(turn, Way.draw(rng).colours)
+        way = ArcView(turn, ArcView.draw(rng).colours)
         assert np.array_equal(way.undo(way.apply(grid)), grid)
-        task, again = Way.of_name(way.name_of("007bbfb7"))
+        (task,), (digits,) = split_names([way.name_of("007bbfb7")])
+        again = ArcView.of_digits(digits)
         assert (task, again.turn) == ("007bbfb7", turn)
         assert np.array_equal(again.colours, way.colours)
         assert way.colours[0] == 0
-    assert Way.of_name("007bbfb7")[1].turn == 0
+    assert ArcView.of_digits(split_names(["007bbfb7"])[1][0]).turn == 0
 
 
 def test_what_is_redrawn_is_recognised_and_nothing_else() -> None:
     rng = np.random.RandomState(1)
     pair = (rng.randint(0, 6, (4, 3)).astype(np.uint8), rng.randint(0, 6, (2, 3)).astype(np.uint8))
     for _ in range(20):
-        way = Way.draw(rng)
+        way = ArcView.draw(rng)
         assert canonical((way.apply(pair[0]), way.apply(pair[1]))) == canonical(pair)
     other = pair[1].copy()
     other[0, 0] = 0 if other[0, 0] else 9
@@ -67,18 +80,18 @@ def test_one_task_many_tasks_folders_and_gzip_are_read(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps(known))
     whole = tmp_path / "many.json.gz"
     whole.write_bytes(gzip.compress(json.dumps(tasks).encode()))
-    assert [task.name for task in read_tasks(tmp_path / "task1.json")] == ["task1"]
-    assert [task.as_json() for task in read_tasks(whole)] == list(tasks.values())
+    assert [task.name for task in read_problems(tmp_path / "task1.json")] == ["task1"]
+    assert [as_json(task) for task in read_problems(whole)] == list(tasks.values())
     whole.unlink()
-    assert [task.as_json() for task in read_tasks(tmp_path)] == list(tasks.values())
+    assert [as_json(task) for task in read_problems(tmp_path)] == list(tasks.values())
 
 
 def test_kaggle_s_solutions_are_found_beside_their_challenges(tmp_path: Path) -> None:
     tasks = made_tasks(3, seed=0)
     path = write_challenges(tmp_path, "arc-agi_training", tasks)
-    assert [task.as_json() for task in read_tasks(path)] == list(tasks.values())
+    assert [as_json(task) for task in read_problems(path)] == list(tasks.values())
     path.with_name("arc-agi_training_solutions.json").unlink()
-    assert all(answer is None for task in read_tasks(path) for answer in task.answers)
+    assert all(answer is None for task in read_problems(path) for answer in task.answers)
 
 
 @pytest.mark.parametrize(
@@ -110,31 +123,31 @@ def test_a_bad_task_is_refused_in_one_line(change: Any, message: str) -> None:
     separator = " " if message.startswith(("no list", '"')) else ", "
     joined = f"f.json: task x:{separator}" if separator == " " else "f.json: task x, "
     with pytest.raises(PuzzleError) as caught:
-        parse_tasks(json.dumps(task), "f.json", "x")
+        parse_problems(json.dumps(task), "f.json", "x")
     assert str(caught.value) == joined + message
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": 3}', "[" * 100_000])
 def test_what_is_no_task_is_refused(text: str) -> None:
     with pytest.raises(PuzzleError, match=r"^f\.json: "):
-        parse_tasks(text, "f.json", "x")
+        parse_problems(text, "f.json", "x")
 
 
 def test_a_task_s_digest_is_that_of_its_demonstrations() -> None:
     known = made_task(np.random.RandomState(0), 5)
-    (first,) = parse_tasks(json.dumps(known), "f.json", "x")
+    (first,) = parse_problems(json.dumps(known), "f.json", "x")
     known["test"][0]["input"] = [[1]]
-    (second,) = parse_tasks(json.dumps(known), "f.json", "other")
+    (second,) = parse_problems(json.dumps(known), "f.json", "other")
     assert first.digest == second.digest
     known["train"][0]["output"] = [[1, 2]]
-    (third,) = parse_tasks(json.dumps(known), "f.json", "x")
+    (third,) = parse_problems(json.dumps(known), "f.json", "x")
     assert third.digest != first.digest
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real tasks are not here")
 def test_the_real_tasks_are_all_read() -> None:
     for name, count in (("arc1_training", 400), ("arc2_evaluation", 120), ("concept", 160)):
-        assert len(read_tasks(REAL / f"{name}.json.gz")) == count
+        assert len(read_problems(REAL / f"{name}.json.gz")) == count
 
 
 def test_on_a_smaller_board_grids_are_written_and_read_as_well() -> None:

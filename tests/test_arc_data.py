@@ -8,9 +8,10 @@ import pytest
 from tests.arc_tasks import Known, made_tasks, write_challenges
 from tests.test_cli import trm
 from trm_cli.errors import UsageError
-from trm_cli.tasks.arc import FIRST_COLOUR, SIDE, ArcTask, Pair, Way, canonical, decode, read_tasks
-from trm_cli.tasks.arc_dataset import ArcData, ArcPart, Subset, build, read_data
+from trm_cli.tasks.arc_dataset import Subset, build, open_data
+from trm_cli.tasks.arc_grids import FIRST_COLOUR, SIDE, ArcView, canonical, decode, read_problems, split_names
 from trm_cli.tasks.base import Tokens
+from trm_cli.tasks.problems import Pair, Problem, ProblemData, ProblemPart
 
 # Of what the official builder (TinyRecursiveModels, commit e7b6871) writes for the tasks of
 # `subsets` below, with 12 augmentations and its own seed, 42.
@@ -30,8 +31,8 @@ OFFICIAL = {
 AUGMENTATIONS = 12
 
 
-def write(folder: Path, name: str, tasks: dict[str, Known]) -> list[ArcTask]:
-    return read_tasks(write_challenges(folder, name, tasks))
+def write(folder: Path, name: str, tasks: dict[str, Known]) -> list[Problem]:
+    return read_problems(write_challenges(folder, name, tasks))
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +47,25 @@ def subsets(tmp_path_factory: pytest.TempPathFactory) -> list[Subset]:
 
 
 @pytest.fixture(scope="module")
-def data(subsets: list[Subset], tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+def data(subsets: list[Subset], tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
     folder = tmp_path_factory.mktemp("data") / "set"
     build(subsets, folder, augmentations=AUGMENTATIONS, seed=42)
-    return read_data(folder)
+    return open_data(folder)
 
 
-def test_the_same_draws_give_the_arrays_of_the_official_builder(data: ArcData) -> None:
+def test_the_same_draws_give_the_arrays_of_the_official_builder(data: ProblemData) -> None:
     made = {name: hashlib.sha256((data.folder / name).read_bytes()).hexdigest() for name in OFFICIAL}
     assert made == OFFICIAL
 
 
-def test_the_seed_decides_every_byte(subsets: list[Subset], data: ArcData, tmp_path: Path) -> None:
+def test_the_seed_decides_every_byte(subsets: list[Subset], data: ProblemData, tmp_path: Path) -> None:
     for seed in (42, 43):
         build(subsets, tmp_path / str(seed), augmentations=AUGMENTATIONS, seed=seed)
-    assert read_data(tmp_path / "42").facts == data.facts
-    assert read_data(tmp_path / "43").sha256 != data.sha256
+    assert open_data(tmp_path / "42").facts == data.facts
+    assert open_data(tmp_path / "43").sha256 != data.sha256
 
 
-def drawn(part: ArcPart, names: list[str]) -> Iterator[tuple[str, Pair]]:
+def drawn(part: ProblemPart, names: list[str]) -> Iterator[tuple[str, Pair]]:
     """The name of the puzzle and the grids of every example, found without end markers."""
     for example, puzzle in enumerate(part.puzzles_of_examples()):
         name = names[part.puzzle_identifiers[puzzle]]
@@ -77,18 +78,19 @@ def colours(tokens: Tokens) -> Tokens:
     return board[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] - FIRST_COLOUR
 
 
-def test_every_example_is_its_task_s_pair_redrawn_as_its_name_says(data: ArcData, subsets: list[Subset]) -> None:
+def test_every_example_is_its_task_s_pair_redrawn_as_its_name_says(data: ProblemData, subsets: list[Subset]) -> None:
     known: dict[str, set[tuple[bytes, bytes]]] = {}
     for subset in subsets:
-        for task in subset.tasks:
+        for task in subset.problems:
             shown = [*task.demonstrations, *zip(task.tests, task.answers, strict=True)]
             known[task.name] = {(a.tobytes(), b.tobytes()) for a, b in shown if b is not None}
     for whole, (first, second) in drawn(data.train, data.names):
-        name, way = Way.of_name(whole)
+        (name,), (digits,) = split_names([whole])
+        way = ArcView.of_digits(digits)
         assert (way.undo(first).tobytes(), way.undo(second).tobytes()) in known[name]
 
 
-def test_puzzles_of_a_task_all_differ_and_are_as_many_as_asked(data: ArcData) -> None:
+def test_puzzles_of_a_task_all_differ_and_are_as_many_as_asked(data: ProblemData) -> None:
     groups = np.diff(data.train.group_indices)
     assert groups.max() == AUGMENTATIONS + 1
     assert len(set(data.names)) == len(data.names) == groups.sum() + 1
@@ -100,13 +102,13 @@ def asked(subsets: list[Subset]) -> set[bytes]:
         canonical((test, answer))
         for subset in subsets
         if subset.is_evaluation
-        for task in subset.tasks
+        for task in subset.problems
         for test, answer in zip(task.tests, task.answers, strict=True)
         if answer is not None
     }
 
 
-def test_no_test_pair_of_an_evaluation_task_is_trained_on(data: ArcData, subsets: list[Subset]) -> None:
+def test_no_test_pair_of_an_evaluation_task_is_trained_on(data: ProblemData, subsets: list[Subset]) -> None:
     secret = asked(subsets)
     pairs = [canonical(pair) for _, pair in drawn(data.train, data.names)]
     assert len(pairs) == len(data.train.inputs)
@@ -118,7 +120,7 @@ def test_no_test_pair_of_an_evaluation_task_is_trained_on(data: ArcData, subsets
 def test_a_pair_that_an_evaluation_task_asks_for_is_left_out_of_other_tasks(tmp_path: Path) -> None:
     training, evaluation = made_tasks(2, seed=1, prefix="a"), made_tasks(2, seed=2, prefix="b")
     pair = evaluation["b1"]["test"][0]
-    way = Way.draw(np.random.RandomState(0))
+    way = ArcView.draw(np.random.RandomState(0))
     turned = {side: way.apply(np.array(pair[side], np.uint8)).tolist() for side in pair}
     training["a0"]["train"].insert(0, turned)
     subsets = [Subset("t", write(tmp_path, "t", training), False), Subset("e", write(tmp_path, "e", evaluation), True)]
@@ -126,12 +128,12 @@ def test_a_pair_that_an_evaluation_task_asks_for_is_left_out_of_other_tasks(tmp_
     for keeps, leaks in ((False, 0), (True, 3)):
         folder = tmp_path / str(keeps)
         facts = build(subsets, folder, augmentations=2, seed=0, keep_leaks=keeps)
-        made = read_data(folder)
+        made = open_data(folder)
         found = [canonical(pair) in secret for _, pair in drawn(made.train, made.names)]
         assert (facts["left_out"], sum(found)) == (1 if not keeps else 0, leaks)
 
 
-def test_arrays_stay_on_the_disk_and_tests_are_not_moved(data: ArcData) -> None:
+def test_arrays_stay_on_the_disk_and_tests_are_not_moved(data: ProblemData) -> None:
     assert data.test is not None
     for part in (data.train, data.test):
         assert isinstance(part.inputs.base, np.memmap) or isinstance(part.inputs, np.memmap)
@@ -148,7 +150,7 @@ def test_the_command_writes_a_folder_once_and_says_what_is_in_it(tmp_path: Path)
     command = ("data", "arc", training, "-e", evaluation, "--limit", 2, "--augment", 3, "-o")
     done = trm(*command, folder)
     assert (done.returncode, done.stdout) == (0, "")
-    made = read_data(folder)
+    made = open_data(folder)
     assert done.stderr == (
         f"{folder}: 16 puzzles of 4 tasks, {len(made.train.inputs)} pairs; 0 pairs left out "
         "because an evaluation task asks for them\n"
@@ -169,7 +171,7 @@ def test_a_task_that_two_sources_have_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no ARC data set"):
-        read_data(tmp_path)
+        open_data(tmp_path)
 
 
 def test_a_smaller_board_leaves_out_the_tasks_with_larger_grids(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_smaller_board_leaves_out_the_tasks_with_larger_grids(tmp_path: Path) 
     folder = tmp_path / "set"
     done = trm("data", "arc", path, "--augment", 2, "--board", 4, "--limit", 5, "-o", folder)
     assert done.returncode == 0
-    made = read_data(folder)
+    made = open_data(folder)
     assert (made.side, made.train.inputs.shape[1]) == (4, 16)
     assert {name.split("|||")[0] for name in made.names[1:]} == set(small)
     none = trm("data", "arc", path, "--board", 1, "-o", tmp_path / "none")
@@ -198,16 +200,16 @@ def test_of_the_real_evaluation_tasks_no_test_pair_is_trained_on(tmp_path: Path)
     """
     subsets = []
     for name, wanted in (("training", "40853293"), ("evaluation", "070dd51e")):
-        tasks = read_tasks(REAL / f"arc1_{name}.json.gz")
+        tasks = read_problems(REAL / f"arc1_{name}.json.gz")
         chosen = [task for task in tasks if task.name == wanted or task.name < "1"]
         subsets.append(Subset(name, chosen, name == "evaluation"))
     facts = build(subsets, tmp_path / "set", augmentations=1, seed=0)
-    made, secret = read_data(tmp_path / "set"), asked(subsets)
+    made, secret = open_data(tmp_path / "set"), asked(subsets)
     assert facts["left_out"] > 0
     leaks = {name.split("|||")[0] for name, pair in drawn(made.train, made.names) if canonical(pair) in secret}
     shown = {
         task.name
-        for task in subsets[1].tasks
+        for task in subsets[1].problems
         if {canonical(pair) for pair in task.demonstrations} & asked([Subset("", [task], True)])
     }
     assert leaks == shown

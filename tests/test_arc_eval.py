@@ -13,27 +13,27 @@ from tests.arc_tasks import save_untrained, small_data
 from trm_cli.cli.app import app
 from trm_cli.solving import voting as arc
 from trm_cli.solving.voting import Prediction
-from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.weights.puzzle_table import save_table
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
     return small_data(tmp_path_factory.mktemp("arc"))
 
 
 @pytest.fixture(scope="module")
-def model(data: ArcData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(data: ProblemData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_untrained(tmp_path_factory.mktemp("model"), data)
 
 
-def evaluate(data: ArcData, model: Path, *words: object) -> Result:
+def evaluate(data: ProblemData, model: Path, *words: object) -> Result:
     return CliRunner().invoke(
         app, ["eval", "arc", "--data", str(data.folder), "--model", str(model), "--device", "cpu", *map(str, words)]
     )
 
 
-def answering(data: ArcData, monkeypatch: pytest.MonkeyPatch) -> None:
+def answering(data: ProblemData, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every board of the data set's tests answered as its label says, the plain ones not."""
     assert data.test is not None
     part, plain = data.test, set(data.test.group_indices[:-1].tolist())
@@ -50,7 +50,7 @@ def answering(data: ArcData, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_right_answers_in_every_way_are_undone_voted_for_and_submitted(
-    data: ArcData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: ProblemData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(data, monkeypatch)
     output = tmp_path / "submission.json"
@@ -78,7 +78,7 @@ def test_right_answers_in_every_way_are_undone_voted_for_and_submitted(
     )
 
 
-def test_the_figures_are_lines_to_read(data: ArcData, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_figures_are_lines_to_read(data: ProblemData, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(data, monkeypatch)
     done = evaluate(data, model, "--limit", 1, "--views", 2)
     tests = len(data.tests[0].tests)
@@ -94,7 +94,7 @@ def test_the_figures_are_lines_to_read(data: ArcData, model: Path, monkeypatch: 
     ]
 
 
-def test_an_untrained_network_is_evaluated_without_a_crash(data: ArcData, model: Path) -> None:
+def test_an_untrained_network_is_evaluated_without_a_crash(data: ProblemData, model: Path) -> None:
     done = evaluate(data, model, "--json")
     assert done.exit_code == 0
     told = json.loads(done.stdout)
@@ -102,7 +102,7 @@ def test_an_untrained_network_is_evaluated_without_a_crash(data: ArcData, model:
 
 
 def test_a_table_without_names_takes_those_of_the_data_set(
-    data: ArcData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: ProblemData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(data, monkeypatch)
     for path in model.iterdir():
@@ -113,7 +113,7 @@ def test_a_table_without_names_takes_those_of_the_data_set(
     assert json.loads(done.stdout)["pass"]["1"] == 1.0
 
 
-def test_a_model_of_other_tasks_is_refused(data: ArcData, model: Path, tmp_path: Path) -> None:
+def test_a_model_of_other_tasks_is_refused(data: ProblemData, model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     folder.mkdir()
     for path in model.iterdir():

@@ -14,8 +14,8 @@ from tests.arc_tasks import save_untrained, small_data
 from tests.hub_server import HubServer
 from tests.test_cli import trm
 from trm_cli.cli.app import app
-from trm_cli.tasks.arc import parse_tasks
-from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.tasks.arc_grids import as_json, parse_problems
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.arc import Adaptation, adapt
 from trm_cli.weights.checkpoint import WEIGHTS_FILE, load_checkpoint, read_config, write_config
 from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
@@ -35,12 +35,12 @@ with contextlib.suppress(SystemExit):  # 1: not solved
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
     return small_data(tmp_path_factory.mktemp("arc"))
 
 
 @pytest.fixture(scope="module")
-def model(data: ArcData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(data: ProblemData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_untrained(tmp_path_factory.mktemp("model"), data)
 
 
@@ -55,9 +55,9 @@ def solve(*words: object) -> Result:
     return CliRunner().invoke(app, ["solve", "arc", "--device", "cpu", *map(str, words)])
 
 
-def known_task(data: ArcData, folder: Path) -> Path:
+def known_task(data: ProblemData, folder: Path) -> Path:
     path = folder / "known.json"
-    path.write_text(json.dumps(data.tests[0].as_json()))
+    path.write_text(json.dumps(as_json(data.tests[0])))
     return path
 
 
@@ -88,7 +88,7 @@ def test_a_new_task_is_learned_from_its_demonstrations_then_answered(new_task: P
 
 
 def test_without_the_network_only_the_rows_are_trained(model: Path) -> None:
-    (task,) = parse_tasks(json.dumps(NEW), "new.json", "new")
+    (task,) = parse_problems(json.dumps(NEW), "new.json", "new")
     network = load_checkpoint(model, source="here", device=CPU).network
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     steps = []
@@ -110,13 +110,13 @@ def test_a_test_s_answer_is_never_learned_from(model: Path) -> None:
     secret["test"][0]["output"] = [[9]]
     rows = []
     for known in (NEW, secret):
-        (task,) = parse_tasks(json.dumps(known), "new.json", "new")
+        (task,) = parse_problems(json.dumps(known), "new.json", "new")
         network = load_checkpoint(model, source="here", device=CPU).network
         rows.append(adapt(network, task, Adaptation(3, 2, False, 0), {}, lambda: None).known.rows)
     assert torch.equal(*rows)
 
 
-def test_a_known_task_is_drawn_in_digits_on_a_pipe(data: ArcData, model: Path, tmp_path: Path) -> None:
+def test_a_known_task_is_drawn_in_digits_on_a_pipe(data: ProblemData, model: Path, tmp_path: Path) -> None:
     path = known_task(data, tmp_path)
     done = trm("solve", "arc", path, "--model", model)
     lines = done.stdout.splitlines()
@@ -132,7 +132,7 @@ def test_a_known_task_is_drawn_in_digits_on_a_pipe(data: ArcData, model: Path, t
 
 
 def test_only_the_rows_of_the_task_are_read(
-    data: ArcData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: ProblemData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
     read = PuzzleTable._part
@@ -204,7 +204,7 @@ def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
     assert "--adapt" in own.stdout
 
 
-def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(data: ArcData, model: Path, tmp_path: Path) -> None:
+def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(data: ProblemData, model: Path, tmp_path: Path) -> None:
     plain = Path(copytree(model, tmp_path / "plain"))
     write_config(plain, replace(read_config(model), training={}))
     push = ("models", "push", str(plain), "me/arc")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
-from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.run import read_log
 from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
 from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
@@ -28,7 +28,7 @@ SMALLER = [
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
     return small_data(tmp_path_factory.mktemp("arc"))
 
 
@@ -37,7 +37,7 @@ def train(*words: object) -> Result:
 
 
 @pytest.mark.parametrize("recipe", ["tiny", "paper"])  # paper-2 differs in two numbers
-def test_a_recipe_takes_a_step_on_a_data_set_of_any_size(recipe: str, data: ArcData, tmp_path: Path) -> None:
+def test_a_recipe_takes_a_step_on_a_data_set_of_any_size(recipe: str, data: ProblemData, tmp_path: Path) -> None:
     done = train(
         "--recipe",
         recipe,
@@ -63,7 +63,7 @@ def losses(folder: Path) -> list[float]:
     return [entry["loss"] for entry in read_log(folder) if entry["kind"] == "report"]
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: ArcData, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: ProblemData, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     begin = ["--recipe", "tiny", "--data", data.folder, *SMALLER]
     assert train(*begin, "--run", whole).exit_code == 0
@@ -81,7 +81,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: ArcData, tmp
     assert (began != tables[0]).any(1).sum() <= 4  # what one step touches
 
 
-def test_the_table_lies_in_a_file_of_its_own(data: ArcData, tmp_path: Path) -> None:
+def test_the_table_lies_in_a_file_of_its_own(data: ProblemData, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "checkpoint"
     done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1, "--run", tmp_path / "run")
     assert done.exit_code == 0
@@ -90,7 +90,7 @@ def test_the_table_lies_in_a_file_of_its_own(data: ArcData, tmp_path: Path) -> N
     assert b"puzzles" not in (folder / WEIGHTS_FILE).read_bytes()[:4096]
 
 
-def test_what_does_not_fit_is_one_line(data: ArcData, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_one_line(data: ProblemData, tmp_path: Path) -> None:
     for words, line in (
         (["--recipe", "tiny"], "arc: give --data FOLDER, one folder made by `trm data arc`"),
         ([], "'fast' is not a recipe of arc; choose from: paper, paper-2, tiny"),
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_one_line(data: ArcData, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_run_is_judged_by_is_said(data: ArcData, tmp_path: Path) -> None:
+def test_what_a_run_is_judged_by_is_said(data: ProblemData, tmp_path: Path) -> None:
     done = train("--recipe", "tiny", "--data", data.folder, *SMALLER, "--max-steps", 1, "--run", tmp_path / "run")
     assert "ARC tests: solved 0.00%" in done.stdout + done.stderr
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()

@@ -15,7 +15,7 @@ from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Outcome, Solution, choose, run, solve_stream
 from trm_cli.solving.search import Guess, Views, filled, rank_guesses
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Symmetries
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Transforms
 from trm_cli.tasks.sudoku import Sudoku
 
 
@@ -80,10 +80,10 @@ def test_a_view_is_drawn_back(small_data: Dataset) -> None:
 class FewViews(Sudoku):
     """Knows but three ways to redraw a puzzle."""
 
-    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
         three = super().symmetries(num_cells, count=3, rng=rng)
         chosen = rng.integers(3, size=count)
-        return Symmetries(three.cells[chosen], three.symbols[chosen])
+        return Transforms(three.cells[chosen], three.symbols[chosen])
 
 
 def test_every_view_is_another_however_few_there_are() -> None:

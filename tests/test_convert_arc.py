@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
-from trm_cli.tasks.arc_dataset import ArcData
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
 from trm_cli.weights.puzzle_table import TABLE_FILE, KnownTask, PuzzleTable
 
@@ -76,11 +76,11 @@ def test_a_large_table_is_converted_without_being_in_memory_twice(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
     return small_data(tmp_path_factory.mktemp("arc"))
 
 
-def test_what_was_converted_is_evaluated_with_the_data_set_of_its_training(data: ArcData, tmp_path: Path) -> None:
+def test_what_was_converted_is_evaluated_with_the_data_set_of_its_training(data: ProblemData, tmp_path: Path) -> None:
     """The ids of a data set that both builders write alike are the rows of a published table."""
     torch.save(official_arc(len(data.names)), tmp_path / "step_9")
     words = ["models", "convert", str(tmp_path / "step_9"), "-o", str(tmp_path / "ours")]

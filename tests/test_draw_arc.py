@@ -10,11 +10,12 @@ from rich.console import Console
 from tests.test_voting import ballot
 from trm_cli.display.answers import COLOURS, Style, draw_task, grid_lines
 from trm_cli.solving.voting import Ballot
-from trm_cli.tasks.arc import ArcTask, Way
+from trm_cli.tasks.arc_grids import ArcView
+from trm_cli.tasks.problems import Problem
 
 ALL = np.arange(10, dtype=np.uint8).reshape(2, 5)
 FIRST, SECOND = np.array([[1, 2], [3, 0]], np.uint8), np.array([[4]], np.uint8)
-TASK = ArcTask("x", ((FIRST, SECOND), (FIRST, FIRST)), (FIRST,), (SECOND,), "f.json")
+TASK = Problem("x", ((FIRST, SECOND), (FIRST, FIRST)), (FIRST,), (SECOND,), "f.json")
 VOTES = ballot((SECOND, 0.5), (SECOND, 0.5), (FIRST, 0.9))
 
 
@@ -44,7 +45,7 @@ def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> 
     lines = drawn([VOTES], width=20).splitlines()
     assert [line for line in lines if "demonstration" in line] == ["demonstration 1", "demonstration 2"]
     wide = np.ones((30, 30), np.uint8)
-    large = ArcTask("x", ((wide, wide),), (wide,), (None,), "f.json")
+    large = Problem("x", ((wide, wide),), (wide,), (None,), "f.json")
     out = io.StringIO()
     draw_task(Console(file=out, width=80), large, [Ballot()])
     assert max(map(len, out.getvalue().splitlines())) == 63
@@ -70,8 +71,8 @@ def test_colours_are_left_out_where_they_are_not_wanted() -> None:
 
 def test_what_is_odd_about_the_votes_is_said() -> None:
     odd = ballot((SECOND, 0.5))
-    odd.add(np.zeros(900, np.uint8), Way.plain(), 0.1)
+    odd.add(np.zeros(900, np.uint8), ArcView.plain(), 0.1)
     board = np.zeros(900, np.uint8)
     board[0] = 7
-    odd.add(board, Way.plain(), 0.1)
+    odd.add(board, ArcView.plain(), 0.1)
     assert drawn([odd]).splitlines()[-1] == "1 predictions hold no grid; 1 lack end markers"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trm_cli.display.boards import INKED, INKS, BoardView, Look, board_text, cells, written
-from trm_cli.tasks.arc import encode
+from trm_cli.tasks.arc_grids import encode
 
 GRID = np.array([[0, 1, 2], [9, 8, 7]], np.uint8)
 BOARD = encode(GRID, side=4)

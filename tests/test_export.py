@@ -14,6 +14,7 @@ from trm_cli import TRM
 from trm_cli.cli.app import app
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
+from trm_cli.tasks.base import generator_of
 from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
 
 NAME = "sudoku-4x4"
@@ -41,7 +42,9 @@ def test_the_onnx_graph_gives_the_same_digits_at_every_step(mixer: str, tmp_path
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     model, task = TRM.from_pretrained(name), get_task("sudoku")
     size = model.config.height
-    puzzles = task.generate(replace(task.usual(size), puzzles=PUZZLES), size=size, seed=1).puzzles
+    puzzles = (
+        generator_of(task).generate(replace(generator_of(task).usual(size), puzzles=PUZZLES), size=size, seed=1).puzzles
+    )
     tokens = torch.from_numpy(puzzles.astype(np.int64))
     start = np.load(f"{path}.npz")
     y, z = (np.repeat(start[key][None], PUZZLES, axis=0) for key in ("y", "z"))

@@ -100,8 +100,6 @@ def test_mazes_are_generated_as_wanted() -> None:
     assert all(int(row["rating"]) >= 9 == len(row["question"]) // 7 + 2 for row in rows)
     assert done.stdout == trm(*arguments, "--walls", "35-45", "--seed", 3).stdout
     refusals = {
-        ("maze", "--givens", "5"): "--givens is for sudoku, not for maze; drop it",
-        ("sudoku", "--min-path", "5"): "--min-path is for maze, not for sudoku; drop it",
         ("maze", "--walls", "50-30"): "--walls 50-30: write 0 to 99 percent, fewest first",
         ("maze", "--walls", "few"): "--walls few: write a number or a range such as 30-50",
         ("maze", "--size", "65"): "no maze of 65x65; choose a size of 3 to 64",
@@ -109,3 +107,6 @@ def test_mazes_are_generated_as_wanted() -> None:
     for wrong, message in refusals.items():
         done = trm("data", *wrong, "--generate", 1)
         assert (done.returncode, done.stderr) == (2, f"trm: {message}\n")
+    for task, flag in (("maze", "--givens"), ("sudoku", "--min-path")):
+        done = trm("data", task, flag, "5", "--generate", 1)
+        assert (done.returncode, f"No such option: {flag}" in done.stderr) == (2, True)

@@ -19,7 +19,7 @@ def test_a_recipe_is_overridden_by_name_and_type() -> None:
     assert recipe.model.n == 2
     assert recipe.train.compile is True
     assert recipe.train.muon_lr == 1e-3
-    assert recipe.data.puzzles == 7
+    assert recipe.wanted.puzzles == 7
     assert changed() == get_recipe("sudoku", "fast")
 
 

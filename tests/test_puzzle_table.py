@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from trm_cli.errors import ModelError
-from trm_cli.tasks.arc import Way
+from trm_cli.tasks.arc_grids import ArcView
 from trm_cli.weights.puzzle_table import TABLE_FILE, KnownTask, PuzzleTable, Register, save_table
 
-WAYS = [Way.draw(np.random.RandomState(seed)) for seed in range(2)]
+WAYS = [ArcView.draw(np.random.RandomState(seed)) for seed in range(2)]
 NAMES = ["<blank>", "a", *(way.name_of("a") for way in WAYS), "b", WAYS[1].name_of("b")]
 REGISTER = Register.of_names(NAMES, {"a": "digest of a"})
 
@@ -28,7 +28,7 @@ def saved(folder: Path, table: torch.Tensor, register: Register | None) -> Puzzl
 
 def test_a_register_says_which_rows_are_whose_and_in_which_way() -> None:
     assert REGISTER.tasks == {"a": KnownTask(1, 3, "digest of a"), "b": KnownTask(4, 2, "")}
-    whole = [[way.turn, *way.colours.tolist()] for way in (Way.plain(), Way.plain(), *WAYS)]
+    whole = [[way.turn, *way.colours.tolist()] for way in (ArcView.plain(), ArcView.plain(), *WAYS)]
     assert REGISTER.ways[:4].tolist() == whole
     with pytest.raises(ModelError, match="task a do not lie together"):
         Register.of_names([*NAMES, "a|||t0|||0123456789"], {})

@@ -9,14 +9,15 @@ import torch
 
 from tests.arc_tasks import small_data
 from tests.test_puzzles import new_trainer
-from trm_cli.tasks.arc_dataset import ArcData, read_data
+from trm_cli.tasks.arc_dataset import open_data
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.distributed import Workers, joined_workers
 
 SLOTS = 4  # of all workers together
 STEPS = 3
 
 
-def tables(data: ArcData, workers: Workers) -> torch.Tensor:
+def tables(data: ProblemData, workers: Workers) -> torch.Tensor:
     """The table after steps on this worker's share of one known batch."""
     trainer = new_trainer(data, workers)
     share = slice(workers.rank * SLOTS // workers.count, (workers.rank + 1) * SLOTS // workers.count)
@@ -41,7 +42,7 @@ def work(rank: int, port: int, folder: str) -> None:
     )
     torch.set_num_threads(1)
     with joined_workers(torch.device("cpu")) as workers:
-        torch.save(tables(read_data(Path(folder, "set")), workers), f"{folder}/{rank}.pt")
+        torch.save(tables(open_data(Path(folder, "set")), workers), f"{folder}/{rank}.pt")
 
 
 def test_two_workers_train_the_table_of_one_with_the_whole_batch(tmp_path: Path) -> None:

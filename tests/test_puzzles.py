@@ -13,8 +13,8 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import never
 from trm_cli.solving.voting import predict
 from trm_cli.tasks import get_task
-from trm_cli.tasks.arc_dataset import ArcData
 from trm_cli.tasks.base import PADDING
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer, _solution, update_rows
 from trm_cli.training.data import folder_of, judged_by, register_of, sized
 from trm_cli.training.distributed import Workers
@@ -26,11 +26,11 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> ArcData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
     return small_data(tmp_path_factory.mktemp("arc"))
 
 
-def new_trainer(data: ArcData, workers: Workers | None = None) -> PuzzleTrainer:
+def new_trainer(data: ProblemData, workers: Workers | None = None) -> PuzzleTrainer:
     torch.manual_seed(0)
     recipe = small_recipe(data)
     examples = PuzzleExamples.of_part(data.train, CPU)
@@ -53,7 +53,7 @@ def test_rows_change_as_under_a_dense_sign_descent_with_decoupled_decay() -> Non
     torch.testing.assert_close(table, expected, atol=1e-6, rtol=0)
 
 
-def test_a_step_changes_the_table_as_autograd_through_the_whole_of_it_says(data: ArcData) -> None:
+def test_a_step_changes_the_table_as_autograd_through_the_whole_of_it_says(data: ProblemData) -> None:
     """The dense reference: the same loss with the whole table as a parameter."""
     trainer = new_trainer(data)
     trainer.table.copy_(torch.randn(trainer.table.shape))
@@ -77,7 +77,7 @@ def test_a_step_changes_the_table_as_autograd_through_the_whole_of_it_says(data:
     torch.testing.assert_close(trainer.table, torch.where(touched, stepped, dense.detach()))
 
 
-def test_every_draw_is_an_example_with_the_id_of_its_puzzle_and_all_come(data: ArcData) -> None:
+def test_every_draw_is_an_example_with_the_id_of_its_puzzle_and_all_come(data: ProblemData) -> None:
     trainer = new_trainer(data)
     part = data.train
     ids = part.puzzle_identifiers[part.puzzles_of_examples()]
@@ -90,7 +90,7 @@ def test_every_draw_is_an_example_with_the_id_of_its_puzzle_and_all_come(data: A
     assert found == known
 
 
-def test_a_step_changes_the_rows_of_its_batch_and_no_others(data: ArcData) -> None:
+def test_a_step_changes_the_rows_of_its_batch_and_no_others(data: ProblemData) -> None:
     trainer = new_trainer(data)
     for _ in range(3):
         before = trainer.table.clone()
@@ -102,7 +102,7 @@ def test_a_step_changes_the_rows_of_its_batch_and_no_others(data: ArcData) -> No
         assert changed.any()
 
 
-def test_the_row_decides_what_the_network_says(data: ArcData) -> None:
+def test_the_row_decides_what_the_network_says(data: ProblemData) -> None:
     trainer = new_trainer(data)
     boards = np.array(data.train.inputs[:1]).repeat(2, axis=0)
     rows = torch.stack([torch.zeros(8), torch.full((8,), 9.0)])
@@ -110,7 +110,7 @@ def test_the_row_decides_what_the_network_says(data: ArcData) -> None:
     assert (first.answer != second.answer).any()
 
 
-def test_predictions_do_not_depend_on_their_neighbours(data: ArcData) -> None:
+def test_predictions_do_not_depend_on_their_neighbours(data: ProblemData) -> None:
     network = new_trainer(data).network
     boards, rows = np.array(data.train.inputs[:5]), torch.randn(5, 8)
     together = predict(network, boards, rows)
@@ -120,7 +120,7 @@ def test_predictions_do_not_depend_on_their_neighbours(data: ArcData) -> None:
         assert alone.halt_probability == pytest.approx(together[place].halt_probability)
 
 
-def test_a_state_brings_back_table_and_puzzles(data: ArcData, tmp_path: Path) -> None:
+def test_a_state_brings_back_table_and_puzzles(data: ProblemData, tmp_path: Path) -> None:
     trainer, other = new_trainer(data), new_trainer(data)
     for _ in range(2):
         trainer.supervise(0.0)
@@ -132,7 +132,7 @@ def test_a_state_brings_back_table_and_puzzles(data: ArcData, tmp_path: Path) ->
     assert torch.equal(trainer.batch.ids, other.batch.ids)
 
 
-def test_the_table_is_written_with_what_its_rows_stand_for(data: ArcData, tmp_path: Path) -> None:
+def test_the_table_is_written_with_what_its_rows_stand_for(data: ProblemData, tmp_path: Path) -> None:
     trainer = new_trainer(data)
     trainer.table.copy_(torch.randn(trainer.table.shape))
     for _ in range(2):  # what was there is replaced
@@ -142,7 +142,7 @@ def test_the_table_is_written_with_what_its_rows_stand_for(data: ArcData, tmp_pa
     assert table.register() == register_of(data)
 
 
-def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ArcData) -> None:
+def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ProblemData) -> None:
     assert data.test is not None
     pairs = judged_by(data, 5)
     assert len(pairs) == len(pairs.ids) == 5
@@ -157,7 +157,7 @@ def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ArcData) -> No
     assert {data.names[row] for row in whole.ids} == {name for name in data.names[1:] if "|||" not in name}
 
 
-def test_what_is_judged_is_what_the_label_says_and_nothing_else(data: ArcData) -> None:
+def test_what_is_judged_is_what_the_label_says_and_nothing_else(data: ProblemData) -> None:
     label = np.array(data.train.labels[0])
     network = new_trainer(data).network
     (prediction,) = predict(network, np.array(data.train.inputs[:1]), torch.zeros(1, 8))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.base import Dataset, draw_transforms, generator_of, rules_of
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.training.batches import Examples
 from trm_cli.training.data import Gathered, Split, Supply, as_rows, split
@@ -29,12 +29,12 @@ def small_recipe(fresh_puzzles: int = 8) -> Recipe:
 
 
 def parts_of(recipe: Recipe) -> Split:
-    data = get_task("maze").generate(recipe.data, size=5, seed=0)
+    data = generator_of(get_task("maze")).generate(recipe.wanted, size=5, seed=0)
     return split(data, validation=10, subsample=None, seed=0)
 
 
 def examples_of(parts: Split) -> Examples:
-    one_way = get_task("maze").symmetries(25, count=1, rng=np.random.default_rng(0))
+    one_way = draw_transforms(get_task("maze"), 25, count=1, rng=np.random.default_rng(0))
     return Examples.on_device(parts.used.puzzles.copy(), parts.used.answers.copy(), one_way, CPU)
 
 
@@ -48,7 +48,7 @@ def test_the_oldest_puzzles_give_way_to_new_ones() -> None:
     supply.renew(examples, 4)
     assert (examples.puzzles != before).any(1).float().mean() > 0.9
     task = get_task("maze")
-    assert task.rules_hold(examples.puzzles.numpy(), examples.answers.numpy()).all()
+    assert rules_of(task).rules_hold(examples.puzzles.numpy(), examples.answers.numpy()).all()
     assert not np.isin(as_rows(examples.puzzles.numpy()), as_rows(parts.held_out.puzzles)).any()
 
 
@@ -82,7 +82,7 @@ def request_of(recipe: Recipe, data: Dataset, folder: Path, limits: Limits) -> R
 
 def test_a_run_with_fresh_puzzles_resumes_exactly(tmp_path: Path) -> None:
     recipe = small_recipe()
-    data = get_task("maze").generate(recipe.data, size=5, seed=0)
+    data = generator_of(get_task("maze")).generate(recipe.wanted, size=5, seed=0)
     list(run(request_of(recipe, data, tmp_path / "one", Limits())))
     two = request_of(recipe, data, tmp_path / "two", Limits(max_steps=11))
     list(run(two))

@@ -5,10 +5,11 @@ import json
 import numpy as np
 
 from trm_cli.solving.voting import PASSES, ArcScores, Ballot, passes, score_votes, submission
-from trm_cli.tasks.arc import ArcTask, Way, encode, parse_tasks
+from trm_cli.tasks.arc_grids import ArcView, encode, parse_problems
+from trm_cli.tasks.problems import Problem
 
 RED, BLUE, TALL = (np.array(grid, np.uint8) for grid in ([[2, 0]], [[1, 0]], [[2], [0]]))
-WAYS = [Way.plain(), *(Way.draw(np.random.RandomState(seed)) for seed in range(2000))]
+WAYS = [ArcView.plain(), *(ArcView.draw(np.random.RandomState(seed)) for seed in range(2000))]
 
 
 def ballot(*votes: tuple[np.ndarray, float]) -> Ballot:
@@ -19,10 +20,10 @@ def ballot(*votes: tuple[np.ndarray, float]) -> Ballot:
     return counted
 
 
-def task_of(*answers: np.ndarray | None) -> ArcTask:
+def task_of(*answers: np.ndarray | None) -> Problem:
     tests = [{"input": [[0]]} | ({} if answer is None else {"output": answer.tolist()}) for answer in answers]
     train = [{"input": [[0]], "output": [[1]]}]
-    (task,) = parse_tasks(json.dumps({"train": train, "test": tests}), "f.json", "x")
+    (task,) = parse_problems(json.dumps({"train": train, "test": tests}), "f.json", "x")
     return task
 
 
@@ -51,7 +52,7 @@ def test_malformed_predictions_are_counted_and_those_without_a_grid_do_not_vote(
 def test_no_prediction_however_strange_ends_in_an_error() -> None:
     rng, counted = np.random.RandomState(0), Ballot()
     for _ in range(50):
-        counted.add(rng.randint(0, 12, 36).astype(np.uint8), Way.draw(rng), 0.5)
+        counted.add(rng.randint(0, 12, 36).astype(np.uint8), ArcView.draw(rng), 0.5)
     assert counted.predictions == 50
     assert counted.malformed + counted.empty > 40  # nearly all
 

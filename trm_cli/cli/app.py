@@ -8,7 +8,7 @@ from typer.core import TyperCommand
 
 from trm_cli import __version__
 from trm_cli.cli.bench import bench
-from trm_cli.cli.data import arc_data, data
+from trm_cli.cli.data import DataCommand, data
 from trm_cli.cli.evaluate import arc_eval, evaluate_command
 from trm_cli.cli.models import models
 from trm_cli.cli.solve import arc_solve, solve
@@ -55,7 +55,7 @@ app.command(cls=by_task(arc=arc_solve))(solve)
 app.command()(watch)
 app.command(cls=TrainCommand)(train)
 app.command("eval", cls=by_task(arc=arc_eval))(evaluate_command)
-app.command(cls=by_task(arc=arc_data))(data)
+app.command(cls=DataCommand)(data)
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 

@@ -48,7 +48,7 @@ from trm_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from trm_cli.solving.voting import Ballot
-    from trm_cli.tasks.arc import ArcTask
+    from trm_cli.tasks.problems import Problem
 
 
 @user_errors()
@@ -88,11 +88,11 @@ def arc_eval(
     from trm_cli.display.answers import scores_json, show_scores
     from trm_cli.display.console import answers_console
     from trm_cli.solving.voting import score_votes, submission
-    from trm_cli.tasks.arc_dataset import read_data
+    from trm_cli.tasks.arc_dataset import open_data
     from trm_cli.training.data import register_of
 
     refuse_existing(output, force)
-    found = read_data(data)
+    found = open_data(data)
     tasks = found.tests[:limit]
     if not tasks:
         raise UsageError(f"{data}: no evaluation tasks in it; make it with `trm data arc ... -e`")
@@ -117,8 +117,8 @@ def arc_eval(
 
 
 def _votes(
-    known: ArcModel, tasks: "list[ArcTask]", *, most: int | None, batch_size: int, quiet: bool
-) -> "Iterator[tuple[ArcTask, list[Ballot]]]":
+    known: ArcModel, tasks: "list[Problem]", *, most: int | None, batch_size: int, quiet: bool
+) -> "Iterator[tuple[Problem, list[Ballot]]]":
     """The votes on each task."""
     from trm_cli.display.console import StepsBar
     from trm_cli.solving.voting import refuse_large, vote

@@ -14,13 +14,12 @@ import typer
 from trm_cli.errors import ModelError, PuzzleError, UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
-from trm_cli.tasks.examples import example
 from trm_cli.tasks.tables import as_text, open_text, translated
 
 if TYPE_CHECKING:
     import torch
 
-    from trm_cli.tasks.arc import ArcTask
+    from trm_cli.tasks.problems import Problem
     from trm_cli.weights.checkpoint import LoadedModel
     from trm_cli.weights.puzzle_table import KnownTask, PuzzleTable
 
@@ -72,7 +71,9 @@ def read_puzzles(task_name: str, file: Path | None) -> tuple[Task, PuzzleList]:
 def read_example(task_name: str, count: int) -> tuple[Task, PuzzleList]:
     """The first puzzles of those that come with the task; raises UsageError where none do."""
     task = get_task(task_name)
-    return task, _collect(islice(task.read(example(task_name), "example"), count), "example")
+    if not task.examples:
+        raise UsageError(f"no {task_name} comes with trm: give a file of puzzles")
+    return task, _collect(islice(task.read(task.examples.splitlines(), "example"), count), "example")
 
 
 def _collect(coming: Iterable[Puzzle], source: str) -> PuzzleList:
@@ -113,26 +114,26 @@ class ArcModel:
         """Of its boards."""
         return self.loaded.network.config.height
 
-    def rows_of(self, task: "ArcTask", most: int | None) -> "KnownTask":
+    def rows_of(self, task: "Problem", most: int | None) -> "KnownTask":
         """Which rows stand for a task that it knows, `most` of them."""
         registered = self.table.of_digest(task.digest)
         assert registered is not None
         return replace(registered, count=min(registered.count, most or registered.count))
 
-    def unknown(self, tasks: "list[ArcTask]") -> "list[ArcTask]":
+    def unknown(self, tasks: "list[Problem]") -> "list[Problem]":
         """The tasks whose demonstrations it was not trained on."""
         return [task for task in tasks if self.table.of_digest(task.digest) is None]
 
 
-def read_arc_tasks(file: Path) -> "list[ArcTask]":
+def read_arc_tasks(file: Path) -> "list[Problem]":
     """The tasks of a file, or of stdin for a dash; raises PuzzleError where they are none."""
-    from trm_cli.tasks.arc import parse_tasks, read_tasks
+    from trm_cli.tasks.arc_grids import parse_problems, read_problems
     from trm_cli.tasks.tables import as_text, translated
 
     if str(file) != "-":
-        return read_tasks(file)
+        return read_problems(file)
     with translated("stdin"), as_text(sys.stdin.buffer) as text:  # type: ignore[arg-type] # buffered
-        return parse_tasks(text.read(), "stdin", "stdin")
+        return parse_problems(text.read(), "stdin", "stdin")
 
 
 def open_arc_model(name: str | None, revision: str | None, *, device: "torch.device", dtype: "torch.dtype") -> ArcModel:
@@ -158,7 +159,7 @@ def arc_batch_size(wanted: int | None, device: "torch.device") -> int:
     return wanted or (CPU_BOARDS if device.type == "cpu" else ACCELERATOR_BOARDS)
 
 
-def new_task_line(task: "ArcTask", file: Path, model: str | None) -> str:
+def new_task_line(task: "Problem", file: Path, model: str | None) -> str:
     """Why a task cannot be answered, and what to type."""
     named = f" --model {model}" if model else ""
     return (

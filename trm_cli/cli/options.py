@@ -1,5 +1,6 @@
 """What every command shares: options spelled once, devices, and how errors end."""
 
+import inspect
 import math
 import os
 import re
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
@@ -382,3 +384,18 @@ def complete_settings(own: dict[str, Any], chosen: dict[str, Any]) -> "SolveSett
             "random, --noise, --views or --guess"
         )
     return settings
+
+
+def extended(command: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
+    """A command with further parameters; it is given their values as one dictionary, `chosen`."""
+    own = inspect.signature(command)
+    kept = [parameter for parameter in own.parameters.values() if parameter.name != "chosen"]
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        chosen = {parameter.name: given.pop(parameter.name) for parameter in parameters}
+        return command(**given, chosen=chosen)
+
+    run.__signature__ = own.replace(parameters=[*kept, *parameters])  # type: ignore[attr-defined] # of every function
+    run.__annotations__ = {p.name: p.annotation for p in [*kept, *parameters]} | {"return": own.return_annotation}
+    return run

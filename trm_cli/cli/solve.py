@@ -59,7 +59,7 @@ from trm_cli.errors import ModelError
 
 if TYPE_CHECKING:
     from trm_cli.display.answers import ArcAnswer
-    from trm_cli.tasks.arc import ArcTask
+    from trm_cli.tasks.problems import Problem
     from trm_cli.training.arc import Adaptation, Adapted
 
 
@@ -160,7 +160,7 @@ class Solver:
     batch_size: int
     quiet: bool
 
-    def answer(self, task: "ArcTask") -> "ArcAnswer":
+    def answer(self, task: "Problem") -> "ArcAnswer":
         """Learn a task if it is new, then vote on its tests."""
         from trm_cli.display.answers import ArcAnswer
         from trm_cli.display.console import StepsBar
@@ -183,7 +183,7 @@ class Solver:
             ballots = vote(network, task, rows, batch_size=self.batch_size, progress=bar.add)
         return ArcAnswer(task, ballots, adapted, time.perf_counter() - began)
 
-    def _learn(self, task: "ArcTask") -> "tuple[Adapted, float]":
+    def _learn(self, task: "Problem") -> "tuple[Adapted, float]":
         """A network that has learned the task, and how long that took, in seconds."""
         from trm_cli.display.console import StepsBar, remarks_console
         from trm_cli.training.arc import adapt

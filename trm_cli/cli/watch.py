@@ -78,10 +78,10 @@ def arc_trace(
         raise ModelError(new_task_line(task, file, model))
     network = known.loaded.network
     network.recall(known.table.rows(known.rows_of(task, 1)))
-    arc = Arc.of(task, known.side)
+    arc = Arc().judged_by_answers(task, known.side)
     settings = complete_settings(known.loaded.checkpoint.solving, {"max_steps": network.config.N_sup, **chosen})
     settings = replace(settings, halt="never")
-    puzzles = arc.tests_of(task)
+    puzzles = arc.tests_of(task, known.side)
     header = header_of(known.loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
     return Trace(
         replace(header, task=arc),

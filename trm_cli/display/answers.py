@@ -15,8 +15,8 @@ from trm_cli.display.console import answers_console, has_colour
 from trm_cli.solving.engine import Solution
 from trm_cli.solving.search import Guess
 from trm_cli.solving.voting import ATTEMPTS, ArcScores, Ballot
-from trm_cli.tasks.arc import ArcTask, Grid, key
-from trm_cli.tasks.base import BLANK, Puzzle, Task
+from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
+from trm_cli.tasks.problems import Grid, Problem, key
 from trm_cli.weights.checkpoint import LoadedModel
 
 COLOURS = tuple(written(ink) for ink in INKS)
@@ -77,7 +77,7 @@ def _half(upper: list[int], lower: list[int] | None) -> Text:
     return Text.assemble(*(("▀", f"{COLOURS[up]} on {COLOURS[low]}") for up, low in pairs))
 
 
-def draw_task(console: Console, task: ArcTask, ballots: list[Ballot]) -> None:
+def draw_task(console: Console, task: Problem, ballots: list[Ballot]) -> None:
     """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
     encoding = (console.encoding or "ascii").lower()
     style = Style(has_colour(console), ascii_only=not encoding.startswith("utf"))
@@ -96,7 +96,7 @@ def draw_task(console: Console, task: ArcTask, ballots: list[Ballot]) -> None:
             console.print(Text(remark, "dim"))
 
 
-def _all(task: ArcTask, ballots: list[Ballot], style: Style) -> Iterator[Picture]:
+def _all(task: Problem, ballots: list[Ballot], style: Style) -> Iterator[Picture]:
     for pair in task.demonstrations:
         yield _pair("", pair, style)
     for test, ballot in enumerate(ballots):
@@ -123,7 +123,7 @@ def _centred(lines: list[Text], height: int) -> list[Text]:
     return [Text()] * above + lines + [Text()] * (height - len(lines) - above)
 
 
-def _test(task: ArcTask, test: int, ballot: Ballot, style: Style) -> list[Picture]:
+def _test(task: Problem, test: int, ballot: Ballot, style: Style) -> list[Picture]:
     """The test and the attempts at it, each with what can be said of it."""
     answer = task.answers[test]
     pictures = [Picture(Text(f"test {test + 1}", "dim"), grid_lines(task.tests[test], style))]
@@ -179,7 +179,7 @@ SCHEMA = 1
 class ArcAnswer:
     """What came of one task."""
 
-    task: ArcTask
+    task: Problem
     ballots: list[Ballot]  # of its tests
     adapted: dict[str, Any] | None  # steps, seconds, cell accuracy; None where the model knew it
     seconds: float
@@ -294,11 +294,11 @@ class AnswerWriter:
         text = self.task.write_rows(solution.answer)
         if solution.solved:
             return text
-        remark = _unsolved(solution, len(self.task.violations(puzzle.tokens, solution.answer)))
+        remark = _unsolved(solution, len(rules_of(self.task).violations(puzzle.tokens, solution.answer)))
         return f"{text}{remark}\n" if "\n" in text else f"{text} # {remark}"
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
-        violations = self.task.violations(puzzle.tokens, solution.answer)
+        violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
         result: dict[str, Any] = {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -331,7 +331,7 @@ class AnswerWriter:
         return {"row": row + 1, "column": column + 1, "symbol": symbol}
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
-        violations = self.task.violations(puzzle.tokens, solution.answer)
+        violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
         boxes = self.task.boxes(len(puzzle.tokens))
         self.console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")

@@ -9,7 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from trm_cli.solving.trace import Cells, Frame
-from trm_cli.tasks.arc import FIRST_COLOUR, decode
+from trm_cli.tasks.arc_grids import FIRST_COLOUR, decode
 from trm_cli.tasks.base import BLANK, Tokens
 from trm_cli.tasks.maze_grid import GOAL, OPEN, PATH, START, WALL
 

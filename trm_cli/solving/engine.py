@@ -29,7 +29,7 @@ from trm_cli.config import SolveSettings
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Attempts, Guess, SeenIn, Views
-from trm_cli.tasks.base import Task, Tokens
+from trm_cli.tasks.base import Task, Tokens, rules_of
 
 
 @dataclass(frozen=True)
@@ -311,6 +311,7 @@ def run(
     if settings.guess and not task.has_blanks:
         raise UsageError(f"--guess fills blanks, and a {task.name} has none; drop it")
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
+    rules = rules_of(task)
     queue, batch = Attempts(puzzles, views, settings, ahead=ahead), Batch(network, settings)
     while not stops():
         batch.add(queue.take(batch_size - len(batch.attempts)))
@@ -321,7 +322,7 @@ def run(
         seen = views.of([attempt.view for attempt in batch.attempts])
         answers = seen.undo(logits.argmax(-1).to("cpu", torch.uint8).numpy())
         probability = halt.float().cpu().double().sigmoid().numpy()
-        holds = task.rules_hold(np.stack([a.puzzle for a in batch.attempts]), answers)
+        holds = rules.rules_hold(np.stack([a.puzzle for a in batch.attempts]), answers)
         halted = _halts(settings.halt, probability > 0.5, holds)
         most_steps = np.array([attempt.max_steps for attempt in batch.attempts])
         ends = halted | (batch.numbers >= most_steps)

@@ -23,7 +23,7 @@ from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Outcome, Solution, Stops, choose, never, solve_stream
-from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens
+from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import LoadedModel, write_config
 
@@ -319,7 +319,7 @@ def evaluate(
     before = time.perf_counter()
     for solution in solve_stream(network, task, puzzles(), batch_size=batch_size, settings=settings, stops=stops):
         question = under_way.popleft()
-        valid = bool(task.valid(question.puzzle[None], solution.answer[None])[0])
+        valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
         tally.add(question, solution, valid=valid, select=settings.select, groups=groups_of(question, task))
         if keeps_solved:
             tally.solved.append(solution.solved)

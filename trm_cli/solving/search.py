@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.config import SolveSettings
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Symmetries, Task, Tokens
+from trm_cli.errors import UsageError
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Symmetries, Task, Tokens, Transforms
 
 Beliefs = NDArray[np.float32]  # [L, V] shares that add up to 1 for every cell
 NEGLIGIBLE = 0.05  # share of a cell that is not worth another guess
@@ -73,9 +74,11 @@ class Views:
         self.count = 1  # views that there are: a maze has no more than eight
         if wanted > 1:
             rng = np.random.default_rng(seed)
+            if not isinstance(task, Symmetries):
+                raise UsageError(f"--views {wanted}: puzzles of {task.name} have no symmetric views; drop it")
             drawn = task.symmetries(num_cells, count=wanted * DRAWN_FOR_ONE, rng=rng)
             drawn.cells[0], drawn.symbols[0] = (np.arange(num_cells), np.arange(len(drawn.symbols[0])))
-            self._there = _some(drawn, _different(drawn)[:wanted])
+            self._there = drawn.rows(_different(drawn)[:wanted])
             self._back = self._there.inverse()
             self.count = len(self._there.cells)
 
@@ -83,19 +86,19 @@ class Views:
         """A puzzle [L] as it looks in a view."""
         if self.count == 1:
             return puzzle
-        shown: Tokens = _some(self._there, np.array([view])).apply(puzzle[None])[0]
+        shown: Tokens = self._there.rows(np.array([view])).apply(puzzle[None])[0]
         return shown
 
     def of(self, views: Sequence[int]) -> "SeenIn":
         """The way back from the views [R] of R attempts."""
-        return SeenIn(None if self.count == 1 else _some(self._back, np.array(views)))
+        return SeenIn(None if self.count == 1 else self._back.rows(np.array(views)))
 
 
 @dataclass(frozen=True)
 class SeenIn:
     """The way back from the views of R attempts to their puzzles as they are."""
 
-    back: Symmetries | None  # None where there is one view
+    back: Transforms | None  # None where there is one view
 
     def undo(self, answers: Tokens) -> Tokens:
         """Answers [R, L], each given in its view, as answers to the puzzles as they are."""
@@ -108,15 +111,11 @@ class SeenIn:
         return np.take_along_axis(values, self.back.cells, axis=1)
 
 
-def _different(symmetries: Symmetries) -> NDArray[np.int64]:
+def _different(symmetries: Transforms) -> NDArray[np.int64]:
     """The first row of each symmetry, in the order drawn."""
     both = np.concatenate([symmetries.cells, symmetries.symbols.astype(np.int64)], axis=1)
     rows: NDArray[np.int64] = np.sort(np.unique(both, axis=0, return_index=True)[1])
     return rows
-
-
-def _some(symmetries: Symmetries, chosen: NDArray[np.int64]) -> Symmetries:
-    return Symmetries(symmetries.cells[chosen], symmetries.symbols[chosen])
 
 
 KEY_BYTES = 7  # so that the number of a step can be added and the sum still is a seed

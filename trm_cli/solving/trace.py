@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Puzzle, Task, Tokens
+from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
 
 Cells = NDArray[np.float32]  # [L] one number a cell
 
@@ -85,7 +85,7 @@ class Frame:
         """Cells that break a rule; none before the first answer, where blanks are no fault yet."""
         if self.confidence is None:
             return frozenset()
-        found = self.task.violations(self.puzzle.tokens, self.answer)
+        found = rules_of(self.task).violations(self.puzzle.tokens, self.answer)
         return frozenset((v.row - 1) * self.puzzle.width + v.column - 1 for v in found)
 
     @property

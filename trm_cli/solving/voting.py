@@ -15,8 +15,9 @@ from torch import Tensor
 
 from trm_cli.errors import PuzzleError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.arc import ArcTask, Grid, Way, decode, encode, key
+from trm_cli.tasks.arc_grids import ArcView, decode, encode
 from trm_cli.tasks.base import Tokens
+from trm_cli.tasks.problems import Grid, Problem, key
 from trm_cli.weights.puzzle_table import TaskRows
 
 PASSES = (1, 2, 5, 10, 100, 1000)  # K of pass@K
@@ -48,7 +49,7 @@ class Ballot:
     malformed: int = 0
     empty: int = 0
 
-    def add(self, answer: Tokens, way: Way, halt_probability: float) -> None:
+    def add(self, answer: Tokens, way: ArcView, halt_probability: float) -> None:
         """Count what a network said of the test redrawn in a way."""
         decoded = decode(answer)
         if decoded.grid is None:
@@ -91,7 +92,7 @@ class ArcScores:
     passes: dict[int, float]  # by K: the mean over tasks of the share of their tests answered
 
 
-def score_votes(voted: Iterable[tuple[ArcTask, list[Ballot]]]) -> ArcScores:
+def score_votes(voted: Iterable[tuple[Problem, list[Ballot]]]) -> ArcScores:
     """Count tasks with the votes on their tests; tests without a known answer are not scored."""
     ballots: list[Ballot] = []
     shares: list[dict[int, float]] = []
@@ -110,7 +111,7 @@ def score_votes(voted: Iterable[tuple[ArcTask, list[Ballot]]]) -> ArcScores:
     )
 
 
-def passes(task: ArcTask, ballots: list[Ballot]) -> dict[int, float]:
+def passes(task: Problem, ballots: list[Ballot]) -> dict[int, float]:
     """For each K, the share of a task's tests whose answer is among the first K candidates.
 
     Empty where no answer is known.
@@ -123,7 +124,7 @@ def passes(task: ArcTask, ballots: list[Ballot]) -> dict[int, float]:
     return {most: sum(place is not None and place <= most for place in places) / len(places) for most in PASSES}
 
 
-def submission(voted: Iterable[tuple[ArcTask, list[Ballot]]]) -> Submission:
+def submission(voted: Iterable[tuple[Problem, list[Ballot]]]) -> Submission:
     """What submission.json holds: for each task, two attempts at each of its tests.
 
     Where all agree, the one candidate is given twice.
@@ -182,7 +183,7 @@ def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[P
 Progress = Callable[[int], None]
 
 
-def refuse_large(task: ArcTask, side: int) -> None:
+def refuse_large(task: Problem, side: int) -> None:
     """Raise PuzzleError where a grid of a task does not fit on a network's boards."""
     if task.largest > side:
         raise PuzzleError(
@@ -192,7 +193,7 @@ def refuse_large(task: ArcTask, side: int) -> None:
 
 
 def vote(
-    network: TinyRecursiveModel, task: ArcTask, known: TaskRows, *, batch_size: int, progress: Progress | None = None
+    network: TinyRecursiveModel, task: Problem, known: TaskRows, *, batch_size: int, progress: Progress | None = None
 ) -> list[Ballot]:
     """The votes on each test of a task.
 

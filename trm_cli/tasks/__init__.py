@@ -1,18 +1,43 @@
-"""Puzzles: one file a kind, and the registry that names them."""
+"""Puzzles: one file a kind, and the registry that names them.
+
+Others add theirs through the entry-point group `trm_cli.tasks`: a name, and the class of the task.
+"""
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.base import Task
-from trm_cli.tasks.maze import Maze
-from trm_cli.tasks.sudoku import Sudoku
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Sudoku, Maze)}
-LEARNED: dict[str, type[Task]] = {Arc.name: Arc}  # from demonstrations: no rules, no generator
+GROUP = "trm_cli.tasks"
+BUILT_IN = {"sudoku": "trm_cli.tasks.sudoku:Sudoku", "maze": "trm_cli.tasks.maze:Maze", "arc": "trm_cli.tasks.arc:Arc"}
+
+
+@cache
+def added_tasks() -> dict[str, EntryPoint]:
+    """The tasks that installed packages add, by name; those that come with trm cannot be replaced."""
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN}
+
+
+def task_names() -> list[str]:
+    """Every task there is, those that come with trm first."""
+    return [*BUILT_IN, *sorted(added_tasks())]
 
 
 def get_task(name: str) -> Task:
-    """The task of that name; raises UsageError that lists the names there are."""
-    known = TASKS | LEARNED
-    if name not in known:
-        raise UsageError(f"{name!r} is not a task; choose from: {', '.join(sorted(known))}")
-    return known[name]()
+    """The task of that name; raises UsageError that lists the names there are, or says why one fails."""
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        built_in: Task = getattr(import_module(module), attribute)()
+        return built_in
+    if name not in added_tasks():
+        raise UsageError(f"{name!r} is not a task; choose from: {', '.join(sorted(task_names()))}")
+    entry = added_tasks()[name]
+    try:
+        task = entry.load()()
+    except Exception as error:
+        raise UsageError(f"task {name}: {entry.value} cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(task, Task) or task.name != name:
+        raise UsageError(f"task {name}: {entry.value} is no trm_cli.tasks.base.Task of that name; correct the package")
+    return task

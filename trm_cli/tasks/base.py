@@ -1,4 +1,9 @@
-"""What a puzzle has to say about itself so that everything else can serve it.
+"""What a puzzle says about itself, so that everything else can serve it.
+
+`Task` is what every puzzle has: sizes, tokens, text in and out, how a cell is drawn. What only some
+have is a capability, a class that a task also inherits from: `Rules` that check an answer,
+`Symmetries` that redraw a puzzle, a `Generator` of puzzles. Commands ask `isinstance(task, Generator)`;
+they never ask for a name.
 
 Tokens: 0 padding, 1 and up what a cell can hold; in puzzles that are filled in, 1 is a blank and
 2 and up are the symbols. L cells, N puzzles, V tokens.
@@ -7,17 +12,20 @@ This floor is numpy only; it knows nothing of networks.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.errors import ConfigError
+from trm_cli.errors import ConfigError, UsageError
 
 Tokens = NDArray[np.uint8]
 Seed = int | Sequence[int]
+Colour = tuple[int, int, int]
+Progress = Callable[[int, int], None]  # called with what is done and what is wanted
 
 PADDING = 0
 BLANK = 1
@@ -25,8 +33,6 @@ FIRST_SYMBOL = 2
 UNRATED = -1
 HELD_OUT = "held out"  # from the training data
 MOST_PUZZLES = 10**8  # to generate; more do not fit in memory
-QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that it has
-ANSWER_COLUMNS = ("answer", "solution", "solutions")
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class Symmetries:
+class Transforms:
     """M ways to redraw a puzzle so that it keeps its rules.
 
     cells    [M, L] int64: new cell i shows old cell cells[m, i].
@@ -71,11 +77,19 @@ class Symmetries:
         renamed: Tokens = np.take_along_axis(self.symbols, moved.astype(np.int64), axis=1)
         return renamed
 
-    def inverse(self) -> "Symmetries":
-        """The ways back: `s.inverse().apply(s.apply(tokens))` is `tokens`."""
-        return Symmetries(
-            cells=np.argsort(self.cells, axis=1), symbols=np.argsort(self.symbols, axis=1).astype(np.uint8)
-        )
+    def inverse(self) -> "Transforms":
+        """The ways back: `t.inverse().apply(t.apply(tokens))` is `tokens`."""
+        return Transforms(np.argsort(self.cells, axis=1), np.argsort(self.symbols, axis=1).astype(np.uint8))
+
+    def rows(self, chosen: NDArray[np.int64]) -> "Transforms":
+        """The chosen ways [M]."""
+        return Transforms(self.cells[chosen], self.symbols[chosen])
+
+    @classmethod
+    def identity(cls, num_cells: int, vocab_size: int, count: int = 1) -> "Transforms":
+        """The way that changes nothing, `count` times."""
+        cells = np.tile(np.arange(num_cells, dtype=np.int64), (count, 1))
+        return cls(cells, np.tile(np.arange(vocab_size, dtype=np.uint8), (count, 1)))
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,13 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.puzzles)
+
+    @classmethod
+    def generated(cls, puzzles: Tokens, answers: Tokens, ratings: NDArray[np.int64] | None = None) -> "Dataset":
+        """What a generator made."""
+        unrated = np.full(len(puzzles), UNRATED, np.int64)
+        rated = unrated if ratings is None else ratings
+        return cls(puzzles, answers, ["trm_generated"] * len(puzzles), rated, digest(puzzles, answers))
 
     @property
     def role(self) -> str:
@@ -113,6 +134,61 @@ def digest(puzzles: Tokens, answers: Tokens) -> str:
 
 
 @dataclass(frozen=True)
+class Role:
+    """How cells of one kind are drawn.
+
+    A cell is a glyph, or a block of colour where it `fills` its place. Where `style` or `colour` is
+    None, the network's confidence decides: from grey, a guess, to blue.
+    """
+
+    style: str | None = None  # of the glyph on a terminal, in Rich's words
+    colour: Colour | None = None  # of a block, and of a cell that is no more than a dot
+    ink: Colour | None = None  # of the glyph on a page; None is the page's own
+    fills: bool = False  # the whole place of the cell takes the colour
+    joins: bool = False  # a line joins it to its neighbours that join, too
+
+
+GIVEN = Role("bold", (0xB4, 0xBA, 0xC2))
+FILLED = Role()
+EMPTY = Role("dim", (0x30, 0x36, 0x3D))
+FILL_IN_ROLES: Mapping[str, Role] = {"given": GIVEN, "filled": FILLED, "empty": EMPTY}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell of an answer shows."""
+
+    glyph: str  # one letter or digit; empty for a cell with nothing in it
+    role: str  # one of the task's roles
+
+
+class Layout(Enum):
+    """How the cells of a board are laid out."""
+
+    GRID = "grid"  # a glyph each, with lines between the boxes
+    PATH = "path"  # walls as blocks, and a line through the cells that join
+    BLOCKS = "blocks"  # a block of colour each
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of `trm data` that a task adds for its generator or its data sets.
+
+    read     turns what was typed into fields; raises ValueError that says what to write instead.
+    metavar  what stands for the value in help; a switch, which has no value, has none.
+    """
+
+    flag: str  # --givens
+    help: str
+    read: Callable[[str], dict[str, Any]]
+    short: str = ""  # -g
+    metavar: str = ""
+    default: str = ""  # in the words of the help
+    repeats: bool = False  # may be given more than once
+    excludes: str = ""  # the flag of an option that contradicts it
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a generator is asked for; each task adds numbers of its own."""
 
@@ -128,15 +204,20 @@ class Wanted:
 
 
 class Task(ABC):
-    """A kind of puzzle: how it is written, what its rules are, how it may be redrawn."""
+    """A kind of puzzle: its sizes and tokens, how it is written, how it is drawn."""
 
     name: ClassVar[str]
     usual_size: ClassVar[int]  # side of the board that is meant if nothing is said
+    published_n: ClassVar[int] = 4  # latent updates in a recursion of the published networks
     has_blanks: ClassVar[bool] = True  # whether puzzles are filled in, so that one can guess
     has_comments: ClassVar[bool] = True  # whether a line that starts with # is one
     rating_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that ratings are grouped by
     givens_starts: ClassVar[tuple[int, ...]] = ()  # of the ranges that givens are grouped by
     praise: str = "solved"  # what an answer is whose rules hold
+    examples: ClassVar[str] = ""  # a few puzzles as `read` takes them, to watch without a file
+    data_options: ClassVar[tuple[Option, ...]] = ()  # that it adds to `trm data`
+    layout: ClassVar[Layout] = Layout.GRID
+    roles: ClassVar[Mapping[str, Role]] = FILL_IN_ROLES  # how each kind of cell is drawn
 
     @abstractmethod
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
@@ -169,6 +250,41 @@ class Task(ABC):
         return self.write(tokens)
 
     @abstractmethod
+    def vocab_size(self, num_cells: int) -> int:
+        """How many tokens there are on a board of `num_cells` cells, padding included."""
+
+    @abstractmethod
+    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
+        """Height and width of a grid of `num_cells` cells, then of one of its boxes, or 1 and 1.
+
+        Raises PuzzleError where no board has so many cells.
+        """
+
+    def size_of_vocabulary(self, vocab_size: int) -> int | None:
+        """Side of the board that a network of that vocabulary is for; None where it is not for this task."""
+        size = self.usual_size
+        return size if self.vocab_size(size * size) == vocab_size else None
+
+    def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
+        """What each cell of an answer [L] shows, rule-breaking or not."""
+        letters = self.write(answer)
+        return [
+            Cell(letters[cell] if token > BLANK else "", self._role(int(puzzle[cell]), token))
+            for cell, token in enumerate(answer.tolist())
+        ]
+
+    def _role(self, given: int, token: int) -> str:
+        return "given" if given > BLANK else "filled" if token > BLANK else "empty"
+
+    def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
+        """What else the JSON of an answer [L] says; nothing for most tasks."""
+        return {}
+
+
+class Rules(ABC):
+    """A task whose answers can be checked."""
+
+    @abstractmethod
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
@@ -184,22 +300,24 @@ class Task(ABC):
     def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
         """Every cell of an answer [L] that breaks a rule; empty exactly where the rules hold."""
 
-    def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
-        """What else the JSON of an answer [L] says; nothing for most tasks."""
-        return {}
+
+class Symmetries(ABC):
+    """A task whose puzzles can be redrawn so that their rules stay."""
 
     @abstractmethod
-    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
         """`count` random ways to redraw puzzles of `num_cells` cells."""
+
+
+class Generator(ABC):
+    """A task that can make puzzles."""
 
     @abstractmethod
     def usual(self, size: int) -> Wanted:
         """What the generator is asked for on a board of that side if nothing is said."""
 
     @abstractmethod
-    def generate(
-        self, wanted: Wanted, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
-    ) -> Dataset:
+    def generate(self, wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
         """Different puzzles with their answers; the same arguments give the same puzzles.
 
         size      side of the board.
@@ -207,10 +325,39 @@ class Task(ABC):
         Raises UsageError for numbers that do not exist or can hardly be found.
         """
 
-    @abstractmethod
-    def vocab_size(self, num_cells: int) -> int:
-        """How many tokens there are on a board of `num_cells` cells, padding included."""
 
-    @abstractmethod
-    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        """Height and width of a grid of `num_cells` cells, then of one of its boxes, or 1 and 1."""
+class NoRules(Rules):
+    """Stands in where a task cannot check an answer: nothing is ever verified, nothing is violated."""
+
+    def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        return np.zeros(len(answers), bool)
+
+    def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
+        return []
+
+
+def rules_of(task: Task) -> Rules:
+    """What checks the answers of a task."""
+    return task if isinstance(task, Rules) else NoRules()
+
+
+def generator_of(task: Task) -> Generator:
+    """What makes puzzles of a task; raises UsageError where nothing does."""
+    if not isinstance(task, Generator):
+        raise UsageError(f"{task.name}: puzzles of this kind are not generated; give data with --data")
+    return task
+
+
+def draw_transforms(task: Task, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
+    """`count` random ways to redraw puzzles; where a task has no symmetries, the one that changes nothing."""
+    if isinstance(task, Symmetries):
+        return task.symmetries(num_cells, count=count, rng=rng)
+    return Transforms.identity(num_cells, task.vocab_size(num_cells), count)
+
+
+def read_range(text: str, example: str) -> tuple[int, int]:
+    """Fewest and most, from `24-34` or `30`; raises ValueError where it is neither."""
+    least, _, most = text.partition("-")
+    if not (least.isdecimal() and (most or least).isdecimal()):
+        raise ValueError(f"write a number or a range such as {example}")
+    return int(least), int(most or least)

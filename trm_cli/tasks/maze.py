@@ -13,8 +13,7 @@ with an empty line between two mazes; a whole maze on one line, row after row; C
 Shapes: N mazes of L cells, square.
 """
 
-import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isqrt
 from typing import Any, NoReturn
@@ -23,7 +22,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import QUESTION_COLUMNS, Dataset, Puzzle, Seed, Symmetries, Task, Tokens, Violation, Wanted
+from trm_cli.tasks.base import (
+    EMPTY,
+    Cell,
+    Dataset,
+    Generator,
+    Layout,
+    Option,
+    Progress,
+    Puzzle,
+    Role,
+    Rules,
+    Seed,
+    Symmetries,
+    Task,
+    Tokens,
+    Transforms,
+    Violation,
+    Wanted,
+    read_range,
+)
 from trm_cli.tasks.maze_generator import WantedMazes, generate_mazes
 from trm_cli.tasks.maze_grid import (
     GOAL,
@@ -37,7 +55,7 @@ from trm_cli.tasks.maze_grid import (
     as_bits,
     distance_between,
 )
-from trm_cli.tasks.tables import TableLines
+from trm_cli.tasks.tables import QUESTION_COLUMNS, read_column
 
 TOKENS = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "S": START, "G": GOAL}
 ANSWER_TOKENS = {**TOKENS, "o": PATH}
@@ -66,7 +84,9 @@ def read_mazes(lines: Iterable[str], source: str) -> Iterator[Rows]:
     for number, line in numbered:
         text = line.rstrip("\r\n")
         if not found and not rows.rows and _is_csv(text):
-            yield from _read_csv(line, (line for _, line in numbered), number, source)
+            rest = (line for _, line in numbered)
+            for one in read_column(line, rest, number, source, noun="maze", has_comments=False):
+                yield _split(one.text, one.line, source, one.before)
             return
         if text.strip() or (rows.rows and len(text) == len(rows.rows[0])):
             if rows.rows and _is_whole(rows.rows[-1]) and _is_whole(text):
@@ -81,11 +101,6 @@ def read_mazes(lines: Iterable[str], source: str) -> Iterator[Rows]:
         yield _finished(rows)
     elif not found:
         raise PuzzleError(f"{source}:1: no maze in it; {MEANT}")
-
-
-def read_one(text: str, number: int, source: str, *, before: int = 0) -> Rows:
-    """The maze in one cell of a table, on line `number`, after `before` characters."""
-    return _split(text, number, source, before)
 
 
 def tokens_of(rows: Rows, letters: dict[str, int]) -> bytes:
@@ -146,27 +161,6 @@ def _refuse_letter(place: str, letter: str) -> NoReturn:
 def _is_csv(text: str) -> bool:
     names = [name.strip(' "').lower() for name in text.split(",")]
     return any(name in QUESTION_COLUMNS for name in names)
-
-
-def _read_csv(header: str, rest: Iterator[str], number: int, source: str) -> Iterator[Rows]:
-    """Yield the mazes of a table whose header is line `number`."""
-    names = [name.strip().lower() for name in next(csv.reader([header]))]
-    column = next(names.index(name) for name in QUESTION_COLUMNS if name in names)
-    lines = TableLines(rest, number, has_comments=False)
-    found = False
-    try:
-        for row in csv.reader(lines):
-            if not row:
-                continue
-            if len(row) <= column:
-                raise PuzzleError(f"{source}:{lines.number}: expected {column + 1} fields or more, got {len(row)}")
-            found = True
-            before = lines.line.find(row[column])
-            yield _split(row[column], lines.number, source, max(before, 0))
-    except csv.Error as error:
-        raise PuzzleError(f"{source}:{lines.number}: not CSV ({error}); correct it") from error
-    if not found:
-        raise PuzzleError(f"{source}:{number}: a CSV header and no maze; add rows below it")
 
 
 NAMES = {WALL: "wall", OPEN: "open cell", START: "start", GOAL: "goal"}
@@ -275,25 +269,131 @@ def _misjoint(near: int, token: int) -> str:
 TOKEN_OF = np.zeros(128, np.uint8)  # ASCII: token; 0 where a character is no cell
 TOKEN_OF[[ord(letter) for letter in LETTERS[1:]]] = range(WALL, PATH + 1)
 
+ROLES = {
+    "wall": Role("#7d8590", (0x6E, 0x76, 0x81), fills=True),
+    "open": Role("", (0x22, 0x27, 0x2E)),
+    "start": Role("bold green", (0x2D, 0xA4, 0x4E), ink=(0x2D, 0xA4, 0x4E), joins=True),
+    "goal": Role("bold magenta", (0xB0, 0x5C, 0xD6), ink=(0xB0, 0x5C, 0xD6), joins=True),
+    "path": Role(fills=True, joins=True),
+    "empty": EMPTY,  # a token that is no cell of a maze
+}
+ROLE_OF = {WALL: "wall", OPEN: "open", START: "start", GOAL: "goal", PATH: "path"}
+END_LETTERS = {START: "S", GOAL: "G"}
 
-class Maze(Task):
+# `trm data maze --size 15 --generate 4 --seed 22`.
+EXAMPLES = """\
+.....#..##...#.
+........##..#.#
+..#..##........
+..#..####....#G
+..##..##.#.#..#
+.#.........#.##
+#..###.........
+##..#.......#.#
+##..#.###...##.
+....#....#....#
+.#.#..#...#...#
+.......##.#..#.
+.#.##......#..#
+##...#.##...##.
+S..#..#..#.#.#.
+
+.##.#..#..#.###
+...#.#...#.#G.#
+.#.....######.#
+.....#.##.#....
+....##..##...#.
+.#...........#.
+##......#..###.
+..#...##.##.##.
+......#...#..##
+.#.#.###.#..##.
+##.##......#...
+...##..#..#.#..
+..#..##......#.
+..#####.##.###.
+#.S#...#..#.###
+
+#.......#..#...
+..#.....####.#.
+..###.#........
+....##....##...
+........###...#
+...#..##.#....#
+.#.#...###.##..
+..#.####.....#.
+#..##..#.......
+....#.##.#.....
+##.###..#.....#
+#....##.#.#...#
+.....#.##....#.
+###.G..#S.##.#.
+##....#####.###
+
+.........#.#.#.
+###.#######..#G
+.#...##.###....
+#..###.###.#.#.
+#..##..##..#...
+#..##..##...#.#
+###.####..#...#
+#.##S##...#..##
+.##....#..#...#
+##.#.#.#..#.#.#
+...#..##.#####.
+#..#..##.###..#
+.#.#.....#..##.
+..###......##..
+....#.#..#..#.#
+"""
+
+
+def _read_walls(text: str) -> dict[str, Any]:
+    least, most = read_range(text, "30-50")
+    if not 0 <= least <= most < 100:
+        raise ValueError("write 0 to 99 percent, fewest first")
+    return {"least_walls": least / 100, "most_walls": most / 100}
+
+
+def _read_min_path(text: str) -> dict[str, Any]:
+    if not text.isdecimal() or int(text) < 2:
+        raise ValueError("write a whole number from 2 up")
+    return {"min_path": int(text)}
+
+
+DATA_OPTIONS = (
+    Option(
+        "--min-path",
+        "Fewest cells on the shortest path, S and G included.",
+        _read_min_path,
+        metavar="N",
+        default="110 on 30x30",
+    ),
+    Option("--walls", "Fewest and most walls drawn, in percent.", _read_walls, metavar="N-M", default="30-50"),
+)
+
+
+class Maze(Task, Rules, Symmetries, Generator):
     """The rules, spellings and symmetries of mazes."""
 
     name = "maze"
     usual_size = 30
     has_blanks = False
     has_comments = False
+    examples = EXAMPLES
+    data_options = DATA_OPTIONS
+    layout = Layout.PATH
+    roles = ROLES
     rating_starts = (0, 10, 20, 30, 50, 75, 100, 110, 115, 120, 130, 150)  # cells on the path
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         return (_puzzle(rows) for rows in read_mazes(lines, source))
 
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
-        return _puzzle(read_one(text, line, source))
+        return _puzzle(_split(text, line, source))
 
     def read_answer(self, text: str, line: int, source: str) -> Tokens:
-        rows = read_one(text, line, source)
-        return np.frombuffer(tokens_of(rows, ANSWER_TOKENS), np.uint8)
+        return np.frombuffer(tokens_of(_split(text, line, source), ANSWER_TOKENS), np.uint8)
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
         num_cells = len(texts[0])
@@ -326,6 +426,9 @@ class Maze(Task):
         rules = broken_rules(puzzle, answer)
         return [Violation(c // width + 1, c % width + 1, rules[c]) for c in sorted(rules)]
 
+    def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
+        return [Cell(END_LETTERS.get(token, ""), ROLE_OF.get(token, "empty")) for token in answer.tolist()]
+
     def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
         """`valid`, `path` as [row, column] from S to G if it is valid, `moves` and `shortest`."""
         width = self.boxes(len(answer))[1]
@@ -334,20 +437,18 @@ class Maze(Task):
         shortest = int(moves(puzzle[None], puzzle[None] != WALL)[0])
         return {"valid": valid, "path": path, "moves": len(path) - 1 if path else None, "shortest": shortest}
 
-    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
         side = self.boxes(num_cells)[0]
         grid = np.arange(num_cells).reshape(side, side)
         turned = [np.rot90(board, turns) for board in (grid, grid.T) for turns in range(4)]
         ways = np.stack([board.reshape(-1) for board in turned]).astype(np.int64)
         symbols = np.tile(np.arange(self.vocab_size(num_cells), dtype=np.uint8), (count, 1))
-        return Symmetries(ways[rng.integers(len(ways), size=count)], symbols)
+        return Transforms(ways[rng.integers(len(ways), size=count)], symbols)
 
     def usual(self, size: int) -> Wanted:
         return WantedMazes()
 
-    def generate(
-        self, wanted: Wanted, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
-    ) -> Dataset:
+    def generate(self, wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
         assert isinstance(wanted, WantedMazes)
         return generate_mazes(wanted, size=size, seed=seed, progress=progress)
 

@@ -4,7 +4,6 @@ Walls are drawn at random, cell by cell, in a share that differs from maze to ma
 if some two cells of it are far enough apart; its start and goal are such a pair, drawn at random.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import ConfigError, UsageError
-from trm_cli.tasks.base import Dataset, Seed, Tokens, Wanted, digest
+from trm_cli.tasks.base import Dataset, Progress, Seed, Tokens, Wanted
 from trm_cli.tasks.maze_grid import (
     GOAL,
     LONGEST_SIDE,
@@ -30,7 +29,6 @@ from trm_cli.tasks.maze_grid import (
     shortest_paths,
 )
 
-SOURCE = "trm_generated"
 MAZES_AT_ONCE = 1024
 TRIES = 16  # starts that are drawn for a maze
 MOST_MISSES = 200_000  # mazes in a row of which none was kept, before a wish is called impossible
@@ -65,9 +63,7 @@ def usual_path(size: int) -> int:
     return max(2, round(USUAL_SHARE * size * size))
 
 
-def generate_mazes(
-    wanted: WantedMazes, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
-) -> Dataset:
+def generate_mazes(wanted: WantedMazes, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
     """Random mazes with their preferred shortest paths, none twice; see `Task.generate`."""
     least = wanted.min_path or usual_path(size)
     _refuse_impossible(size, least)
@@ -92,7 +88,7 @@ def generate_mazes(
     puzzles = puzzles.reshape(len(kept), -1)
     answers = np.stack([answer for _, (answer, _) in kept])
     ratings = np.array([length for _, (_, length) in kept], dtype=np.int64)
-    return Dataset(puzzles, answers, [SOURCE] * len(kept), ratings, digest(puzzles, answers))
+    return Dataset.generated(puzzles, answers, ratings)
 
 
 def _refuse_impossible(size: int, least: int) -> None:

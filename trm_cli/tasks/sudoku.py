@@ -9,12 +9,11 @@ Spellings: 81 characters a line (`.sdm`), nine lines of nine (`.sdk`), grids wit
 for a blank; `#` comments; 4x4 and 6x6 grids in the same spellings.
 """
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, combinations
-from typing import NoReturn
+from itertools import combinations
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +22,23 @@ from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import (
     BLANK,
     FIRST_SYMBOL,
-    QUESTION_COLUMNS,
     Dataset,
+    Generator,
+    Option,
+    Progress,
     Puzzle,
+    Rules,
     Seed,
     Symmetries,
     Task,
     Tokens,
+    Transforms,
     Violation,
     Wanted,
+    read_range,
 )
 from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, generate_sudokus, unit_name, units
-from trm_cli.tasks.tables import TableLines
+from trm_cli.tasks.tables import QUESTION_COLUMNS, read_column
 
 SIDE_OF = {side * side: side for side in BOXES}  # number of cells: side
 VALUES = {**dict.fromkeys("0._*", 0), **{str(digit): digit for digit in range(1, 10)}}
@@ -81,7 +85,9 @@ def read_grids(lines: Iterable[str], source: str) -> Iterator[Grid]:
         elif _is_border(text):
             pass
         elif not rows.side and _is_csv(text):
-            yield from _read_csv(line, (line for _, line in numbered), number, source)
+            rest = (line for _, line in numbered)
+            for one in read_column(line, rest, number, source, noun="puzzle", has_comments=True, is_row=_is_grid):
+                yield read_one(one.text, one.line, source, one.before)
             return
         else:
             found = True
@@ -116,6 +122,10 @@ def _is_border(text: str) -> bool:
 
 def _is_csv(text: str) -> bool:
     return "," in text or text.strip(' "').lower() in QUESTION_COLUMNS
+
+
+def _is_grid(text: str) -> bool:
+    return set(text) <= set(VALUES)
 
 
 def _read_cells(text: str, number: int, source: str, offset: int = 0) -> tuple[bytes, list[tuple[int, int]]]:
@@ -179,55 +189,52 @@ def _checked(grid: Grid, source: str) -> Grid:
     return grid
 
 
-def _read_csv(header: str, rest: Iterator[str], number: int, source: str) -> Iterator[Grid]:
-    """Yield the grids of a table whose first line is line `number`."""
-    names = [name.strip().lower() for name in next(csv.reader([header]))]
-    chosen = [names.index(name) for name in QUESTION_COLUMNS if name in names]
-    column = chosen[0] if chosen else 0
-    if not chosen and not set(names[0]) <= set(VALUES):
-        raise PuzzleError(
-            f"{source}:{number}: the CSV header has no column named question, puzzle or quizzes; name one"
-        )
-    lines = TableLines(rest, number) if chosen else TableLines(chain([header], rest), number - 1)
-    found = False
-    try:
-        for row in csv.reader(lines):
-            if row:
-                found = True
-                yield _cell(row, column, lines, source)
-    except csv.Error as error:
-        raise PuzzleError(f"{source}:{lines.number}: not CSV ({error}); correct it") from error
-    if not found:
-        raise PuzzleError(f"{source}:{number}: a CSV header and no puzzle; add rows below it")
-
-
-def _cell(row: list[str], column: int, lines: TableLines, source: str) -> Grid:
-    if len(row) <= column:
-        raise PuzzleError(f"{source}:{lines.number}: expected {column + 1} fields or more, got {len(row)}")
-    return read_one(row[column], lines.number, source, _offset(lines.line, column))
-
-
-def _offset(line: str, column: int) -> int:
-    """Characters before a field's text: commas inside quotes part no fields."""
-    field_index, quoted = 0, False
-    for position, character in enumerate(line):
-        if field_index == column and not quoted:
-            return position + (line[position] == '"')
-        quoted ^= character == '"'
-        field_index += character == "," and not quoted
-    return 0
-
-
 USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34)}  # side: fewest and most
 TOKEN_OF = np.zeros(128, np.uint8)  # ASCII: token; 0 where a character is no cell
 TOKEN_OF[[ord(character) for character in VALUES]] = [v + BLANK for v in VALUES.values()]
 
+# Minimal ones of `trm data sudoku --generate 150 --minimal --seed 11`: those that take the bundled
+# network the most steps.
+EXAMPLES = """\
+45..6......2....58......1..9.....7.5...5...8.....19.6...6.73..25.....6.93...2..1.
+......51...4.8...73.65...8..4...1.2......5..3..26.34...8.........14..2...2....7..
+...1.4.63.1....2..69.......5...9...8.24......1...27.......4.8...5...2.3.2..5...71
+48.1.6...3..7.......65......9.........3.1..7.6..9..125..4..7.16......2...37..24..
+7.6..9.......32.6.5...4...8....9..87..4..6...1.2...4.....4.3...6.......1...2..8..
+2.......1.7...9..8....742...698..7.........4..3.....1..13.4..5......1.......98..3
+..9.2.....1...38..23..4.1........7..94.8...6...7....928....1.43.9.4......2.6....1
+.6.2.1...13....54..2....9..7.....38.....6.......9.3.....981....2..7...3...5...4..
+16.954..........8.7.....1...5..6...8.....93....61.......5....9..7.2......4..8..62
+"""
 
-class Sudoku(Task):
+
+def _read_givens(text: str) -> dict[str, Any]:
+    least, most = read_range(text, "24-34")
+    return {"least_givens": least, "most_givens": most}
+
+
+DATA_OPTIONS = (
+    Option(
+        "--givens",
+        "Fewest and most givens; a number in between is drawn.",
+        _read_givens,
+        metavar="N-M",
+        default="24-34 on 9x9",
+    ),
+    Option(
+        "--minimal", "Puzzles from which no given can be taken away.", lambda _: {"minimal": True}, excludes="--givens"
+    ),
+)
+
+
+class Sudoku(Task, Rules, Symmetries, Generator):
     """The rules, spellings and symmetries of Sudoku."""
 
     name = "sudoku"
     usual_size = 9
+    published_n = 6
+    examples = EXAMPLES
+    data_options = DATA_OPTIONS
     rating_starts = (0, 1, 10, 50, 100, 300)
     givens_starts = (0, 17, 18, 22, 25, 29, 38)
 
@@ -273,7 +280,7 @@ class Sudoku(Task):
             rules.setdefault(second, f"{answer[second] - BLANK} twice in {unit}")
         return [Violation(cell // side + 1, cell % side + 1, rules[cell]) for cell in sorted(rules)]
 
-    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Symmetries:
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
         side, _, height, width = self.boxes(num_cells)
         grid = np.arange(num_cells).reshape(side, side)
         cells = np.empty((count, num_cells), dtype=np.int64)
@@ -283,20 +290,22 @@ class Sudoku(Task):
             transposes = height == width and rng.random() < 0.5
             cells[row] = (moved.T if transposes else moved).reshape(-1)
             symbols[row, FIRST_SYMBOL:] = FIRST_SYMBOL + rng.permutation(side)
-        return Symmetries(cells, symbols)
+        return Transforms(cells, symbols)
 
     def usual(self, size: int) -> Wanted:
         least, most = USUAL_GIVENS.get(size, USUAL_GIVENS[self.usual_size])
         return WantedSudokus(least_givens=least, most_givens=most)
 
-    def generate(
-        self, wanted: Wanted, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
-    ) -> Dataset:
+    def generate(self, wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
         assert isinstance(wanted, WantedSudokus)
         return generate_sudokus(wanted, size=size, seed=seed, progress=progress)
 
     def vocab_size(self, num_cells: int) -> int:
         return FIRST_SYMBOL + self.boxes(num_cells)[0]
+
+    def size_of_vocabulary(self, vocab_size: int) -> int | None:
+        side = vocab_size - FIRST_SYMBOL
+        return side if side in BOXES else None
 
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
         side = round(num_cells**0.5)

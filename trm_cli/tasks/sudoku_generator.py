@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK, UNRATED, Dataset, Seed, Tokens, Wanted, digest
+from trm_cli.tasks.base import BLANK, Dataset, Progress, Seed, Tokens, Wanted
 
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # side: height and width of a box
 
@@ -34,7 +34,6 @@ def unit_name(index: int, side: int) -> str:
     return f"{kind} {index % side + 1}"
 
 
-SOURCE = "trm_generated"
 MOST_MISSES = 1000  # boards in a row that gave nothing, before a wish is called impossible
 
 
@@ -171,9 +170,7 @@ def dig(board: Board, least: int, rng: np.random.Generator) -> int:
     return left
 
 
-def generate_sudokus(
-    wanted: WantedSudokus, *, size: int, seed: Seed, progress: Callable[[int, int], None] | None = None
-) -> Dataset:
+def generate_sudokus(wanted: WantedSudokus, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
     """Random puzzles with exactly one solution each, none twice; see `Task.generate`."""
     count, side = wanted.puzzles, size
     givens = None if wanted.minimal else (wanted.least_givens, wanted.most_givens)
@@ -200,8 +197,7 @@ def generate_sudokus(
             progress(len(found), count)
     puzzles = _tokens(list(found), side)
     answers = _tokens(list(found.values()), side)
-    unrated = np.full(count, UNRATED, dtype=np.int64)
-    return Dataset(puzzles, answers, [SOURCE] * count, unrated, digest(puzzles, answers))
+    return Dataset.generated(puzzles, answers)
 
 
 def _digits(board: Board) -> bytes:

@@ -1,4 +1,4 @@
-"""Data sets: CSV files of questions with their answers, plain or gzipped.
+"""Tables: CSV files of questions, with their answers or without, plain or gzipped.
 
 source,question,answer,rating
 puzzles2_17_clue,...8.1..........435............7.8...,237841569186795243594326718...,0
@@ -10,16 +10,20 @@ import hashlib
 import io
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import ANSWER_COLUMNS, QUESTION_COLUMNS, UNRATED, Dataset, Task, Tokens, digest
+from trm_cli.tasks.base import UNRATED, Dataset, NoRules, Task, Tokens, digest, rules_of
+
+QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that it has
+ANSWER_COLUMNS = ("answer", "solution", "solutions")
 
 
 class TableLines:
@@ -43,6 +47,65 @@ class TableLines:
             self.number += 1
             if not (self.has_comments and self.line.lstrip().startswith("#")):
                 return self.line
+
+
+@dataclass(frozen=True)
+class Field:
+    """One cell of a column of a table, and where it stands."""
+
+    text: str
+    line: int
+    before: int  # characters before it on its line
+
+
+def read_column(
+    header: str,
+    rest: Iterator[str],
+    number: int,
+    source: str,
+    *,
+    noun: str,
+    has_comments: bool,
+    is_row: Callable[[str], bool] = lambda _: False,
+) -> Iterator[Field]:
+    """Yield the questions of a table whose first line is line `number`.
+
+    noun    what a question is called in a message.
+    is_row  whether the first field of the first line is a question already, as there is no header.
+    Raises PuzzleError where there is no column of questions, or nothing in it.
+    """
+    names = [name.strip().lower() for name in next(csv.reader([header]))]
+    chosen = [names.index(name) for name in QUESTION_COLUMNS if name in names]
+    column = chosen[0] if chosen else 0
+    if not chosen and not is_row(names[0]):
+        raise PuzzleError(
+            f"{source}:{number}: the CSV header has no column named question, puzzle or quizzes; name one"
+        )
+    lines, first = (rest, number) if chosen else (chain([header], rest), number - 1)
+    table = TableLines(lines, first, has_comments=has_comments)
+    found = False
+    try:
+        for row in csv.reader(table):
+            if row and len(row) <= column:
+                raise PuzzleError(f"{source}:{table.number}: expected {column + 1} fields or more, got {len(row)}")
+            if row:
+                found = True
+                yield Field(row[column], table.number, _offset(table.line, column))
+    except csv.Error as error:
+        raise PuzzleError(f"{source}:{table.number}: not CSV ({error}); correct it") from error
+    if not found:
+        raise PuzzleError(f"{source}:{number}: a CSV header and no {noun}; add rows below it")
+
+
+def _offset(line: str, column: int) -> int:
+    """Characters before a field's text: commas inside quotes separate no fields."""
+    index, quoted = 0, False
+    for position, character in enumerate(line):
+        if index == column and not quoted:
+            return position + (line[position] == '"')
+        quoted ^= character == '"'
+        index += character == "," and not quoted
+    return 0
 
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -187,11 +250,14 @@ def _tokens(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
     puzzles, answers = task.read_plain(rows.questions), task.read_plain(rows.answers)
     if puzzles is None or answers is None or puzzles.shape != answers.shape:
         puzzles, answers = _one_by_one(rows, task, path)
-    for wrong in np.flatnonzero(~task.rules_hold(puzzles, answers)):
+    rules = rules_of(task)
+    if isinstance(rules, NoRules):
+        return puzzles, answers
+    for wrong in np.flatnonzero(~rules.rules_hold(puzzles, answers)):
         line = rows.lines[wrong]
         task.read_one(rows.questions[wrong], line, str(path))  # may have more to say
         task.read_answer(rows.answers[wrong], line, str(path))
-        broken = task.violations(puzzles[wrong], answers[wrong])[0]
+        broken = rules.violations(puzzles[wrong], answers[wrong])[0]
         raise PuzzleError(
             f"{path}:{line}: the answer is wrong at row {broken.row}, column "
             f"{broken.column}: {broken.rule}; correct or remove the line"

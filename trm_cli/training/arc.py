@@ -21,9 +21,10 @@ from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Outcome, Solution, Stops, conclude
 from trm_cli.solving.voting import Prediction, predict
-from trm_cli.tasks.arc import VOCAB_SIZE, ArcTask
-from trm_cli.tasks.arc_dataset import TRAIN, ArcPart, Group, Subset, encoded, plan
+from trm_cli.tasks.arc_dataset import Group, Subset, encoded, plan
+from trm_cli.tasks.arc_grids import VOCAB_SIZE
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
+from trm_cli.tasks.problems import TRAIN, Problem, ProblemPart
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.data import PuzzlePairs
 from trm_cli.training.distributed import Workers
@@ -49,7 +50,7 @@ class PuzzleExamples(Examples):
     num_ways: Tensor
 
     @classmethod
-    def of_part(cls, part: ArcPart, device: torch.device) -> "PuzzleExamples":
+    def of_part(cls, part: ProblemPart, device: torch.device) -> "PuzzleExamples":
         """The examples of a data set; on a CPU they stay on the disk until they are drawn."""
         first, stride, num_ways = [], [], []
         for begin, end in zip(part.group_indices[:-1], part.group_indices[1:], strict=True):
@@ -246,7 +247,7 @@ class Adapted:
 
 
 def adapt(
-    network: TinyRecursiveModel, task: ArcTask, how: Adaptation, trained: dict[str, Any], progress: Callable[[], None]
+    network: TinyRecursiveModel, task: Problem, how: Adaptation, trained: dict[str, Any], progress: Callable[[], None]
 ) -> Adapted:
     """Train fresh rows for a task on its demonstrations; its tests are never looked at.
 
@@ -261,7 +262,7 @@ def adapt(
     examples = PuzzleExamples.of_part(_part(group, planned.rng, side), device)
     config = _numbers(trained, how.steps, _batch_size(examples))
     torch.manual_seed(how.seed)
-    table = torch.zeros(len(group.ways), network.config.hidden_size)
+    table = torch.zeros(len(group.views), network.config.hidden_size)
     trainer = PuzzleTrainer(network, examples, config, seed=how.seed, table=table)
     for step in range(how.steps):
         if step == how.steps // 2:
@@ -269,7 +270,7 @@ def adapt(
         trainer.supervise(step / how.steps)
         progress()
     sums = dict(zip(SUMS, trainer.sums.tolist(), strict=False))
-    known = TaskRows(trainer.table.detach(), group.all_ways())
+    known = TaskRows(trainer.table.detach(), group.all_views())
     return Adapted(network.eval().requires_grad_(False), known, sums["cell_accuracy"] / sums["steps"])
 
 
@@ -301,11 +302,11 @@ def _numbers(trained: dict[str, Any], steps: int, batch_size: int) -> TrainConfi
     )
 
 
-def _part(group: Group, rng: np.random.RandomState, side: int) -> ArcPart:
+def _part(group: Group, rng: np.random.RandomState, side: int) -> ProblemPart:
     """The demonstrations in all ways, as a data set in memory."""
     made = list(encoded(group, TRAIN, rng, side=side))
     count, pairs = len(made), len(group.parts[TRAIN])
-    return ArcPart(
+    return ProblemPart(
         inputs=np.stack([board for examples in made for board in examples.inputs]),
         labels=np.stack([board for examples in made for board in examples.labels]),
         puzzle_identifiers=np.arange(count, dtype=np.int32),

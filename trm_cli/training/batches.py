@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.base import Symmetries
+from trm_cli.tasks.base import Transforms
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Examples:
 
     @classmethod
     def on_device(
-        cls, puzzles: np.ndarray, answers: np.ndarray, symmetries: Symmetries, device: torch.device
+        cls, puzzles: np.ndarray, answers: np.ndarray, symmetries: Transforms, device: torch.device
     ) -> "Examples":
         """Copy arrays of tokens [N, L] and a pool of symmetries to the device."""
         return cls(

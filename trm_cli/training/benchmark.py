@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
+from trm_cli.tasks.base import draw_transforms, generator_of
 from trm_cli.training.batches import Examples
 from trm_cli.training.data import refuse_misfits
 from trm_cli.training.loop import memory_in_use
@@ -103,9 +104,9 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
 
 def _examples(recipe: Recipe, device: torch.device) -> Examples:
     task, size = get_task(recipe.task), recipe.model.height
-    data = task.generate(replace(recipe.data, puzzles=EXAMPLES), size=size, seed=0)
+    data = generator_of(task).generate(replace(recipe.wanted, puzzles=EXAMPLES), size=size, seed=0)
     rng = np.random.default_rng(0)
-    pool = task.symmetries(recipe.model.num_cells, count=EXAMPLES, rng=rng)
+    pool = draw_transforms(task, recipe.model.num_cells, count=EXAMPLES, rng=rng)
     return Examples.on_device(data.puzzles, data.answers, pool, device)
 
 

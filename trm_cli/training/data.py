@@ -16,9 +16,11 @@ from trm_cli.config import same_weights
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.tasks import get_task
-from trm_cli.tasks.arc import side_of
-from trm_cli.tasks.arc_dataset import COUNTS_FILE, ArcData, ArcPart, read_data
-from trm_cli.tasks.base import UNRATED, Dataset, Task, Tokens, digest
+from trm_cli.tasks.arc_dataset import COUNTS_FILE
+from trm_cli.tasks.arc_dataset import open_data as open_folder
+from trm_cli.tasks.arc_grids import side_of
+from trm_cli.tasks.base import UNRATED, Dataset, Task, Tokens, digest, generator_of
+from trm_cli.tasks.problems import ProblemData, ProblemPart
 from trm_cli.tasks.tables import dataset_bytes, join, read_dataset
 from trm_cli.training.batches import Examples
 from trm_cli.training.recipes import Recipe
@@ -49,9 +51,9 @@ def folder_of(sources: list[str]) -> Path:
     return Path(sources[0])
 
 
-def open_data(sources: list[str]) -> ArcData:
+def open_data(sources: list[str]) -> ProblemData:
     """The data set, its boards still on the disk; raises UsageError where there is none."""
-    return read_data(folder_of(sources))
+    return open_folder(folder_of(sources))
 
 
 def sized(recipe: Recipe, sources: list[str]) -> Recipe:
@@ -66,12 +68,12 @@ def sized(recipe: Recipe, sources: list[str]) -> Recipe:
     return replace(recipe, model=model)
 
 
-def pairs_of(part: ArcPart, sha256: str) -> Dataset:
+def pairs_of(part: ProblemPart, sha256: str) -> Dataset:
     """All pairs of a part, as they lie on the disk."""
     return Dataset(part.inputs, part.labels, [], np.empty(0, np.int64), sha256)
 
 
-def judged_by(data: ArcData, most: int) -> PuzzlePairs:
+def judged_by(data: ProblemData, most: int) -> PuzzlePairs:
     """Pairs to measure a network on while it trains: tests of evaluation tasks in all their ways.
 
     Without evaluation tasks, the pairs that are trained on, in the plain way.
@@ -92,7 +94,7 @@ def judged_by(data: ArcData, most: int) -> PuzzlePairs:
     return PuzzlePairs(inputs, labels, [source] * len(rows), np.full(len(rows), UNRATED), digest(inputs, labels), ids)
 
 
-def register_of(data: ArcData) -> Register:
+def register_of(data: ProblemData) -> Register:
     """What the rows of a network that is trained on a data set stand for."""
     known = {task.name: task.digest for task in data.tests}
     return Register.of_names(data.names, {**known, **data.facts.get("tasks", {})})
@@ -119,7 +121,7 @@ class Gathered:
     data: Dataset
     names: list[str]
     sources: list[str] = field(default_factory=list)  # as typed, but good from any folder
-    arc: ArcData | None = None  # the data set behind it, if it is one of ARC
+    arc: ProblemData | None = None  # the data set behind it, if it is one of ARC
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def gather(
     )
 
 
-def _arc(data: ArcData) -> Gathered:
+def _arc(data: ProblemData) -> Gathered:
     known = data.facts
     name = (
         f"{data.folder.name} ({len(data.names) - 1:,} puzzles of {len(known['tasks']):,} ARC tasks)"
@@ -178,13 +180,13 @@ def _read(source: str, task: Task) -> Gathered:
 
 
 def _generated(recipe: Recipe, task: Task, seed: int, kept: Path, progress: Callable[[int, int], None]) -> Gathered:
-    wanted, size = recipe.data, recipe.model.height
+    wanted, size = recipe.wanted, recipe.model.height
     name = f"{wanted.puzzles} generated {wanted.described(size)}"
     if fresh := recipe.train.fresh_puzzles:
         name += f", {fresh} of them replaced by new ones in every step"
     if kept.is_file():
         return Gathered(read_dataset(kept, task), [name], [GENERATE])
-    dataset = task.generate(wanted, size=size, seed=seed, progress=progress)
+    dataset = generator_of(task).generate(wanted, size=size, seed=seed, progress=progress)
     return Gathered(dataset, [name], [GENERATE])
 
 
@@ -281,7 +283,7 @@ class Supply:
         self.size = min(SLICE, len(parts.used))
         self.slots = len(parts.used) // self.size
         self.per_step = recipe.train.fresh_puzzles
-        self.wanted = replace(recipe.data, puzzles=self.size)
+        self.wanted = replace(recipe.wanted, puzzles=self.size)
         self.side = recipe.model.height
         self.seed = seed
         self.held_out = as_rows(parts.held_out.puzzles)
@@ -309,6 +311,6 @@ class Supply:
 
     def _make(self, number: int) -> Dataset:
         """The slice of that number; what was held out is left out of it."""
-        made = self.task.generate(self.wanted, size=self.side, seed=(self.seed, number + 1))
+        made = generator_of(self.task).generate(self.wanted, size=self.side, seed=(self.seed, number + 1))
         fresh = np.flatnonzero(~np.isin(as_rows(made.puzzles), self.held_out))
         return made.rows(np.resize(fresh, self.size)) if len(fresh) < self.size else made

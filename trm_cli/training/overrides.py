@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import ConfigError, UsageError
-from trm_cli.tasks import LEARNED
 from trm_cli.training.recipes import Recipe
 
 if sys.version_info >= (3, 11):
@@ -84,7 +83,7 @@ def apply(recipe: Recipe, values: Mapping[str, Any], source: str) -> Recipe:
 def numbers(recipe: Recipe) -> dict[str, Any]:
     """The recipe as `apply` takes it, its name and task with it; no data that are not made."""
     whole = asdict(recipe)
-    if recipe.task in LEARNED:
+    if recipe.data is None:
         del whole["data"]
     return whole
 
@@ -92,7 +91,7 @@ def numbers(recipe: Recipe) -> dict[str, Any]:
 def as_toml(recipe: Recipe) -> str:
     """The recipe's numbers as TOML, as `read_toml` takes them."""
     lines = [f"# {recipe.task}, recipe {recipe.name}"]
-    for section in SECTIONS[:2] if recipe.task in LEARNED else SECTIONS:
+    for section in SECTIONS[:2] if recipe.data is None else SECTIONS:
         lines += ["", f"[{section}]"]
         for name, value in asdict(getattr(recipe, section)).items():
             lines.append(f"{name} = {json.dumps(value)}")
@@ -104,6 +103,8 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
     found = []
     for section in SECTIONS:
         first, second = getattr(ours, section), getattr(theirs, section)
+        if first is None:
+            continue
         for field in fields(first):
             one, other = getattr(first, field.name), getattr(second, field.name)
             if one != other:
@@ -113,9 +114,9 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
 
 def _kind(recipe: Recipe, section: str, name: str, source: str) -> type:
     """The type of a value; raises UsageError with the nearest name where there is none."""
-    known = {f.name: type(getattr(getattr(recipe, section), f.name)) for f in fields(getattr(recipe, section))}
-    if section == "data" and recipe.task in LEARNED:
+    if section == "data" and recipe.data is None:
         raise UsageError(f"{source}: {recipe.task} has no data.{name}: its data set is a folder")
+    known = {f.name: type(getattr(getattr(recipe, section), f.name)) for f in fields(getattr(recipe, section))}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise UsageError(f"{source}: no {section}.{name}; did you mean {section}.{near}?")
@@ -124,7 +125,7 @@ def _kind(recipe: Recipe, section: str, name: str, source: str) -> type:
 
 def _replaced(recipe: Recipe, values: Mapping[str, Mapping[str, Any]], source: str) -> Recipe:
     try:
-        return replace(recipe, **{s: replace(getattr(recipe, s), **v) for s, v in values.items()})
+        return replace(recipe, **{s: replace(getattr(recipe, s), **v) for s, v in values.items() if v})
     except ConfigError as error:
         raise UsageError(f"{source}: {error}") from error
 

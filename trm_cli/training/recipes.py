@@ -38,7 +38,14 @@ class Recipe:
     task: str
     model: ModelConfig
     train: TrainConfig
-    data: Wanted  # to generate when no data set is given
+    data: Wanted | None  # to generate when no data set is given; None where there is no generator
+
+    @property
+    def wanted(self) -> Wanted:
+        """What to generate; raises UsageError where nothing generates the task's puzzles."""
+        if self.data is None:
+            raise UsageError(f"{self.task}: puzzles of this kind are not generated; give data with --data")
+        return self.data
 
 
 UNITS = ModelConfig(mixer="units", hidden_size=32, channel_width=96, num_prefix=0, n=3, T=1, start="random")
@@ -210,15 +217,15 @@ RECIPES: dict[tuple[str, str], Recipe] = {
                 report_every=25,
                 evaluate_every=250,
             ),
-            data=Wanted(),
+            data=None,
         ),
-        Recipe(name="paper", task="arc", model=PAPER_ARC, train=PAPER_ARC_TRAIN, data=Wanted()),
+        Recipe(name="paper", task="arc", model=PAPER_ARC, train=PAPER_ARC_TRAIN, data=None),
         Recipe(
             name="paper-2",
             task="arc",
             model=replace(PAPER_ARC, num_puzzles=1_191_120),
             train=replace(PAPER_ARC_TRAIN, steps=100_000 * 5_574 // 768),
-            data=Wanted(),
+            data=None,
         ),
     )
 }

@@ -30,8 +30,8 @@ from trm_cli.files import flush, write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, never
 from trm_cli.tasks import get_task
-from trm_cli.tasks.arc_dataset import ArcData
-from trm_cli.tasks.base import HELD_OUT
+from trm_cli.tasks.base import HELD_OUT, draw_transforms
+from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer
 from trm_cli.training.batches import Examples
 from trm_cli.training.data import (
@@ -363,7 +363,8 @@ def _trainer(request: RunRequest, parts: Split) -> Trainer:
     torch.manual_seed(plan.seed)
     if request.gathered.arc is not None:
         return _puzzle_trainer(request, request.gathered.arc)
-    pool = get_task(plan.recipe.task).symmetries(
+    pool = draw_transforms(
+        get_task(plan.recipe.task),
         parts.used.puzzles.shape[1],
         count=SYMMETRY_POOL if plan.recipe.train.symmetries else 1,
         rng=np.random.default_rng(plan.seed),
@@ -377,7 +378,7 @@ def _trainer(request: RunRequest, parts: Split) -> Trainer:
     )
 
 
-def _puzzle_trainer(request: RunRequest, data: ArcData) -> Trainer:
+def _puzzle_trainer(request: RunRequest, data: ProblemData) -> Trainer:
     plan, register = request.plan, register_of(data)
     return PuzzleTrainer(
         _network(request),

@@ -19,7 +19,7 @@ from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset, Task
+from trm_cli.tasks.base import Dataset, Task, generator_of, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
 from trm_cli.weights.checkpoint import LoadedModel, check_storage, load_checkpoint, save_checkpoint
@@ -84,8 +84,8 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     loaded = load_checkpoint(found.folder, source=found.source, device=CPU)
     task = get_task(loaded.checkpoint.task)
     size = loaded.network.config.height
-    wanted = replace(task.usual(size), puzzles=num_puzzles)
-    data = task.generate(wanted, size=size, seed=0)
+    wanted = replace(generator_of(task).usual(size), puzzles=num_puzzles)
+    data = generator_of(task).generate(wanted, size=size, seed=0)
     save_checkpoint(folder, loaded.checkpoint, loaded.network, storage=storage)
     smaller = load_checkpoint(folder, source=str(folder), device=CPU)
     words = f"Weights kept in {storage}. {_difference(loaded, smaller, task, data)}"
@@ -101,7 +101,7 @@ def _difference(whole: LoadedModel, smaller: LoadedModel, task: Task, data: Data
     puzzles = torch.from_numpy(data.puzzles.astype(np.int64))
     first, last = zip(*(_logits(model.network, puzzles) for model in (whole, smaller)), strict=True)
     answers = [logits.argmax(-1).to(torch.uint8).numpy() for logits in last]
-    solved = [int(task.rules_hold(data.puzzles, answer).sum()) for answer in answers]
+    solved = [int(rules_of(task).rules_hold(data.puzzles, answer).sum()) for answer in answers]
     same = float((answers[0] == answers[1]).mean())
     return (
         f"On {len(data):,} generated puzzles, {whole.network.config.N_sup} steps each, it solves "

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trm_cli.errors import ModelError
-from trm_cli.tasks.arc import NUM_COLOURS, SEPARATOR, Way
+from trm_cli.tasks.arc_grids import NUM_COLOURS, SEPARATOR, ArcView
 
 TABLE_FILE = "puzzles.safetensors"
 ROWS, WAYS, TASKS = "puzzles", "ways", "tasks"  # in it
@@ -78,7 +78,7 @@ class TaskRows:
     """What a table holds of one task."""
 
     rows: Tensor  # [K, D] float32
-    ways: list[Way]  # K ways, in which the rows redraw it
+    ways: list[ArcView]  # K ways, in which the rows redraw it
 
 
 class PuzzleTable:
@@ -145,9 +145,9 @@ class PuzzleTable:
         return part
 
 
-def ways_of(ways: NDArray[np.uint8]) -> list[Way]:
+def ways_of(ways: NDArray[np.uint8]) -> list[ArcView]:
     """Ways from their digits, [K, 11]."""
-    return [Way(int(way[0]), way[1:]) for way in ways]
+    return [ArcView(int(way[0]), way[1:]) for way in ways]
 
 
 def chunks_of(table: Tensor) -> Iterator[Tensor]:
