@@ -13,8 +13,8 @@ from tests.test_engine import ScriptedNetwork
 from trm_cli.config import SolveSettings
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Outcome, Solution, choose, run, solve_stream
-from trm_cli.solving.search import Guess, Views, filled, rank_guesses
+from trm_cli.solving.engine import Solution, choose, run, solve_stream
+from trm_cli.solving.search import Attempt, Guess, Views, filled, rank_guesses
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Transforms
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -33,7 +33,7 @@ def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8
 
 def answers(solutions: list[Solution]) -> list[list[bytes]]:
     """Every attempt's answer to every puzzle."""
-    return [[outcome.answer.tobytes() for outcome in s.outcomes] for s in solutions]
+    return [[attempt.answer.tobytes() for attempt in s.attempts] for s in solutions]
 
 
 VARIATIONS: list[dict[str, Any]] = [
@@ -104,8 +104,8 @@ def test_answers_given_in_views_are_answers_to_the_puzzle_as_it_is(small_data: D
     settings = SolveSettings("never", 1, attempts=4, views=4, select="mode")
     solutions = list(solve_stream(network, Sudoku(), puzzles, batch_size=24, settings=settings))
     for solution, right in zip(solutions, answer, strict=True):
-        assert [o.view for o in solution.outcomes] == [0, 1, 2, 3]
-        assert all(np.array_equal(outcome.answer, right) for outcome in solution.outcomes)
+        assert [o.view for o in solution.attempts] == [0, 1, 2, 3]
+        assert all(np.array_equal(outcome.answer, right) for outcome in solution.attempts)
     seen = torch.cat(shown)
     assert len(seen) == 24
     assert len(np.unique(seen.numpy(), axis=0)) > 18  # the views differ
@@ -141,7 +141,7 @@ class Completing(TinyRecursiveModel):
 def test_a_guess_is_not_made_twice_where_nothing_else_varies(network: TinyRecursiveModel, small_data: Dataset) -> None:
     made = solved_by(network, small_data.head(4), attempts=99, starts="fixed", guess=True)
     for solution in made:
-        guesses = [o.guess for o in solution.outcomes]
+        guesses = [o.guess for o in solution.attempts]
         assert guesses[0] is None
         assert 1 < len(set(guesses)) == len(guesses) < 99
 
@@ -183,14 +183,14 @@ def test_only_unsolved_puzzles_go_on_and_the_answer_is_the_first_that_holds(smal
     by_size = [solved_by(Retrying(data, 0.8), data, batch_size=size, attempts=9, max_steps=1) for size in (1, 3, 50)]
     for solutions in by_size:
         for solution in solutions:
-            *failed, last = (outcome.solved for outcome in solution.outcomes)
+            *failed, last = (outcome.solved for outcome in solution.attempts)
             assert not any(failed)
             assert last == solution.solved
-            assert solution.total_steps == len(solution.outcomes)
-            assert solution.solved == (solution.attempt > 0)
-        assert [s.attempt for s in solutions] == [s.attempt for s in by_size[0]]
+            assert solution.total_steps == len(solution.attempts)
+            assert solution.solved == (solution.chosen.number > 0)
+        assert [s.chosen.number for s in solutions] == [s.chosen.number for s in by_size[0]]
     assert 4 < sum(solution.solved for solution in by_size[0]) <= 8
-    assert len({solution.attempt for solution in by_size[0]}) > 2
+    assert len({solution.chosen.number for solution in by_size[0]}) > 2
 
 
 def test_attempts_of_several_puzzles_share_a_batch_and_none_runs_alone_while_others_wait(small_data: Dataset) -> None:
@@ -198,7 +198,7 @@ def test_attempts_of_several_puzzles_share_a_batch_and_none_runs_alone_while_oth
     settings = SolveSettings(max_steps=2, attempts=5)
     steps = list(run(Retrying(data, 9.0), Sudoku(), data.puzzles, batch_size=4, settings=settings))
     # Rows 0 to 3 with all their attempts, the first of rows 4 and 5, then their others, two ahead.
-    assert [len(step.rows) for step in steps] == [4] * 10 + [2] * 2 + [4] * 4
+    assert [len(step.attempts) for step in steps] == [4] * 10 + [2] * 2 + [4] * 4
     assert [{a.number for a in step.attempts} for step in steps[-4:]] == [{1, 2}] * 2 + [{3, 4}] * 2
 
 
@@ -226,7 +226,7 @@ def test_when_the_time_is_up_what_was_begun_is_given_and_the_rest_comes_back_as_
 
 def test_further_attempts_have_their_own_number_of_steps(network: TinyRecursiveModel, small_data: Dataset) -> None:
     made = solved_by(network, small_data.head(3), max_steps=3, retry_steps=1, attempts=3)
-    assert [[o.steps for o in solution.outcomes] for solution in made] == [[3, 1, 1]] * 3
+    assert [[o.steps for o in solution.attempts] for solution in made] == [[3, 1, 1]] * 3
 
 
 @pytest.mark.parametrize(("limit", "steps"), [(0, [3, 2, 2]), (99, [3, 2, 2]), (6, [3, 2, 1]), (5, [3, 2]), (2, [2])])
@@ -234,27 +234,29 @@ def test_a_limit_of_steps_is_that_of_all_attempts_together(
     network: TinyRecursiveModel, small_data: Dataset, limit: int, steps: list[int]
 ) -> None:
     made = solved_by(network, small_data.head(3), max_steps=3, retry_steps=2, attempts=3, step_limit=limit)
-    assert [[o.steps for o in solution.outcomes] for solution in made] == [steps] * 3
+    assert [[o.steps for o in solution.attempts] for solution in made] == [steps] * 3
 
 
-def outcome(attempt: int, answer: int, *, holds: bool = False, score: float = 0.0) -> Outcome:
-    tokens = np.full(16, answer, np.uint8)
-    return Outcome(attempt, 0, None, tokens, (holds,), (0.5,), score)
+def ended(number: int, answer: int, *, holds: bool = False, score: float = 0.0) -> Attempt:
+    """An attempt of one step."""
+    attempt = replace(Attempt.first(0, np.full(16, BLANK, np.uint8), SolveSettings()), number=number)
+    attempt.note(np.full(16, answer, np.uint8), holds=holds, halt_probability=0.5, score=score)
+    return attempt
 
 
 @pytest.mark.parametrize(
     ("select", "expected"), [("verified", 2), ("q", 1), ("mode", 0), ("margin", 1), ("residual", 1)]
 )
 def test_select_picks_what_it_says(select: str, expected: int) -> None:
-    outcomes = [
-        outcome(0, 3),
-        outcome(1, 4, score=2.0),
-        outcome(2, 5, holds=True, score=1.0),
-        outcome(3, 3),
-        outcome(4, 5, holds=True, score=1.5),
+    made = [
+        ended(0, 3),
+        ended(1, 4, score=2.0),
+        ended(2, 5, holds=True, score=1.0),
+        ended(3, 3),
+        ended(4, 5, holds=True, score=1.5),
     ]
-    assert choose(outcomes, select).attempt == expected
-    assert choose([replace(o, holds=(False,)) for o in outcomes], "verified").attempt == 1
+    assert choose(made, select).number == expected
+    assert choose([replace(attempt, holds=[False]) for attempt in made], "verified").number == 1
 
 
 def test_scores_are_what_they_are_named_after(network: TinyRecursiveModel, small_data: Dataset) -> None:
@@ -273,10 +275,10 @@ def test_scores_are_what_they_are_named_after(network: TinyRecursiveModel, small
     }
     for select, scores in expected.items():
         made = solved_by(network, small_data.head(3), halt="never", select=select)
-        found = torch.tensor([solution.outcomes[0].score for solution in made])
+        found = torch.tensor([solution.attempts[0].score for solution in made])
         assert torch.allclose(found, scores, atol=1e-5)
         for solution in made:
-            assert solution.attempt == int(np.argmax([o.score for o in solution.outcomes]))
+            assert solution.chosen.number == int(np.argmax([o.score for o in solution.attempts]))
 
 
 @pytest.mark.parametrize(

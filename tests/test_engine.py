@@ -58,7 +58,7 @@ def four(small_data: Dataset) -> Dataset:
 def steps_taken(data: Dataset, halt: str, fires_at: list[int], right_at: list[int]) -> list[int]:
     network = ScriptedNetwork(data, fires_at, right_at)
     solutions = solve(network, Sudoku(), data.puzzles, SolveSettings(halt, max_steps=6))
-    return [solution.steps for solution in solutions]
+    return [solution.chosen.steps for solution in solutions]
 
 
 def test_each_puzzle_halts_by_itself_when_the_head_fires_and_the_rules_hold(four: Dataset) -> None:
@@ -80,35 +80,36 @@ def test_solved_is_the_word_of_the_rules_and_never_the_head_s(four: Dataset) -> 
 def test_the_first_firing_is_remembered_with_whether_it_was_right(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 9, 2], [2, 1, 1, 9])
     solutions = solve(network, Sudoku(), four.puzzles, SolveSettings(max_steps=4))
-    assert [s.first_fired for s in solutions] == [1, 3, 0, 2]
-    assert [s.right_when_fired for s in solutions] == [False, True, False, False]
+    firsts = [s.attempts[0] for s in solutions]
+    assert [first.first_fired for first in firsts] == [1, 3, 0, 2]
+    assert [first.holds[first.first_fired - 1] for first in firsts if first.first_fired] == [False, True, False]
 
 
 def test_halted_puzzles_leave_the_batch(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
     steps = run(network, Sudoku(), four.puzzles, batch_size=4, settings=SolveSettings())
-    assert [step.rows.tolist() for step in steps] == [[0, 1, 2, 3], [1, 2, 3], [1]]
+    assert [[attempt.row for attempt in step.attempts] for step in steps] == [[0, 1, 2, 3], [1, 2, 3], [1]]
 
 
 def test_the_next_puzzle_takes_the_place_of_one_that_halted(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
-    steps = list(run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings()))
-    assert [step.rows.tolist() for step in steps] == [[0, 1], [1, 2], [1, 2], [3], [3]]
-    assert [step.numbers.tolist() for step in steps] == [[1, 1], [2, 1], [3, 2], [1], [2]]
+    steps = run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings())
+    told = [[(attempt.row, attempt.steps) for attempt in step.attempts] for step in steps]
+    assert told == [[(0, 1), (1, 1)], [(1, 2), (2, 1)], [(1, 3), (2, 2)], [(3, 1)], [(3, 2)]]
 
 
 def test_solutions_come_in_order_though_later_puzzles_halt_first(four: Dataset) -> None:
     network = ScriptedNetwork(four, [6, 1, 1, 2], [1, 1, 9, 1])
     settings = SolveSettings(max_steps=6)
     solutions = solve_stream(network, Sudoku(), four.puzzles, batch_size=2, settings=settings)
-    assert [(s.steps, s.solved) for s in solutions] == [(6, True), (1, True), (6, False), (2, True)]
+    assert [(s.chosen.steps, s.solved) for s in solutions] == [(6, True), (1, True), (6, False), (2, True)]
 
 
 def test_halting_early_and_refilling_costs_the_steps_taken_and_no_more(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
     done = [
         sum(
-            len(step.rows)
+            len(step.attempts)
             for step in run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings(halt, max_steps=16))
         )
         for halt in ("verified", "never")
@@ -126,7 +127,7 @@ def test_a_batch_gives_the_answers_of_one_by_one(mixer: str, small_data: Dataset
         alone = solve_stream(network, Sudoku(), iter(small_data.puzzles), batch_size=size, settings=settings)
         for first, second in zip(together, alone, strict=True):
             assert np.array_equal(first.answer, second.answer)
-            assert first.halt_probability == pytest.approx(second.halt_probability, abs=1e-5)
+            assert first.chosen.halt_probability == pytest.approx(second.chosen.halt_probability, abs=1e-5)
 
 
 def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:

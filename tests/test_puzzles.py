@@ -150,7 +150,7 @@ def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ProblemData) -
     trainer = new_trainer(data)
     found = trainer.judge(get_task("arc"), pairs, never)
     assert found is not None
-    assert [solution.steps for solution in found] == [trainer.network.config.N_sup] * 5
+    assert [solution.chosen.steps for solution in found] == [trainer.network.config.N_sup] * 5
     assert not any(solution.solved for solution in found)
     assert trainer.judge(get_task("arc"), pairs, lambda: True) is None
     whole = judged_by(replace(data, test=None), 1000)
@@ -166,7 +166,7 @@ def test_what_is_judged_is_what_the_label_says_and_nothing_else(data: ProblemDat
     assert _solution(replace(prediction, answers=answers), label).solved
     answers[1, 0] ^= 1
     wrong = _solution(replace(prediction, answers=answers), label)
-    assert (wrong.solved, wrong.outcomes[0].holds) == (False, (True, False))
+    assert (wrong.solved, wrong.attempts[0].holds) == (False, [True, False])
 
 
 def test_one_folder_is_wanted(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ class SolveSettings:
     noise: float = 0.0  # deviation of what is added to z before each of their steps; z is near 1
     views: int = 1  # symmetric views that they go through, the puzzle as it is among them
     guess: bool = False  # each of them fills a blank with what the network believed
-    select: str = "verified"  # whose answer is taken: see solving/outcomes.py
+    select: str = "verified"  # whose answer is taken: see solving/engine.py
     breadth_first: bool = False  # every puzzle's attempt 0 comes before any further attempt
 
     def __post_init__(self) -> None:

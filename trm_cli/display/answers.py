@@ -308,15 +308,15 @@ class AnswerWriter:
             "solved": solution.solved,
             "violations": [{"row": v.row, "column": v.column, "rule": v.rule} for v in violations],
             **self.task.details(puzzle.tokens, solution.answer),
-            "steps": solution.steps,
+            "steps": solution.chosen.steps,
             "halted": solution.halted,
-            "halt_probability": round(solution.halt_probability, 6),
-            "attempt": solution.attempt,
+            "halt_probability": round(solution.chosen.halt_probability, 6),
+            "attempt": solution.chosen.number,
             "seconds": round(solution.seconds, 4),
             "model": {"name": self.model.checkpoint.name, "source": self.model.source, "sha256": self.model.sha256},
-            "view": solution.view,
+            "view": solution.chosen.view,
             "guess": self._guess(puzzle, solution.guess),
-            "attempts": len(solution.outcomes),
+            "attempts": len(solution.attempts),
             "total_steps": solution.total_steps,
         }
         return json.dumps(result)
@@ -365,7 +365,8 @@ def _verdict(solution: Solution, broken: int, width: int) -> Text:
     return Text.assemble(
         verdict,
         (
-            f"  {_course(solution, width)}  halt probability {solution.halt_probability:.1%}  {solution.seconds:.2f} s",
+            f"  {_course(solution, width)}  halt probability {solution.chosen.halt_probability:.1%}"
+            f"  {solution.seconds:.2f} s",
             "dim",
         ),
     )
@@ -373,13 +374,13 @@ def _verdict(solution: Solution, broken: int, width: int) -> Text:
 
 def _course(solution: Solution, width: int) -> str:
     """Which attempt the answer comes from, in how many steps, and what it varied."""
-    steps = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
-    if len(solution.outcomes) == 1:
+    steps = "1 step" if solution.chosen.steps == 1 else f"{solution.chosen.steps} steps"
+    if len(solution.attempts) == 1:
         return steps
-    made = "" if solution.solved else f" of {len(solution.outcomes)}"
-    parts = [f"attempt {solution.attempt + 1}{made}"]
-    if solution.view:
-        parts.append(f"view {solution.view}")
+    made = "" if solution.solved else f" of {len(solution.attempts)}"
+    parts = [f"attempt {solution.chosen.number + 1}{made}"]
+    if solution.chosen.view:
+        parts.append(f"view {solution.chosen.view}")
     if solution.guess:
         row, column = divmod(solution.guess.cell, width)
         parts.append(f"guess at row {row + 1}, column {column + 1}")

@@ -22,7 +22,8 @@ from trm_cli.config import SolveSettings
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Outcome, Solution, Stops, choose, never, solve_stream
+from trm_cli.solving.engine import Solution, Stops, choose, never, solve_stream
+from trm_cli.solving.search import Attempt
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import LoadedModel, write_config
@@ -94,8 +95,9 @@ class Counts:
         self.valid += valid
         self.verified += solution.solved
         self.steps += solution.total_steps
-        self.fired += solution.first_fired > 0
-        self.right_when_fired += solution.right_when_fired
+        first = solution.attempts[0]
+        self.fired += first.first_fired > 0
+        self.right_when_fired += first.first_fired > 0 and first.holds[first.first_fired - 1]
 
 
 @dataclass
@@ -143,8 +145,8 @@ class Tally:
             counts.add(question, solution, valid=valid)
         self.waited += solution.seconds
         self.untouched += not solution.total_steps
-        self._add_first(solution.outcomes[0])
-        self._add_attempts(solution.outcomes, select)
+        self._add_first(solution.attempts[0])
+        self._add_attempts(solution.attempts, select)
 
     def start(self, max_steps: int, attempts: int) -> None:
         """Make room for the curves of so many steps and attempts."""
@@ -153,7 +155,7 @@ class Tally:
         self.solved_within_attempts = [0] * attempts
         self.steps_within_attempts = [0] * attempts
 
-    def _add_first(self, first: Outcome) -> None:
+    def _add_first(self, first: Attempt) -> None:
         if not first.steps:
             return
         for steps in range(len(self.solved_within_steps)):
@@ -168,11 +170,11 @@ class Tally:
         course = zip(first.halt_probabilities, first.holds, strict=True)
         self.misfired += any(probability > 0.5 and not right for probability, right in course)
 
-    def _add_attempts(self, outcomes: tuple[Outcome, ...], select: str) -> None:
+    def _add_attempts(self, attempts: tuple[Attempt, ...], select: str) -> None:
         for made in range(1, len(self.solved_within_attempts) + 1):
-            tried = outcomes[:made]
+            tried = attempts[:made]
             self.solved_within_attempts[made - 1] += choose(tried, select).solved
-            self.steps_within_attempts[made - 1] += sum(outcome.steps for outcome in tried)
+            self.steps_within_attempts[made - 1] += sum(attempt.steps for attempt in tried)
 
     def as_dict(self) -> dict[str, Any]:
         """The same, for a file that `from_dict` reads."""

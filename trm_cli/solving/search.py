@@ -11,6 +11,7 @@ Shapes: R answers, L cells, V tokens.
 
 import hashlib
 import heapq
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -65,22 +66,29 @@ def filled(puzzle: Tokens, guess: Guess | None) -> Tokens:
 
 Cells = NDArray[np.float32]  # [R, L]
 DRAWN_FOR_ONE = 8  # symmetries drawn for each view wanted: some tasks have few, and draw them twice
+KEY_BYTES = 7  # so that the number of a step can be added and the sum still is a seed
 
 
 class Views:
-    """Up to `wanted` different views of puzzles of one size; the seed decides them."""
+    """Up to `wanted` different symmetric views of puzzles of one size; the seed decides them.
+
+    View 0 is the puzzle as it is. Raises UsageError where more are wanted of a task without symmetries.
+    """
 
     def __init__(self, task: Task, num_cells: int, *, wanted: int, seed: int) -> None:
         self.count = 1  # views that there are: a maze has no more than eight
-        if wanted > 1:
-            rng = np.random.default_rng(seed)
-            if not isinstance(task, Symmetries):
-                raise UsageError(f"--views {wanted}: puzzles of {task.name} have no symmetric views; drop it")
-            drawn = task.symmetries(num_cells, count=wanted * DRAWN_FOR_ONE, rng=rng)
-            drawn.cells[0], drawn.symbols[0] = (np.arange(num_cells), np.arange(len(drawn.symbols[0])))
-            self._there = drawn.rows(_different(drawn)[:wanted])
-            self._back = self._there.inverse()
-            self.count = len(self._there.cells)
+        if wanted == 1:
+            return
+        if not isinstance(task, Symmetries):
+            raise UsageError(f"--views {wanted}: puzzles of {task.name} have no symmetric views; drop it")
+        rng = np.random.default_rng(seed)
+        drawn = task.symmetries(num_cells, count=wanted * DRAWN_FOR_ONE, rng=rng)
+        drawn.cells[0], drawn.symbols[0] = np.arange(num_cells), np.arange(len(drawn.symbols[0]))
+        both = np.concatenate([drawn.cells, drawn.symbols.astype(np.int64)], axis=1)
+        different = np.sort(np.unique(both, axis=0, return_index=True)[1])  # in the order drawn
+        self._there = drawn.rows(different[:wanted])
+        self._back = self._there.inverse()
+        self.count = len(self._there.cells)
 
     def show(self, puzzle: Tokens, view: int) -> Tokens:
         """A puzzle [L] as it looks in a view."""
@@ -89,41 +97,31 @@ class Views:
         shown: Tokens = self._there.rows(np.array([view])).apply(puzzle[None])[0]
         return shown
 
-    def of(self, views: Sequence[int]) -> "SeenIn":
+    def of(self, views: Sequence[int]) -> "WayBack":
         """The way back from the views [R] of R attempts."""
-        return SeenIn(None if self.count == 1 else self._back.rows(np.array(views)))
+        return WayBack(None if self.count == 1 else self._back.rows(np.array(views)))
 
 
 @dataclass(frozen=True)
-class SeenIn:
-    """The way back from the views of R attempts to their puzzles as they are."""
+class WayBack:
+    """From the views of R attempts back to their puzzles as they are."""
 
-    back: Transforms | None  # None where there is one view
+    transforms: Transforms | None  # None where there is one view
 
     def undo(self, answers: Tokens) -> Tokens:
         """Answers [R, L], each given in its view, as answers to the puzzles as they are."""
-        return answers if self.back is None else self.back.apply(answers)
+        return answers if self.transforms is None else self.transforms.apply(answers)
 
     def place(self, values: Cells) -> Cells:
         """What was read off the cells of views [R, L], at the cells as they are."""
-        if self.back is None:
+        if self.transforms is None:
             return values
-        return np.take_along_axis(values, self.back.cells, axis=1)
+        return np.take_along_axis(values, self.transforms.cells, axis=1)
 
 
-def _different(symmetries: Transforms) -> NDArray[np.int64]:
-    """The first row of each symmetry, in the order drawn."""
-    both = np.concatenate([symmetries.cells, symmetries.symbols.astype(np.int64)], axis=1)
-    rows: NDArray[np.int64] = np.sort(np.unique(both, axis=0, return_index=True)[1])
-    return rows
-
-
-KEY_BYTES = 7  # so that the number of a step can be added and the sum still is a seed
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Attempt:
-    """One try at one puzzle."""
+    """One try at one puzzle, and what has come of it so far."""
 
     row: int  # the puzzle's place in the stream
     number: int  # 0 is the first
@@ -133,37 +131,83 @@ class Attempt:
     guess: Guess | None
     max_steps: int
     key: int  # seeds its draws: the same for the same puzzle and attempt, wherever it stands
+    answer: Tokens  # [L] after the latest step, whatever the view; the puzzle itself before the first
+    score: float = 0.0  # what `--select` compares at the latest step; the largest is best
+    holds: list[bool] = field(default_factory=list)  # after each step: givens kept, and the rules hold
+    halt_probabilities: list[float] = field(default_factory=list)  # after each step
 
     @classmethod
     def first(cls, row: int, puzzle: Tokens, settings: SolveSettings) -> "Attempt":
         """The plain one that every puzzle gets."""
-        return cls(row, 0, puzzle, puzzle, 0, None, settings.steps_of(0), _key(settings.seed, 0, puzzle))
+        key = _key(settings.seed, 0, puzzle)
+        return cls(row, 0, puzzle, puzzle, 0, None, settings.steps_of(0), key, answer=puzzle)
+
+    def note(self, answer: Tokens, *, holds: bool, halt_probability: float, score: float) -> None:
+        """Add a step."""
+        self.answer, self.score = answer, score
+        self.holds.append(holds)
+        self.halt_probabilities.append(halt_probability)
+
+    @property
+    def steps(self) -> int:
+        """Supervision steps taken."""
+        return len(self.holds)
+
+    @property
+    def solved(self) -> bool:
+        """Whether the answer keeps the givens and every rule."""
+        return bool(self.holds) and self.holds[-1]
+
+    @property
+    def halt_probability(self) -> float:
+        """What the halt head said at the latest step; 0 before the first."""
+        return self.halt_probabilities[-1] if self.halt_probabilities else 0.0
+
+    @property
+    def first_fired(self) -> int:
+        """The step at which the halt head first fired; 0 never."""
+        fired = (step for step, p in enumerate(self.halt_probabilities, 1) if p > 0.5)
+        return next(fired, 0)
 
 
 @dataclass
-class _Retried:
-    """A puzzle whose attempt 0 was not enough."""
+class _UnderWay:
+    """A puzzle that is being attempted."""
 
-    puzzle: Tokens
-    guesses: list[Guess]
-    needed: int  # attempts, unless one of them succeeds: then those up to it
-    following: int = 1  # number of the next attempt
-    running: set[int] = field(default_factory=set)
+    since: float  # the time at which it came in, in seconds
+    attempts: dict[int, Attempt]  # by number
+    guesses: list[Guess] = field(default_factory=list)
+    needed: int = 1  # attempts, unless one of them succeeds: then those up to it
+    running: set[int] = field(default_factory=set)  # numbers
+
+    @property
+    def following(self) -> int:
+        """Number of the next attempt."""
+        return len(self.attempts)
 
     @property
     def is_finished(self) -> bool:
         return self.following >= self.needed and not self.running
 
 
-class Attempts:
-    """The queue that the batch is filled from."""
+@dataclass(frozen=True)
+class Ended:
+    """A puzzle that needs no further attempt."""
+
+    row: int
+    attempts: list[Attempt]  # that had a step, in order; none after one that succeeded
+    seconds: float  # since it came in
+
+
+class Search:
+    """The queue that the batch is filled from: first and further attempts at a stream of puzzles."""
 
     def __init__(self, puzzles: Iterable[Tokens], views: Views, settings: SolveSettings, *, ahead: bool = True) -> None:
         self.settings = settings
         self._ahead = ahead  # whether a puzzle may have several attempts running
         self._views = views
         self._fresh = enumerate(puzzles)
-        self._retried: dict[int, _Retried] = {}  # by row
+        self._under_way: dict[int, _UnderWay] = {}  # by row
         self._due: list[tuple[int, int]] = []  # heap of (rank, row): none of its attempts runs
 
     def take(self, count: int) -> list[Attempt]:
@@ -179,72 +223,81 @@ class Attempts:
                 taken.append(attempt)
         return taken
 
-    def end(self, attempt: Attempt, *, holds: bool, beliefs: Beliefs | None) -> bool:
-        """Note how an attempt ended; returns whether it was its puzzle's last.
+    def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Ended | None:
+        """Note that an attempt ended; returns its puzzle if it needs no other.
 
-        holds    the rules hold.
         beliefs  [L, V] shares of attempt 0; needed where there are to be guesses.
         """
-        row, number = attempt.row, attempt.number
-        succeeds = holds and self.settings.select == "verified"
-        if number == 0:
-            if succeeds or self.settings.num_attempts == 1:
-                return True
-            guesses: list[Guess] = []
+        puzzle = self._under_way[attempt.row]
+        puzzle.running.discard(attempt.number)
+        if attempt.solved and self.settings.select == "verified":
+            puzzle.needed = attempt.number + 1
+            puzzle.running = {other for other in puzzle.running if other < attempt.number}
+        elif attempt.number == 0:
+            puzzle.needed = self.settings.num_attempts
             if self.settings.guess and beliefs is not None:
-                guesses = rank_guesses(attempt.puzzle, beliefs, self.settings.num_attempts - 1)
-            needed = self.settings.num_attempts
+                puzzle.guesses = rank_guesses(attempt.puzzle, beliefs, puzzle.needed - 1)
             if self.settings.varies_guess_alone:
-                needed = min(needed, 1 + len(guesses))
-            self._retried[row] = _Retried(attempt.puzzle, guesses, needed)
-        retried = self._retried[row]
-        retried.running.discard(number)
-        if succeeds:
-            retried.needed = number + 1
-            retried.running = {other for other in retried.running if other < number}
-        if retried.is_finished:
-            del self._retried[row]
-            return True
-        if not retried.running:
-            rank = retried.following if self.settings.breadth_first else 0
-            heapq.heappush(self._due, (rank, row))
-        return False
+                puzzle.needed = min(puzzle.needed, 1 + len(puzzle.guesses))
+        if puzzle.is_finished:
+            return self._conclude(attempt.row)
+        if not puzzle.running:
+            rank = puzzle.following if self.settings.breadth_first else 0
+            heapq.heappush(self._due, (rank, attempt.row))
+        return None
 
     def is_needed(self, attempt: Attempt) -> bool:
         """Whether a running attempt still matters: no earlier one at its puzzle succeeded."""
-        retried = self._retried.get(attempt.row)
-        return attempt.number == 0 or (retried is not None and attempt.number in retried.running)
+        puzzle = self._under_way.get(attempt.row)
+        return puzzle is not None and attempt.number in puzzle.running
+
+    def give_up(self) -> list[Ended]:
+        """End every puzzle that has had a step, as it stands."""
+        rows = [row for row, puzzle in self._under_way.items() if puzzle.attempts[0].steps]
+        return [self._conclude(row) for row in rows]
+
+    def _conclude(self, row: int) -> Ended:
+        puzzle = self._under_way.pop(row)
+        made = [attempt for _, attempt in sorted(puzzle.attempts.items()) if attempt.steps]
+        if self.settings.select == "verified":
+            solved = next((place for place, attempt in enumerate(made) if attempt.solved), len(made))
+            made = made[: solved + 1]
+        return Ended(row, made, time.perf_counter() - puzzle.since)
 
     def _begin_due(self) -> Attempt | None:
         return self._further(heapq.heappop(self._due)[1]) if self._due else None
 
     def _begin_fresh(self) -> Attempt | None:
-        row, puzzle = next(self._fresh, (-1, None))
-        return None if puzzle is None else Attempt.first(row, puzzle, self.settings)
+        row, tokens = next(self._fresh, (-1, None))
+        if tokens is None:
+            return None
+        attempt = Attempt.first(row, tokens, self.settings)
+        self._under_way[row] = _UnderWay(time.perf_counter(), {0: attempt}, running={0})
+        return attempt
 
     def _begin_ahead(self) -> Attempt | None:
-        ranks = [
-            (retried.following, row) for row, retried in self._retried.items() if retried.following < retried.needed
-        ]
+        ranks = [(p.following, row) for row, p in self._under_way.items() if p.following < p.needed]
         return self._further(min(ranks)[1]) if ranks else None
 
     def _further(self, row: int) -> Attempt:
-        retried = self._retried[row]
-        number = retried.following
-        retried.following += 1
-        retried.running.add(number)
-        guess = retried.guesses[(number - 1) % len(retried.guesses)] if retried.guesses else None
+        puzzle = self._under_way[row]
+        number, tokens = puzzle.following, puzzle.attempts[0].puzzle
+        guess = puzzle.guesses[(number - 1) % len(puzzle.guesses)] if puzzle.guesses else None
         view = number % self._views.count
-        return Attempt(
+        attempt = Attempt(
             row=row,
             number=number,
-            puzzle=retried.puzzle,
-            shown=self._views.show(filled(retried.puzzle, guess), view),
+            puzzle=tokens,
+            shown=self._views.show(filled(tokens, guess), view),
             view=view,
             guess=guess,
             max_steps=self.settings.steps_of(number),
-            key=_key(self.settings.seed, number, retried.puzzle),
+            key=_key(self.settings.seed, number, tokens),
+            answer=tokens,
         )
+        puzzle.attempts[number] = attempt
+        puzzle.running.add(number)
+        return attempt
 
 
 def _key(seed: int, number: int, puzzle: Tokens) -> int:

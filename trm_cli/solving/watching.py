@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from trm_cli.config import SolveSettings
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, Step, Trails, run
-from trm_cli.solving.search import SeenIn
+from trm_cli.solving.engine import Solution, Step, run
+from trm_cli.solving.search import WayBack
 from trm_cli.solving.trace import Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
@@ -111,18 +111,15 @@ def _page(
         ahead=False,
     )
     observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
-    trails = Trails(settings)
     with observer as calls:
         seconds, began = 0.0, time.perf_counter()
         for step in steps:
             seconds += time.perf_counter() - began
-            rows = step.rows.tolist()
-            trails.follow(step)
-            ended = {row: trails.conclude(row, seconds) for row in step.rows[step.finishes].tolist()}
+            rows, ended = [attempt.row for attempt in step.attempts], step.solutions
             finished = [_after(frames[row], step, index, seconds, ended.get(row)) for index, row in enumerate(rows)]
             assert step.details is not None
-            seen = step.details.seen
-            for inside in _inside(network, calls, [frames[row] for row in rows], finished, seen):
+            before = [frames[row] for row in rows]
+            for inside in _inside(network, calls, before, finished, step.details.way_back):
                 yield _moment(page, frames, rows, inside)
             calls.clear()
             if others := [row for row in ended if not frames[row].is_last]:
@@ -133,7 +130,7 @@ def _page(
 
 def _chosen(last: Frame, solution: Solution) -> Frame:
     """The end of the attempt whose answer is taken, once more, after that of the last attempt."""
-    of_attempt = next(frame for frame in reversed(last.history) if frame.attempt == solution.attempt)
+    of_attempt = next(frame for frame in reversed(last.history) if frame.attempt == solution.chosen.number)
     return replace(of_attempt, previous=last, seconds=last.seconds, is_last=True)
 
 
@@ -151,24 +148,24 @@ def _after(frame: Frame, step: Step, index: int, seconds: float, solution: Solut
     return Frame(
         puzzle=frame.puzzle,
         task=frame.task,
-        step=int(step.numbers[index]),
-        answer=step.answers[index],
+        step=attempt.steps,
+        answer=attempt.answer,
         max_steps=attempt.max_steps,
         previous=frame,
         confidence=step.details.confidence[index].round(DECIMALS),
-        halt_probability=round(float(step.halt_probability[index]), DECIMALS),
+        halt_probability=round(attempt.halt_probability, DECIMALS),
         change_y=round(float(step.details.change_y[index]), DECIMALS),
         change_z=round(float(step.details.change_z[index]), DECIMALS),
         seconds=round(seconds, DECIMALS),
         attempt=attempt.number,
         halted=bool(step.halted[index]),
-        is_last=solution is not None and solution.attempt == attempt.number,
+        is_last=solution is not None and solution.chosen is attempt,
     )
 
 
 @torch.inference_mode()
 def _inside(
-    network: TinyRecursiveModel, calls: list[Call], before: list[Frame], finished: list[Frame], seen: SeenIn
+    network: TinyRecursiveModel, calls: list[Call], before: list[Frame], finished: list[Frame], way_back: WayBack
 ) -> Iterator[list[Frame]]:
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
     frames = [
@@ -178,7 +175,7 @@ def _inside(
     n = network.config.n
     for place, call in enumerate(calls):
         moved = (call.after - call.before).float()
-        heat = seen.place(_by_cell(network, moved).cpu().numpy()).round(DECIMALS)
+        heat = way_back.place(_by_cell(network, moved).cpu().numpy()).round(DECIMALS)
         change = moved.flatten(1).norm(dim=1) / call.after.float().flatten(1).norm(dim=1)
         recursion, number = place // (n + 1) + 1, place % (n + 1) + 1
         updates = [
@@ -188,18 +185,18 @@ def _inside(
         if place == len(calls) - 1:
             frames = finished
         elif call.stream == "y":
-            frames = _revised(network, call.after, frames, seen)
+            frames = _revised(network, call.after, frames, way_back)
         yield [replace(frame, update=update) for frame, update in zip(frames, updates, strict=True)]
     if not calls:
         yield finished
 
 
-def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame], seen: SeenIn) -> list[Frame]:
+def _revised(network: TinyRecursiveModel, y: Tensor, frames: list[Frame], way_back: WayBack) -> list[Frame]:
     """Frames with the answers that can be read off y [R, *state_shape]."""
     logits = network.read_answer(y)
     likeliest = logits.softmax(-1).max(-1)
-    answers = seen.undo(likeliest.indices.byte().cpu().numpy())
-    confidence = seen.place(likeliest.values.cpu().numpy()).round(DECIMALS)
+    answers = way_back.undo(likeliest.indices.byte().cpu().numpy())
+    confidence = way_back.place(likeliest.values.cpu().numpy()).round(DECIMALS)
     return [
         replace(frame, answer=answer, confidence=sure)
         for frame, answer, sure in zip(frames, answers, confidence, strict=True)

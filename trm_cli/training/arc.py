@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.config import TrainConfig
+from trm_cli.config import SolveSettings, TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Outcome, Solution, Stops, conclude
+from trm_cli.solving.engine import Solution, Stops
+from trm_cli.solving.search import Attempt
 from trm_cli.solving.voting import Prediction, predict
 from trm_cli.tasks.arc_dataset import Group, Subset, encoded, plan
 from trm_cli.tasks.arc_grids import VOCAB_SIZE
@@ -219,9 +220,10 @@ class PuzzleTrainer(Trainer):
 def _solution(prediction: Prediction, label: Tokens) -> Solution:
     """A prediction, with nothing where the label holds nothing: there a network is not taught."""
     answers = np.where(label == PADDING, PADDING, prediction.answers).astype(np.uint8)
-    holds = tuple((answers == label).all(1).tolist())
-    outcome = Outcome(0, 0, None, answers[-1], holds, prediction.halt_probabilities, 0.0)
-    return conclude([outcome], "q", 0.0)
+    attempt = Attempt.first(0, label, SolveSettings(max_steps=len(answers)))
+    for answer, probability in zip(answers, prediction.halt_probabilities, strict=True):
+        attempt.note(answer, holds=bool((answer == label).all()), halt_probability=probability, score=0.0)
+    return Solution((attempt,), attempt, 0.0)
 
 
 CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step together
