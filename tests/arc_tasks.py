@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.voting import register_of
+from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_dataset import Subset, build, open_data
 from trm_cli.tasks.arc_grids import read_problems
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.data import register_of, sized
+from trm_cli.training.data import sized
 from trm_cli.training.recipes import Recipe, get_recipe
 from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
 from trm_cli.weights.puzzle_table import save_table
@@ -74,5 +76,5 @@ def save_untrained(folder: Path, data: ProblemData) -> Path:
     training = {"train": asdict(small_recipe(data).train)}
     save_checkpoint(folder, Checkpoint("untrained", "arc", model, training), TinyRecursiveModel(model))
     table = torch.randn(model.num_puzzles, model.hidden_size)
-    save_table(folder, [table], shape=(model.num_puzzles, model.hidden_size), register=register_of(data))
+    save_table(folder, [table], shape=(model.num_puzzles, model.hidden_size), register=register_of(Arc(), data))
     return folder

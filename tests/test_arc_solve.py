@@ -14,6 +14,7 @@ from tests.arc_tasks import save_untrained, small_data
 from tests.hub_server import HubServer
 from tests.test_cli import trm
 from trm_cli.cli.app import app
+from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_grids import as_json, parse_problems
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.arc import Adaptation, adapt
@@ -94,7 +95,7 @@ def test_without_the_network_only_the_rows_are_trained(model: Path) -> None:
     steps = []
     for trains_network in (False, True):
         how = Adaptation(3, 2, trains_network, 0)
-        learned = adapt(network, task, how, {}, lambda: steps.append(1))
+        learned = adapt(network, Arc(), task, how, {}, lambda: steps.append(1))
         changed = [
             name for name, tensor in learned.network.state_dict().items() if not torch.equal(tensor, weights[name])
         ]
@@ -112,7 +113,7 @@ def test_a_test_s_answer_is_never_learned_from(model: Path) -> None:
     for known in (NEW, secret):
         (task,) = parse_problems(json.dumps(known), "new.json", "new")
         network = load_checkpoint(model, source="here", device=CPU).network
-        rows.append(adapt(network, task, Adaptation(3, 2, False, 0), {}, lambda: None).known.rows)
+        rows.append(adapt(network, Arc(), task, Adaptation(3, 2, False, 0), {}, lambda: None).known.rows)
     assert torch.equal(*rows)
 
 
@@ -195,13 +196,20 @@ def test_a_wrong_file_and_a_wrong_model_are_one_line(new_task: Path, tmp_path: P
     assert (done.exit_code, done.stderr) == (3, "trm: model 'sudoku' is for sudoku, not for arc\n")
 
 
-def test_the_task_is_named_before_its_own_options(new_task: Path) -> None:
-    done = CliRunner().invoke(app, ["solve", "--json", "arc", str(new_task)])
-    assert done.exit_code == 2
-    assert "write arc before any option: trm solve arc ..." in done.stderr
-    own = CliRunner().invoke(app, ["solve", "arc", "--help"])
-    assert own.exit_code == 0
-    assert "--adapt" in own.stdout
+def test_options_that_say_something_about_attempts_are_refused_in_a_vote(new_task: Path, model: Path) -> None:
+    for option, flag in ((["--guess"], "--guess"), (["--attempts", "3"], "--attempts"), (["--halt", "q"], "--halt")):
+        done = CliRunner().invoke(app, ["solve", "arc", str(new_task), "--model", str(model), *option])
+        assert (done.exit_code, done.stderr) == (
+            2,
+            f"trm: {flag}: answers to arc are voted on, in all views; drop it\n",
+        )
+
+
+def test_learning_before_solving_is_for_problems(tmp_path: Path) -> None:
+    puzzle = tmp_path / "puzzle.txt"
+    puzzle.write_text("." * 81)
+    done = CliRunner().invoke(app, ["solve", "sudoku", str(puzzle), "--adapt", "5"])
+    assert (done.exit_code, done.stderr) == (2, "trm: --adapt: sudoku needs no learning before it is solved; drop it\n")
 
 
 def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(data: ProblemData, model: Path, tmp_path: Path) -> None:

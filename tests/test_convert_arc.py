@@ -16,7 +16,7 @@ from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
-from trm_cli.weights.puzzle_table import TABLE_FILE, KnownTask, PuzzleTable
+from trm_cli.weights.puzzle_table import TABLE_FILE, KnownProblem, PuzzleTable
 
 ROWS, WIDTH, INNER = 800_000, 64, 256
 PREFIX = "_orig_mod.model.inner."
@@ -67,8 +67,8 @@ def test_a_large_table_is_converted_without_being_in_memory_twice(tmp_path: Path
     )
     assert int(done.stdout) * 1000 < 1.4 * size  # the mapped file, a chunk, and the network
     table = PuzzleTable(tmp_path / "ours" / TABLE_FILE)
-    assert (table.num_rows, table.width, table.tasks) == (ROWS, WIDTH, {})
-    last = table.rows(KnownTask(ROWS - 1, 1, ""))
+    assert (table.num_rows, table.width, table.problems) == (ROWS, WIDTH, {})
+    last = table.rows(KnownProblem(ROWS - 1, 1, ""))
     assert torch.equal(last, torch.full((1, WIDTH), (ROWS - 1) / ROWS))
     assert (tmp_path / "ours" / WEIGHTS_FILE).stat().st_size < 1_000_000
     model = read_config(tmp_path / "ours").model

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.test_voting import ballot
 from trm_cli.display.answers import COLOURS, Style, draw_task, grid_lines
 from trm_cli.solving.voting import Ballot
-from trm_cli.tasks.arc_grids import ArcView
+from trm_cli.tasks.arc_grids import ArcView, decode
 from trm_cli.tasks.problems import Problem
 
 ALL = np.arange(10, dtype=np.uint8).reshape(2, 5)
@@ -71,8 +71,8 @@ def test_colours_are_left_out_where_they_are_not_wanted() -> None:
 
 def test_what_is_odd_about_the_votes_is_said() -> None:
     odd = ballot((SECOND, 0.5))
-    odd.add(np.zeros(900, np.uint8), ArcView.plain(), 0.1)
+    odd.add(decode(np.zeros(900, np.uint8)), ArcView.plain(), 0.1)
     board = np.zeros(900, np.uint8)
     board[0] = 7
-    odd.add(board, ArcView.plain(), 0.1)
+    odd.add(decode(board), ArcView.plain(), 0.1)
     assert drawn([odd]).splitlines()[-1] == "1 predictions hold no grid; 1 lack end markers"

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from trm_cli.errors import ModelError
-from trm_cli.tasks.arc_grids import ArcView
-from trm_cli.weights.puzzle_table import TABLE_FILE, KnownTask, PuzzleTable, Register, save_table
+from trm_cli.tasks.arc_grids import ArcView, split_names
+from trm_cli.weights.puzzle_table import TABLE_FILE, KnownProblem, PuzzleTable, Register, save_table
 
 WAYS = [ArcView.draw(np.random.RandomState(seed)) for seed in range(2)]
 NAMES = ["<blank>", "a", *(way.name_of("a") for way in WAYS), "b", WAYS[1].name_of("b")]
-REGISTER = Register.of_names(NAMES, {"a": "digest of a"})
+REGISTER = Register.of_rows(*split_names(NAMES), {"a": "digest of a"})
 
 
 def saved(folder: Path, table: torch.Tensor, register: Register | None) -> PuzzleTable:
@@ -27,11 +27,11 @@ def saved(folder: Path, table: torch.Tensor, register: Register | None) -> Puzzl
 
 
 def test_a_register_says_which_rows_are_whose_and_in_which_way() -> None:
-    assert REGISTER.tasks == {"a": KnownTask(1, 3, "digest of a"), "b": KnownTask(4, 2, "")}
+    assert REGISTER.problems == {"a": KnownProblem(1, 3, "digest of a"), "b": KnownProblem(4, 2, "")}
     whole = [[way.turn, *way.colours.tolist()] for way in (ArcView.plain(), ArcView.plain(), *WAYS)]
-    assert REGISTER.ways[:4].tolist() == whole
+    assert REGISTER.views[:4].tolist() == whole
     with pytest.raises(ModelError, match="task a do not lie together"):
-        Register.of_names([*NAMES, "a|||t0|||0123456789"], {})
+        Register.of_rows(*split_names([*NAMES, "a|||t0|||0123456789"]), {})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -42,9 +42,9 @@ def test_a_task_s_rows_and_ways_come_back(tmp_path: Path, dtype: torch.dtype) ->
     assert torch.equal(load_file(tmp_path / TABLE_FILE)["puzzles"], rows)
     known = table.of_digest("digest of a")
     assert known is not None
-    found = table.read(known)
-    assert torch.equal(found.rows, rows[1:4].float())
-    assert [way.name_of("a") for way in found.ways[1:]] == NAMES[2:4]
+    found, views = table.read(known)
+    assert torch.equal(found, rows[1:4].float())
+    assert [ArcView.of_digits(view).name_of("a") for view in views[1:]] == NAMES[2:4]
     assert table.register() == REGISTER
     assert torch.equal(table.whole(), rows.float())
     assert table.of_digest("another") is None
@@ -53,15 +53,15 @@ def test_a_task_s_rows_and_ways_come_back(tmp_path: Path, dtype: torch.dtype) ->
 
 def test_a_table_that_says_nothing_of_its_rows_knows_no_task(tmp_path: Path) -> None:
     table = saved(tmp_path, torch.ones(6, 8), None)
-    assert (table.tasks, table.num_rows, table.width) == ({}, 6, 8)
-    assert table.rows(KnownTask(2, 3, "")).tolist() == [[1.0] * 8] * 3
+    assert (table.problems, table.num_rows, table.width) == ({}, 6, 8)
+    assert table.rows(KnownProblem(2, 3, "")).tolist() == [[1.0] * 8] * 3
 
 
 LARGE, WIDTH = 400_000, 64  # 102 MB: a table of ARC-AGI-1 has 876,406 rows of 512
 PROBE = """
 import resource, sys
 from pathlib import Path
-from trm_cli.weights.puzzle_table import KnownTask, PuzzleTable
+from trm_cli.weights.puzzle_table import KnownProblem, PuzzleTable
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 table = PuzzleTable(Path(sys.argv[1]))
 rows = table.rows(table.of_digest("found"))
@@ -71,7 +71,7 @@ print(rows.sum().item(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - be
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory in kilobytes, as Linux does")
 def test_of_a_large_table_only_the_rows_that_are_asked_for_are_read(tmp_path: Path) -> None:
-    register = Register({"x": KnownTask(123_456, 1000, "found")}, np.zeros((LARGE, 11), np.uint8))
+    register = Register({"x": KnownProblem(123_456, 1000, "found")}, np.zeros((LARGE, 11), np.uint8))
     chunks = (torch.full((20_000, WIDTH), float(n)) for n in range(LARGE // 20_000))
     save_table(tmp_path, chunks, shape=(LARGE, WIDTH), register=register)
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no readable table"):
         PuzzleTable(path)
     with pytest.raises(ModelError, match="fewer rows than it names"):
-        saved(tmp_path, torch.zeros(3, 2), Register(REGISTER.tasks, REGISTER.ways[:3]))
+        saved(tmp_path, torch.zeros(3, 2), Register(REGISTER.problems, REGISTER.views[:3]))
     whole = path.read_bytes().replace(b"digest of a", json.dumps(1).encode() + b"          ")
     path.write_bytes(whole)
     with pytest.raises(ModelError):
@@ -117,5 +117,5 @@ def test_a_table_is_copied_from_a_mapped_file_chunk_by_chunk(tmp_path: Path) -> 
         [sys.executable, "-c", STREAM, tmp_path / "theirs.pt", tmp_path], capture_output=True, text=True, check=True
     )
     opened = PuzzleTable(tmp_path / TABLE_FILE)
-    assert opened.rows(KnownTask(LARGE - 1, 1, "")).tolist() == [[LARGE - 1.0] * WIDTH]
+    assert opened.rows(KnownProblem(LARGE - 1, 1, "")).tolist() == [[LARGE - 1.0] * WIDTH]
     assert int(done.stdout) * 1000 < 1.3 * table.nbytes  # the mapped file itself, and a chunk

@@ -11,12 +11,14 @@ from tests.arc_tasks import small_data, small_recipe
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import never
-from trm_cli.solving.voting import predict
+from trm_cli.solving.voting import predict, register_of
 from trm_cli.tasks import get_task
+from trm_cli.tasks.arc import Arc
+from trm_cli.tasks.arc_grids import VOCAB_SIZE
 from trm_cli.tasks.base import PADDING
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer, _solution, update_rows
-from trm_cli.training.data import folder_of, judged_by, register_of, sized
+from trm_cli.training.data import folder_of, judged_by, sized
 from trm_cli.training.distributed import Workers
 from trm_cli.training.recipes import get_recipe
 from trm_cli.training.state import find_state, load_state, save_state
@@ -33,9 +35,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
 def new_trainer(data: ProblemData, workers: Workers | None = None) -> PuzzleTrainer:
     torch.manual_seed(0)
     recipe = small_recipe(data)
-    examples = PuzzleExamples.of_part(data.train, CPU)
+    examples = PuzzleExamples.of_part(data.train, VOCAB_SIZE, CPU)
     return PuzzleTrainer(
-        TinyRecursiveModel(recipe.model), examples, recipe.train, seed=0, register=register_of(data), workers=workers
+        TinyRecursiveModel(recipe.model),
+        examples,
+        recipe.train,
+        seed=0,
+        register=register_of(Arc(), data),
+        workers=workers,
     )
 
 
@@ -139,7 +146,7 @@ def test_the_table_is_written_with_what_its_rows_stand_for(data: ProblemData, tm
         trainer.save_beside(tmp_path)
     table = PuzzleTable(tmp_path / TABLE_FILE)
     assert torch.equal(table.whole(), trainer.table)
-    assert table.register() == register_of(data)
+    assert table.register() == register_of(Arc(), data)
 
 
 def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ProblemData) -> None:

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from trm_cli.solving.voting import PASSES, ArcScores, Ballot, passes, score_votes, submission
-from trm_cli.tasks.arc_grids import ArcView, encode, parse_problems
+from trm_cli.solving.voting import PASSES, Ballot, VoteScores, passes, score_votes, submission
+from trm_cli.tasks.arc_grids import ArcView, decode, encode, parse_problems
 from trm_cli.tasks.problems import Problem
 
 RED, BLUE, TALL = (np.array(grid, np.uint8) for grid in ([[2, 0]], [[1, 0]], [[2], [0]]))
@@ -16,7 +16,7 @@ def ballot(*votes: tuple[np.ndarray, float]) -> Ballot:
     """Each vote as a network would give it that sees the task in another way."""
     counted = Ballot()
     for way, (grid, probability) in zip(WAYS, votes, strict=False):
-        counted.add(encode(way.apply(grid)), way, probability)
+        counted.add(decode(encode(way.apply(grid))), way, probability)
     return counted
 
 
@@ -41,10 +41,10 @@ def test_grids_of_other_shapes_are_other_grids() -> None:
 
 def test_malformed_predictions_are_counted_and_those_without_a_grid_do_not_vote() -> None:
     counted = ballot((RED, 0.5))
-    counted.add(np.zeros(900, np.uint8), WAYS[0], 0.9)
+    counted.add(decode(np.zeros(900, np.uint8)), WAYS[0], 0.9)
     board = encode(BLUE)
     board[2] = 0  # no marker at the end of its row
-    counted.add(board, WAYS[0], 0.1)
+    counted.add(decode(board), WAYS[0], 0.1)
     assert (counted.malformed, counted.empty, counted.predictions) == (1, 1, 3)
     assert [one.grid.tolist() for one in counted.ranked()] == [RED.tolist(), BLUE.tolist()]
 
@@ -52,7 +52,7 @@ def test_malformed_predictions_are_counted_and_those_without_a_grid_do_not_vote(
 def test_no_prediction_however_strange_ends_in_an_error() -> None:
     rng, counted = np.random.RandomState(0), Ballot()
     for _ in range(50):
-        counted.add(rng.randint(0, 12, 36).astype(np.uint8), ArcView.draw(rng), 0.5)
+        counted.add(decode(rng.randint(0, 12, 36).astype(np.uint8)), ArcView.draw(rng), 0.5)
     assert counted.predictions == 50
     assert counted.malformed + counted.empty > 40  # nearly all
 
@@ -68,10 +68,10 @@ def test_pass_at_k_is_the_share_of_tests_answered_among_the_first_k() -> None:
 
 def test_scores_are_means_over_tasks_and_tests_without_answers_are_none() -> None:
     right, wrong = ballot((RED, 0.5)), ballot((BLUE, 0.5))
-    wrong.add(np.zeros(900, np.uint8), WAYS[0], 0.9)
+    wrong.add(decode(np.zeros(900, np.uint8)), WAYS[0], 0.9)
     voted = [(task_of(RED, RED), [right, wrong]), (task_of(BLUE), [wrong]), (task_of(None), [right])]
     shares = dict.fromkeys(PASSES, 0.75)
-    assert score_votes(voted) == ArcScores(2, 4, 6, 0, 2, shares)
+    assert score_votes(voted) == VoteScores(2, 4, 6, 0, 2, shares)
     assert score_votes([voted[2]]).passes == {}
 
 

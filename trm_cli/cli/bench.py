@@ -92,9 +92,10 @@ def bench_watch(
     from trm_cli.cli.inputs import read_example
     from trm_cli.display.overhead import measure_overhead, overhead_line
     from trm_cli.solving.watching import header_of
+    from trm_cli.tasks import get_task
     from trm_cli.weights.catalogue import open_model
 
-    _, puzzles = read_example(task, NUM_WATCHED)
+    puzzles = read_example(get_task(task), NUM_WATCHED)
     chosen = choose_device(device, threads)
     loaded = open_model(
         model, task=task, num_cells=puzzles.num_cells, device=chosen, dtype=choose_dtype("auto", chosen)

@@ -14,11 +14,11 @@ from trm_cli.cli.options import (
     Output,
     Quiet,
     TaskName,
-    extended,
     is_stdout,
     opened,
     refuse_existing,
     user_errors,
+    with_options,
     writing,
 )
 from trm_cli.errors import TRMError, UsageError
@@ -63,9 +63,11 @@ def _with_options(options: "tuple[Option, ...]") -> Callable[..., Any]:
         with user_errors():
             _make(**given, typed={by_name[name]: value for name, value in chosen.items() if value})
 
-    run.__signature__ = inspect.signature(data)  # type: ignore[attr-defined] # of every function
+    own = inspect.signature(data)
+    chosen = inspect.Parameter("chosen", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), chosen])  # type: ignore[attr-defined]
     run.__doc__ = data.__doc__
-    return extended(run, [_parameter(name, option) for name, option in by_name.items()])
+    return with_options(chosen=[_parameter(name, option) for name, option in by_name.items()])(run)
 
 
 def _parameter(name: str, option: "Option") -> inspect.Parameter:
@@ -76,7 +78,9 @@ def _parameter(name: str, option: "Option") -> inspect.Parameter:
     names = [option.flag] + ([option.short] if option.short else [])
     about = typer.Option(*names, help=option.help, metavar=option.metavar or None, show_default=option.default or False)
     default = None if option.metavar else False
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about])
+    return inspect.Parameter(
+        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, about]
+    )
 
 
 def data(

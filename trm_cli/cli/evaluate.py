@@ -1,149 +1,92 @@
 """`trm eval`: how accurate a checkpoint is on puzzles with known answers."""
 
 import json as json_module
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from trm_cli.cli.inputs import ArcBatchSize, ArcModel, ArcViews, arc_batch_size, open_arc_model
 from trm_cli.cli.options import (
+    GROUP,
+    MACHINE,
+    SOLVING,
+    TIME_LIMIT,
     BatchSize,
     Compile,
-    DeviceName,
-    DtypeName,
     Force,
-    Guess,
-    Halt,
     Json,
-    MaxSteps,
     ModelName,
-    Noise,
-    NumAttempts,
-    NumViews,
     Quiet,
-    RetrySteps,
     Revision,
-    Seed,
-    Select,
-    Starts,
-    StepLimit,
     TaskName,
-    Threads,
-    TimeLimit,
     as_typed,
     choose_batch_size,
-    choose_device,
-    choose_dtype,
+    choose_machine,
+    chosen_of_attempts,
     chosen_settings,
+    complete_settings,
     deadline,
     hide_download_bars,
     opened,
     refuse_existing,
     refuse_read_only,
+    stop_on_signals,
     user_errors,
+    with_options,
 )
 from trm_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from trm_cli.solving.voting import Ballot
-    from trm_cli.tasks.problems import Problem
+    from trm_cli.config import SolveSettings
+    from trm_cli.solving.evaluate import Tally
+    from trm_cli.solving.voting import Ballot, Voter
+    from trm_cli.tasks.base import Task
+    from trm_cli.tasks.problems import Demonstrated, Problem
+    from trm_cli.weights.checkpoint import LoadedModel
+
+KEEP_SECONDS = 20.0  # between two times that the counts are written down
+ROWS_AT_ONCE = 4096  # of the data set that are in memory
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed, whichever strategy answers the puzzles."""
+
+    data: Path
+    models: tuple[str | None, str | None]  # to evaluate, and to compare with
+    revision: str | None  # of the first
+    limit: int | None
+    settings: dict[str, Any]  # what was chosen of SolveSettings
+    stops: Callable[[], bool]
+    batch_size: int | None
+    compiles: bool
+    output: Path | None
+    resume: Path | None
+    record: bool
+    as_json: bool
+    machine: dict[str, Any]
+    quiet: bool
 
 
 @user_errors()
-def arc_eval(
-    data: Annotated[
-        Path,
-        typer.Option("--data", help="Folder made by `trm data arc` with evaluation tasks (-e).", show_default=False),
-    ],
-    model: ModelName = None,
-    revision: Revision = None,
-    output: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default="none",
-            help="Write two attempts at each test as ARC Prize takes them: submission.json.",
-        ),
-    ] = None,
-    limit: Annotated[
-        Optional[int], typer.Option("--limit", min=1, show_default="all", help="Evaluate the first tasks only.")
-    ] = None,
-    views: ArcViews = None,
-    batch_size: ArcBatchSize = None,
-    json: Json = False,
-    force: Force = False,
-    device: DeviceName = "auto",
-    dtype: DtypeName = "auto",
-    threads: Threads = None,
-    quiet: Quiet = False,
-) -> None:
-    """Look at every test of the evaluation tasks in all known ways, vote, and count.
-
-    Example: trm eval arc --data data/arc1 --model runs/arc/paper-1/checkpoint -o submission.json
-    """
-    from trm_cli.display.answers import scores_json, show_scores
-    from trm_cli.display.console import answers_console
-    from trm_cli.solving.voting import score_votes, submission
-    from trm_cli.tasks.arc_dataset import open_data
-    from trm_cli.training.data import register_of
-
-    refuse_existing(output, force)
-    found = open_data(data)
-    tasks = found.tests[:limit]
-    if not tasks:
-        raise UsageError(f"{data}: no evaluation tasks in it; make it with `trm data arc ... -e`")
-    chosen = choose_device(device, threads)
-    known = open_arc_model(model, revision, device=chosen, dtype=choose_dtype(dtype, chosen))
-    if not known.table.tasks:
-        known.table.adopt(register_of(found))
-    if unknown := known.unknown(tasks):
-        raise ModelError(
-            f"{known.loaded.source}: was not trained on the demonstrations of {len(unknown)} of "
-            f"{len(tasks)} tasks, such as {unknown[0].name}; give the data set of its training"
-        )
-    voted = list(_votes(known, tasks, most=views, quiet=quiet, batch_size=arc_batch_size(batch_size, chosen)))
-    if output is not None:
-        with opened(output, "w") as sink:
-            sink.write(json_module.dumps(submission(voted)))
-    scores = score_votes(voted)
-    if json:
-        typer.echo(scores_json(scores, known.loaded, str(data)))
-    else:
-        show_scores(answers_console(), scores)
-
-
-def _votes(
-    known: ArcModel, tasks: "list[Problem]", *, most: int | None, batch_size: int, quiet: bool
-) -> "Iterator[tuple[Problem, list[Ballot]]]":
-    """The votes on each task."""
-    from trm_cli.display.console import StepsBar
-    from trm_cli.solving.voting import refuse_large, vote
-
-    for task in tasks:
-        refuse_large(task, known.side)
-    registered = [known.rows_of(task, most) for task in tasks]
-    looks = sum(rows.count * len(task.tests) for task, rows in zip(tasks, registered, strict=True))
-    with StepsBar("evaluating", looks, quiet=quiet) as bar:
-        for task, rows in zip(tasks, registered, strict=True):
-            yield (
-                task,
-                vote(known.loaded.network, task, known.table.read(rows), batch_size=batch_size, progress=bar.add),
-            )
-
-
-@user_errors()
+@with_options(chosen=[*SOLVING, TIME_LIMIT], machine=MACHINE)
 def evaluate_command(
-    context: typer.Context,
     task: TaskName,
     data: Annotated[
-        Path, typer.Option("--data", help="CSV or CSV.gz with question and answer columns.", show_default=False)
+        Path,
+        typer.Option(
+            "--data",
+            help="CSV or CSV.gz with question and answer columns; for a task that is learned from demonstrations, the "
+            "folder that `trm data` made, with evaluation problems.",
+            show_default=False,
+        ),
     ],
     model: ModelName = None,
     revision: Revision = None,
+    chosen: Any = GROUP,
     compare: Annotated[
         Optional[str],
         typer.Option(
@@ -156,17 +99,6 @@ def evaluate_command(
     limit: Annotated[
         Optional[int], typer.Option("--limit", min=1, show_default="all", help="Evaluate the first rows only.")
     ] = None,
-    attempts: NumAttempts = None,
-    max_steps: MaxSteps = None,
-    retry_steps: RetrySteps = None,
-    step_limit: StepLimit = None,
-    guess: Guess = None,
-    starts: Starts = None,
-    noise: Noise = None,
-    views: NumViews = None,
-    select: Select = None,
-    halt: Halt = "verified",
-    time_limit: TimeLimit = None,
     batch_size: BatchSize = None,
     compile_net: Compile = False,
     output: Annotated[
@@ -175,7 +107,8 @@ def evaluate_command(
             "--output",
             "-o",
             show_default="none",
-            help="Write a report, too: .md, .html (with figures), .svg (figures) or .json.",
+            help="Write a report, too: .md, .html (with figures), .svg or .png (figures) or .json; of a vote, two "
+            "attempts at each test as a competition takes them: submission.json.",
         ),
     ] = None,
     resume: Annotated[
@@ -192,47 +125,183 @@ def evaluate_command(
     ] = False,
     json: Json = False,
     force: Force = False,
-    device: DeviceName = "auto",
-    dtype: DtypeName = "auto",
-    threads: Threads = None,
-    seed: Seed = 0,
+    machine: Any = GROUP,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a checkpoint: cells, exact, verified, steps, attempts, calibration, speed.
+    """Measure a checkpoint: cells, exact, verified, steps, attempts, calibration, speed; of a vote, pass@K.
 
     Example: trm eval sudoku --data puzzles.csv.gz
     """
     from trm_cli.display.report import check_format
+    from trm_cli.tasks import get_task
+    from trm_cli.tasks.problems import Demonstrated
 
-    stops = deadline(time_limit)
-    chosen = chosen_settings(context.params)
-    check_format(output)
+    stops, settings = deadline(chosen["time_limit"]), chosen_settings(chosen)
+    puzzle_task = get_task(task)
+    request = Request(
+        data,
+        (model, compare),
+        revision,
+        limit,
+        settings,
+        stops,
+        batch_size,
+        compile_net,
+        output,
+        resume,
+        record,
+        json,
+        machine,
+        quiet,
+    )
+    if not isinstance(puzzle_task, Demonstrated):
+        check_format(output)
     refuse_existing(output, force)
-
-    from trm_cli.cli.measuring import Measurement, open_both
-    from trm_cli.display.report import show_scores, write_report
-    from trm_cli.solving.evaluate import record_scores
-
     hide_download_bars(quiet)
-    where = choose_device(device, threads)
-    measurement = Measurement(task, data, limit, chosen)
-    loaded = open_both(
-        model,
-        compare,
-        task=task,
-        num_cells=measurement.survey.num_cells,
-        device=where,
-        dtype=choose_dtype(dtype, where),
-        compiles=compile_net,
-        revision=revision,
+    if isinstance(puzzle_task, Demonstrated):
+        _vote(puzzle_task, request)
+    else:
+        _search(puzzle_task, request)
+
+
+def _search(task: "Task", request: Request) -> None:
+    """Solve every puzzle by attempts until the rules hold, and count."""
+    from trm_cli.display.report import show_scores, write_report
+    from trm_cli.solving.evaluate import Evaluated, Tally, read_kept, record_scores, subject, write_kept
+    from trm_cli.tasks.tables import survey
+    from trm_cli.weights.catalogue import open_model
+
+    device, dtype = choose_machine(request.machine)
+    surveyed = survey(request.data, task, request.limit)
+    first, second = request.models
+    named = [(first, request.revision)] + ([] if second is None else [(second, None)])
+    models = [
+        open_model(
+            name,
+            task=task.name,
+            num_cells=surveyed.num_cells,
+            device=device,
+            dtype=dtype,
+            compiles=request.compiles,
+            revision=revision,
+        )
+        for name, revision in named
+    ]
+    if request.record:
+        refuse_read_only(models[0].folder)
+    settings = [complete_settings(model.checkpoint.solving, request.settings) for model in models]
+    networks = [(model.sha256, own) for model, own in zip(models, settings, strict=True)]
+    measured = subject(surveyed.sha256, networks)
+    kept = request.resume
+    tallies = (read_kept(kept, measured) if kept else None) or [Tally() for _ in models]
+
+    def keep() -> None:
+        if kept:
+            write_kept(kept, measured, tallies)
+
+    keep()
+    batch_size = choose_batch_size(request.batch_size, device)
+    for model, own, tally in zip(models, settings, tallies, strict=True):
+        _count(
+            model, task, own, tally, request, surveyed.puzzles, batch_size=batch_size, keeps=len(models) > 1, keep=keep
+        )
+    keep()
+    evaluated = [
+        Evaluated(request.data.name, surveyed.sha256, model.checkpoint.name, model.sha256, own, tally)
+        for model, own, tally in zip(models, settings, tallies, strict=True)
+    ]
+    show_scores(evaluated, as_json=request.as_json)
+    if request.output:
+        write_report(request.output, evaluated, as_typed())
+    if request.record:
+        record_scores(models[0], evaluated[0], as_typed())
+
+
+def _count(
+    model: "LoadedModel",
+    task: "Task",
+    settings: "SolveSettings",
+    tally: "Tally",
+    request: Request,
+    puzzles: int,
+    *,
+    batch_size: int,
+    keeps: bool,
+    keep: Callable[[], None],
+) -> None:
+    """Evaluate one network; raises KeyboardInterrupt on a signal, once the counts are kept."""
+    from trm_cli.display.console import SolvingDisplay
+    from trm_cli.solving.evaluate import evaluate
+    from trm_cli.tasks.tables import first_rows, read_chunks
+
+    chunks = first_rows(read_chunks(request.data, task, ROWS_AT_ONCE), request.limit)
+    solutions = evaluate(
+        model.network,
+        task,
+        chunks,
+        tally,
+        batch_size=batch_size,
+        settings=settings,
+        stops=request.stops,
+        keeps_solved=keeps,
     )
-    if record:
-        refuse_read_only(loaded[0].folder)
-    evaluated = measurement.run(
-        loaded, batch_size=choose_batch_size(batch_size, where), kept=resume, stops=stops, quiet=quiet
-    )
-    show_scores(evaluated, as_json=json)
-    if output:
-        write_report(output, evaluated, as_typed())
-    if record:
-        record_scores(loaded[0], evaluated[0], as_typed())
+    last_kept = time.monotonic()
+    display = SolvingDisplay(puzzles, quiet=request.quiet, done=tally.puzzles, solved=tally.verified)
+    with stop_on_signals() as is_interrupted, display:
+        for solution in solutions:
+            display.show(solution)
+            if is_interrupted():
+                keep()
+                raise KeyboardInterrupt
+            if time.monotonic() - last_kept > KEEP_SECONDS:
+                keep()
+                last_kept = time.monotonic()
+
+
+def _vote(task: "Demonstrated", request: Request) -> None:
+    """Look at every test of the evaluation problems in all known views, vote, and count."""
+    from trm_cli.display.answers import scores_json, show_votes
+    from trm_cli.display.console import answers_console
+    from trm_cli.solving.voting import Voter, register_of, score_votes, submission
+
+    flags = [name.replace("_", "-") for name in chosen_of_attempts(request.settings)]
+    flags += [flag for flag, typed in (("compare", request.models[1]), ("record", request.record)) if typed]
+    if flags:
+        raise UsageError(f"--{flags[0]}: answers to {task.name} are voted on, in all views; drop it")
+    found = task.open_data(request.data)
+    problems = found.tests[: request.limit]
+    if not problems:
+        raise UsageError(f"{request.data}: no evaluation tasks in it; make it with `trm data {task.name} ... -e`")
+    device, dtype = choose_machine(request.machine)
+    voter = Voter.open(task, request.models[0], request.revision, device=device, dtype=dtype)
+    if not voter.table.problems:
+        voter.table.adopt(register_of(task, found))
+    if unknown := voter.unknown(problems):
+        raise ModelError(
+            f"{voter.loaded.source}: was not trained on the demonstrations of {len(unknown)} of "
+            f"{len(problems)} tasks, such as {unknown[0].name}; give the data set of its training"
+        )
+    for problem in problems:
+        voter.refuse_large(problem)
+    voted = list(_votes(voter, problems, request, choose_batch_size(request.batch_size, device)))
+    if request.output is not None:
+        with opened(request.output, "w") as sink:
+            sink.write(json_module.dumps(submission(voted)))
+    scores = score_votes(voted)
+    if request.as_json:
+        typer.echo(scores_json(scores, voter.loaded, str(request.data)))
+    else:
+        show_votes(answers_console(), scores)
+
+
+def _votes(
+    voter: "Voter", problems: "list[Problem]", request: Request, batch_size: int
+) -> "Iterator[tuple[Problem, list[Ballot]]]":
+    """The votes on each problem."""
+    from trm_cli.display.console import StepsBar
+
+    known = [voter.known(problem, request.settings.get("views")) for problem in problems]
+    looks = sum(rows.count * len(problem.tests) for problem, rows in zip(problems, known, strict=True))
+    with StepsBar("evaluating", looks, quiet=request.quiet) as bar:
+        for problem, rows in zip(problems, known, strict=True):
+            yield problem, voter.vote(problem, voter.read(rows), batch_size=batch_size, progress=bar.add)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from trm_cli.errors import ModelError, TRMError, UsageError, printable
+from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
     import torch
@@ -34,14 +34,16 @@ DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d
 TaskName = Annotated[
     str,
     typer.Argument(
-        metavar="TASK",
-        show_default=False,
-        help="Kind of puzzle: sudoku, maze, or arc with its own options (COMMAND arc -h).",
+        metavar="TASK", show_default=False, help=f"Kind of puzzle: {', '.join(BUILT_IN)}, or one that a package adds."
     ),
 ]
 PuzzleFile = Annotated[
     Optional[Path],
-    typer.Argument(metavar="[FILE|-]", help="Puzzles as text or CSV; - or nothing reads stdin.", show_default=False),
+    typer.Argument(
+        metavar="[FILE|-]",
+        help="Puzzles as text or CSV, problems as JSON; - or nothing reads stdin.",
+        show_default=False,
+    ),
 ]
 ModelName = Annotated[
     Optional[str],
@@ -240,116 +242,128 @@ def as_typed() -> str:
 FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing without more
 OWN = "the model's own"  # the default of an option whose value the checkpoint knows best
 
-Halt = Annotated[
-    str,
-    typer.Option(
-        "--halt",
-        help=(
-            "When an attempt stops: verified (the halt head fires and the rules hold), q (the head "
-            "fires), never (always --max-steps)."
-        ),
+
+def _parameter(name: str, kind: Any, default: Any, help_text: str, flag: str = "", **about: Any) -> inspect.Parameter:
+    """An option as a parameter of a command.
+
+    default  its value; or words in parentheses that say what nothing typed, which gives None, means.
+    """
+    in_words = isinstance(default, str) and default.startswith("(")
+    show: Any = default.strip("()") if in_words else True
+    told = typer.Option(flag or f"--{name.replace('_', '-')}", show_default=show, help=help_text, **about)
+    annotation: Any = Annotated[Optional[kind] if in_words else kind, told]
+    value = None if in_words else default
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=annotation)
+
+
+SOLVING = [  # the options of SolveSettings, each by its name
+    _parameter(
+        "attempts", int, f"({OWN}, or 1)", "How often an unsolved puzzle is tried in all, each time otherwise.", min=1
     ),
-]
-MaxSteps = Annotated[
-    Optional[int],
-    typer.Option(
-        "--max-steps", min=1, show_default=f"{OWN}, or 16", help="Supervision steps of the first attempt at most."
+    _parameter("max_steps", int, f"({OWN}, or 16)", "Supervision steps of the first attempt at most.", min=1),
+    _parameter(
+        "retry_steps", int, f"({OWN}, or --max-steps)", "Supervision steps of each further attempt at most.", min=1
     ),
-]
-NumAttempts = Annotated[
-    Optional[int],
-    typer.Option(
-        "--attempts",
-        min=1,
-        show_default=f"{OWN}, or 1",
-        help="How often an unsolved puzzle is tried in all, each time otherwise.",
-    ),
-]
-RetrySteps = Annotated[
-    Optional[int],
-    typer.Option(
-        "--retry-steps",
-        min=1,
-        show_default=f"{OWN}, or --max-steps",
-        help="Supervision steps of each further attempt at most.",
-    ),
-]
-StepLimit = Annotated[
-    Optional[int],
-    typer.Option(
-        "--step-limit",
-        min=1,
-        show_default="none",
-        help="Supervision steps of all attempts at a puzzle together, at most.",
-    ),
-]
-Guess = Annotated[
-    Optional[bool],
-    typer.Option(
+    _parameter("step_limit", int, "(none)", "Supervision steps of all attempts at a puzzle together, at most.", min=1),
+    _parameter(
+        "guess",
+        bool,
+        f"({OWN}, or no)",
+        "Each further attempt fills a blank with what the network believed.",
         "--guess/--no-guess",
-        show_default=f"{OWN}, or no",
-        help="Each further attempt fills a blank with what the network believed.",
     ),
-]
-Starts = Annotated[
-    Optional[str],
-    typer.Option(
-        "--starts",
-        show_default=f"{OWN}, or random",
-        help="Where z starts in further attempts: fixed (as in the first) or random.",
+    _parameter(
+        "starts", str, f"({OWN}, or random)", "Where z starts in further attempts: fixed (as in the first) or random."
     ),
-]
-Noise = Annotated[
-    Optional[float],
-    typer.Option(
-        "--noise",
-        min=0,
-        show_default=f"{OWN}, or 0",
-        help="Deviation of the noise on z before each step of further attempts.",
+    _parameter(
+        "noise", float, f"({OWN}, or 0)", "Deviation of the noise on z before each step of further attempts.", min=0
     ),
-]
-NumViews = Annotated[
-    Optional[int],
-    typer.Option(
-        "--views",
+    _parameter(
+        "views",
+        int,
+        f"({OWN}, or 1; all in a vote)",
+        "Symmetric views of the puzzle that further attempts go through; in a vote, the views that are looked at.",
         min=1,
-        show_default=f"{OWN}, or 1",
-        help="Symmetric views of the puzzle that further attempts go through.",
     ),
-]
-Select = Annotated[
-    Optional[str],
-    typer.Option(
-        "--select",
-        show_default=f"{OWN}, or verified",
-        help="Which attempt's answer is taken: verified (the first whose rules hold), or after all "
-        "attempts the best by q, mode, margin or residual.",
+    _parameter(
+        "select",
+        str,
+        f"({OWN}, or verified)",
+        "Which attempt's answer is taken: verified (the first whose rules hold), or after all attempts the best by q, "
+        "mode, margin or residual.",
     ),
-]
-TimeLimit = Annotated[
-    Optional[str],
-    typer.Option(
-        "--time-limit",
-        show_default="none",
-        metavar="DURATION",
-        help="Stop solving after 90s, 9m or 1h30m; puzzles that are left stay unsolved.",
+    _parameter(
+        "halt",
+        str,
+        "verified",
+        "When an attempt stops: verified (the halt head fires and the rules hold), q (the head fires), never (always "
+        "--max-steps).",
     ),
+    _parameter("seed", int, 0, "Same seed, same result.", min=0, max=2**63 - 1),
 ]
+TIME_LIMIT = _parameter(
+    "time_limit",
+    str,
+    "(none)",
+    "Stop solving after 90s, 9m or 1h30m; puzzles that are left stay unsolved.",
+    metavar="DURATION",
+)
+GROUP: Any = None  # stands for a group of options in the signature of a command
+MACHINE = [
+    _parameter("device", str, "auto", "auto, cpu, cuda or mps."),
+    _parameter("dtype", str, "auto", "auto, float32 or bfloat16."),
+    _parameter("threads", int, "(all cores)", "CPU threads.", min=1, max=4096),
+]
+
+
+def with_options(**groups: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Put groups of options in the place of a command's parameter of that name, which is given a dictionary."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(command)
+        parameters = []
+        for parameter in own.parameters.values():
+            parameters += groups.get(parameter.name, [parameter])
+
+        @wraps(command)
+        def run(**given: Any) -> Any:
+            for name, group in groups.items():
+                given[name] = {parameter.name: given.pop(parameter.name) for parameter in group}
+            return command(**given)
+
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # of every function
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def choose_machine(machine: dict[str, Any]) -> "tuple[torch.device, torch.dtype]":
+    """Where to compute, and in which number type, of what was typed for MACHINE."""
+    device = choose_device(machine["device"], machine["threads"])
+    return device, choose_dtype(machine["dtype"], device)
 
 
 def chosen_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Those of a command's options that are SolveSettings and were given; raises UsageError.
+    """What was typed of the options of SolveSettings; raises UsageError where it cannot be.
 
     Where there is a time limit, every puzzle is tried once before any is tried again.
     """
     from trm_cli.config import SolveSettings
 
-    names = {setting.name for setting in fields(SolveSettings)}
-    chosen = {name: value for name, value in given.items() if name in names and value is not None}
+    chosen = {name: value for name, value in given.items() if name != "time_limit" and value is not None}
     if given.get("time_limit") is not None:
         chosen["breadth_first"] = True
     SolveSettings(**chosen)
     return chosen
+
+
+def chosen_of_attempts(chosen: dict[str, Any]) -> list[str]:
+    """The names of what was chosen that says something about attempts, and so nothing about a vote."""
+    from trm_cli.config import SolveSettings
+
+    plain = SolveSettings()
+    return [name for name in chosen if name not in ("views", "seed") and chosen[name] != getattr(plain, name)]
 
 
 def deadline(time_limit: str | None) -> Callable[[], bool]:
@@ -384,18 +398,3 @@ def complete_settings(own: dict[str, Any], chosen: dict[str, Any]) -> "SolveSett
             "random, --noise, --views or --guess"
         )
     return settings
-
-
-def extended(command: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
-    """A command with further parameters; it is given their values as one dictionary, `chosen`."""
-    own = inspect.signature(command)
-    kept = [parameter for parameter in own.parameters.values() if parameter.name != "chosen"]
-
-    @wraps(command)
-    def run(**given: Any) -> Any:
-        chosen = {parameter.name: given.pop(parameter.name) for parameter in parameters}
-        return command(**given, chosen=chosen)
-
-    run.__signature__ = own.replace(parameters=[*kept, *parameters])  # type: ignore[attr-defined] # of every function
-    run.__annotations__ = {p.name: p.annotation for p in [*kept, *parameters]} | {"return": own.return_annotation}
-    return run

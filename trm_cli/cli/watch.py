@@ -7,116 +7,56 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from trm_cli.cli.inputs import new_task_line, open_arc_model, read_arc_tasks
 from trm_cli.cli.options import (
-    DeviceName,
-    DtypeName,
+    GROUP,
+    MACHINE,
+    SOLVING,
     Force,
-    Guess,
-    Halt,
-    MaxSteps,
     ModelName,
-    Noise,
-    NumAttempts,
-    NumViews,
     Quiet,
-    RetrySteps,
     Revision,
-    Seed,
-    Select,
-    Starts,
-    StepLimit,
-    Threads,
-    choose_device,
-    choose_dtype,
+    choose_machine,
     chosen_settings,
     complete_settings,
     hide_download_bars,
     refuse_existing,
     user_errors,
+    with_options,
 )
 from trm_cli.errors import ModelError, UsageError
+from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
-    import torch
-
     from trm_cli.solving.trace import Trace
-
-
-ARC = "arc"  # the task
-
-
-def arc_trace(
-    file: Path | None,
-    shape: tuple[int, int],
-    *,
-    model: str | None,
-    revision: str | None,
-    chosen: dict[str, Any],
-    inner: bool,
-    where: "torch.device",
-    dtype: "torch.dtype",
-) -> "Trace":
-    """Everything that is to be computed of one task, as it is, not one step of it done yet.
-
-    A network takes all its steps, as it does when tests are put to a vote.
-    """
-    from trm_cli.solving.trace import Trace
-    from trm_cli.solving.voting import refuse_large
-    from trm_cli.solving.watching import header_of, moments
-    from trm_cli.tasks.arc import Arc
-
-    if file is None:
-        raise UsageError("no arc task comes with trm: give a file of one")
-    tasks = read_arc_tasks(file)
-    if len(tasks) > 1:
-        raise UsageError(f"{file}: {len(tasks)} tasks; watch one at a time, from a file of its own")
-    (task,) = tasks
-    known = open_arc_model(model, revision, device=where, dtype=dtype)
-    refuse_large(task, known.side)
-    if known.unknown(tasks):
-        raise ModelError(new_task_line(task, file, model))
-    network = known.loaded.network
-    network.recall(known.table.rows(known.rows_of(task, 1)))
-    arc = Arc().judged_by_answers(task, known.side)
-    settings = complete_settings(known.loaded.checkpoint.solving, {"max_steps": network.config.N_sup, **chosen})
-    settings = replace(settings, halt="never")
-    puzzles = arc.tests_of(task, known.side)
-    header = header_of(known.loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
-    return Trace(
-        replace(header, task=arc),
-        moments(network, arc, puzzles, settings=settings, at_once=shape[0] * shape[1], inner=inner),
-    )
-
+    from trm_cli.tasks.base import Task
+    from trm_cli.tasks.problems import Demonstrated
 
 SOLVED, NOT_ALL_SOLVED = 0, 1
 LARGEST_GRID = 8  # puzzles across or down
 
 
 @user_errors()
+@with_options(chosen=SOLVING, machine=MACHINE)
 def watch(
-    context: typer.Context,
     task: Annotated[
-        Optional[str], typer.Argument(metavar="[TASK]", help="Kind of puzzle: sudoku, maze or arc.", show_default=False)
+        Optional[str],
+        typer.Argument(
+            metavar="[TASK]",
+            help=f"Kind of puzzle: {', '.join(BUILT_IN)}, or one that a package adds.",
+            show_default=False,
+        ),
     ] = None,
     file: Annotated[
         Optional[Path],
         typer.Argument(
-            metavar="[FILE|-]", help="Puzzles as text or CSV; - reads stdin; nothing: an example.", show_default=False
+            metavar="[FILE|-]",
+            help="Puzzles as text or CSV, one problem as JSON; - reads stdin; nothing: an example.",
+            show_default=False,
         ),
     ] = None,
     model: ModelName = None,
     revision: Revision = None,
-    attempts: NumAttempts = None,
-    max_steps: MaxSteps = None,
-    retry_steps: RetrySteps = None,
-    step_limit: StepLimit = None,
-    guess: Guess = None,
-    starts: Starts = None,
-    noise: Noise = None,
-    views: NumViews = None,
-    select: Select = None,
-    halt: Halt = "verified",
+    chosen: Any = GROUP,
     inner: Annotated[bool, typer.Option("--inner", help="Also show every update of z and y inside a step.")] = False,
     grid: Annotated[str, typer.Option("--grid", metavar="ROWSxCOLUMNS", help="Puzzles side by side.")] = "1x1",
     pause: Annotated[
@@ -146,10 +86,7 @@ def watch(
         ),
     ] = None,
     force: Force = False,
-    device: DeviceName = "auto",
-    dtype: DtypeName = "auto",
-    threads: Threads = None,
-    seed: Seed = 0,
+    machine: Any = GROUP,
     quiet: Quiet = False,
 ) -> None:
     """See the recursion think: each refinement of the answer as it is computed.
@@ -170,19 +107,10 @@ def watch(
         trace = read_trace(replay)
     else:
         hide_download_bars(quiet)
-        chosen = chosen_settings(context.params)
-        trace = _computed(
-            task,
-            file,
-            shape,
-            model=model,
-            revision=revision,
-            chosen=chosen,
-            inner=inner,
-            device=device,
-            dtype=dtype,
-            threads=threads,
-        )
+        if task is None:
+            raise UsageError(f"what should be watched? Give a task, such as {next(iter(BUILT_IN))}, or --replay TRACE")
+        settings = chosen_settings(chosen)
+        trace = _computed(task, file, shape, model, revision, settings, inner=inner, machine=machine)
     record = Record(keeps=bool(save))
     Viewer(trace.header, pause, fps, quiet).show(trace.moments, record)
     for path in save or []:
@@ -205,51 +133,93 @@ def _refuse_beside_replay(task: str | None, file: Path | None) -> None:
 
 
 def _computed(
-    task_name: str | None,
+    task_name: str,
     file: Path | None,
     shape: tuple[int, int],
-    *,
     model: str | None,
     revision: str | None,
     chosen: dict[str, Any],
+    *,
     inner: bool,
-    device: str,
-    dtype: str,
-    threads: int | None,
+    machine: dict[str, Any],
 ) -> "Trace":
     """Everything that is to be computed, not one step of it done yet."""
+    from trm_cli.tasks import get_task
+    from trm_cli.tasks.problems import Demonstrated
+
+    task = get_task(task_name)
+    if isinstance(task, Demonstrated):
+        return _problem(task, file, shape, model, revision, chosen, inner=inner, machine=machine)
+    return _puzzles(task, file, shape, model, revision, chosen, inner=inner, machine=machine)
+
+
+def _puzzles(
+    task: "Task",
+    file: Path | None,
+    shape: tuple[int, int],
+    model: str | None,
+    revision: str | None,
+    chosen: dict[str, Any],
+    *,
+    inner: bool,
+    machine: dict[str, Any],
+) -> "Trace":
+    """Attempts at puzzles until the rules hold."""
     from trm_cli.cli.inputs import read_example, read_puzzles
 
-    if task_name is None:
-        raise UsageError("what should be watched? Give a task, such as sudoku, or --replay TRACE")
-    if task_name == ARC:
-        where = choose_device(device, threads)
-        return arc_trace(
-            file,
-            shape,
-            model=model,
-            revision=revision,
-            chosen=chosen,
-            inner=inner,
-            where=where,
-            dtype=choose_dtype(dtype, where),
-        )
-    num_shown = shape[0] * shape[1]
-    task, puzzles = read_puzzles(task_name, file) if file else read_example(task_name, num_shown)
+    at_once = shape[0] * shape[1]
+    puzzles = read_puzzles(task, file) if file else read_example(task, at_once)
 
     from trm_cli.solving.trace import Trace
     from trm_cli.solving.watching import header_of, moments
     from trm_cli.weights.catalogue import open_model
 
-    where = choose_device(device, threads)
+    device, dtype = choose_machine(machine)
     loaded = open_model(
-        model,
-        task=task_name,
-        num_cells=puzzles.num_cells,
-        device=where,
-        dtype=choose_dtype(dtype, where),
-        revision=revision,
+        model, task=task.name, num_cells=puzzles.num_cells, device=device, dtype=dtype, revision=revision
     )
     settings = complete_settings(loaded.checkpoint.solving, chosen)
     header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
-    return Trace(header, moments(loaded.network, task, puzzles, settings=settings, at_once=num_shown, inner=inner))
+    return Trace(header, moments(loaded.network, task, puzzles, settings=settings, at_once=at_once, inner=inner))
+
+
+def _problem(
+    task: "Demonstrated",
+    file: Path | None,
+    shape: tuple[int, int],
+    model: str | None,
+    revision: str | None,
+    chosen: dict[str, Any],
+    *,
+    inner: bool,
+    machine: dict[str, Any],
+) -> "Trace":
+    """The tests of one problem that a network knows, as it is; all steps are taken, as they are for a vote."""
+    from trm_cli.cli.inputs import read_problems
+    from trm_cli.cli.solve import unknown_line
+
+    if file is None:
+        raise UsageError(f"no {task.name} task comes with trm: give a file of one")
+    problems = read_problems(task, file)
+    if len(problems) > 1:
+        raise UsageError(f"{file}: {len(problems)} tasks; watch one at a time, from a file of its own")
+    (problem,) = problems
+
+    from trm_cli.solving.trace import Trace
+    from trm_cli.solving.voting import Voter
+    from trm_cli.solving.watching import header_of, moments
+
+    device, dtype = choose_machine(machine)
+    voter = Voter.open(task, model, revision, device=device, dtype=dtype)
+    voter.refuse_large(problem)
+    if voter.unknown(problems):
+        raise ModelError(unknown_line(problem, file, model, task.name))
+    network = voter.loaded.network
+    network.recall(voter.table.rows(voter.known(problem, 1)))
+    judge = task.judged_by_answers(problem, voter.side)
+    own = {"max_steps": network.config.N_sup, **chosen}
+    settings = replace(complete_settings(voter.loaded.checkpoint.solving, own), halt="never")
+    puzzles = task.tests_of(problem, voter.side)
+    header = header_of(voter.loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
+    told = moments(network, judge, puzzles, settings=settings, at_once=shape[0] * shape[1], inner=inner)
+    return Trace(replace(header, task=judge), told)

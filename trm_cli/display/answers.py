@@ -14,9 +14,9 @@ from trm_cli.display.boards import INKS, ON_BLACK, BoardView, Look, board_text, 
 from trm_cli.display.console import answers_console, has_colour
 from trm_cli.solving.engine import Solution
 from trm_cli.solving.search import Guess
-from trm_cli.solving.voting import ATTEMPTS, ArcScores, Ballot
+from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
-from trm_cli.tasks.problems import Grid, Problem, key
+from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
 from trm_cli.weights.checkpoint import LoadedModel
 
 COLOURS = tuple(written(ink) for ink in INKS)
@@ -176,10 +176,11 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class ArcAnswer:
+class ProblemAnswer:
     """What came of one task."""
 
-    task: Problem
+    task: Demonstrated
+    problem: Problem
     ballots: list[Ballot]  # of its tests
     adapted: dict[str, Any] | None  # steps, seconds, cell accuracy; None where the model knew it
     seconds: float
@@ -189,18 +190,18 @@ class ArcAnswer:
         """Whether every test has an attempt that is right, or any where its answer is unknown."""
         return all(
             is_right(ballot, answer) if answer is not None else bool(ballot.grids)
-            for ballot, answer in zip(self.ballots, self.task.answers, strict=True)
+            for ballot, answer in zip(self.ballots, self.problem.answers, strict=True)
         )
 
     def as_json(self, index: int, loaded: LoadedModel) -> str:
         """One line; the fields stand in docs/arc.md."""
-        tests = zip(self.ballots, self.task.answers, strict=True)
+        tests = zip(self.ballots, self.problem.answers, strict=True)
         return json.dumps(
             {
                 "schema": SCHEMA,
-                "task": "arc",
+                "task": self.task.name,
                 "index": index,
-                "name": self.task.name,
+                "name": self.problem.name,
                 "tests": [_test_json(ballot, answer) for ballot, answer in tests],
                 "adapted": self.adapted,
                 "seconds": round(self.seconds, 2),
@@ -210,7 +211,7 @@ class ArcAnswer:
 
     def draw(self, console: Console) -> None:
         """Draw it, with an empty line behind."""
-        draw_task(console, self.task, self.ballots)
+        draw_task(console, self.problem, self.ballots)
         console.print()
 
 
@@ -233,12 +234,12 @@ def _test_json(ballot: Ballot, answer: Grid | None) -> dict[str, Any]:
     }
 
 
-def scores_json(scores: ArcScores, loaded: LoadedModel, data: str) -> str:
+def scores_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:
     """An evaluation as one line of JSON."""
     return json.dumps(
         {
             "schema": SCHEMA,
-            "task": "arc",
+            "task": loaded.checkpoint.task,
             "data": data,
             "tasks": scores.tasks,
             "tests": scores.tests,
@@ -251,7 +252,7 @@ def scores_json(scores: ArcScores, loaded: LoadedModel, data: str) -> str:
     )
 
 
-def show_scores(console: Console, scores: ArcScores) -> None:
+def show_votes(console: Console, scores: VoteScores) -> None:
     """An evaluation as lines to read."""
     for most, mean in scores.passes.items():
         console.print(f"pass@{most:<5} {mean:7.2%}")

@@ -6,19 +6,20 @@ Source: evaluators/arc.py of github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.errors import PuzzleError
+from trm_cli.errors import ModelError, PuzzleError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.arc_grids import ArcView, decode, encode
 from trm_cli.tasks.base import Tokens
-from trm_cli.tasks.problems import Grid, Problem, key
-from trm_cli.weights.puzzle_table import TaskRows
+from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, View, key
+from trm_cli.weights.catalogue import open_learned
+from trm_cli.weights.checkpoint import LoadedModel
+from trm_cli.weights.puzzle_table import TABLE_FILE, KnownProblem, PuzzleTable, Register
 
 PASSES = (1, 2, 5, 10, 100, 1000)  # K of pass@K
 ATTEMPTS = 2  # that ARC Prize takes
@@ -49,14 +50,13 @@ class Ballot:
     malformed: int = 0
     empty: int = 0
 
-    def add(self, answer: Tokens, way: ArcView, halt_probability: float) -> None:
-        """Count what a network said of the test redrawn in a way."""
-        decoded = decode(answer)
+    def add(self, decoded: Decoded, view: View, halt_probability: float) -> None:
+        """Count the grid that a network gave for the test in a view."""
         if decoded.grid is None:
             self.empty += 1
             return
         self.malformed += not decoded.is_whole
-        grid = way.undo(decoded.grid)
+        grid = view.undo(decoded.grid)
         self.grids[key(grid)] = grid
         self.probabilities.setdefault(key(grid), []).append(halt_probability)
 
@@ -81,7 +81,7 @@ class Ballot:
 
 
 @dataclass(frozen=True)
-class ArcScores:
+class VoteScores:
     """What came of evaluation tasks; shares are 0 to 1."""
 
     tasks: int  # of which an answer is known
@@ -92,7 +92,7 @@ class ArcScores:
     passes: dict[int, float]  # by K: the mean over tasks of the share of their tests answered
 
 
-def score_votes(voted: Iterable[tuple[Problem, list[Ballot]]]) -> ArcScores:
+def score_votes(voted: Iterable[tuple[Problem, list[Ballot]]]) -> VoteScores:
     """Count tasks with the votes on their tests; tests without a known answer are not scored."""
     ballots: list[Ballot] = []
     shares: list[dict[int, float]] = []
@@ -101,7 +101,7 @@ def score_votes(voted: Iterable[tuple[Problem, list[Ballot]]]) -> ArcScores:
         if known := passes(task, of_task):
             shares.append(known)
     means = {most: fmean(share[most] for share in shares) for most in PASSES} if shares else {}
-    return ArcScores(
+    return VoteScores(
         len(shares),
         len(ballots),
         sum(b.predictions for b in ballots),
@@ -180,36 +180,98 @@ def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[P
     return [Prediction(answer, tuple(p)) for answer, p in zip(by_board, probabilities, strict=True)]
 
 
-Progress = Callable[[int], None]
+@dataclass(frozen=True)
+class ProblemRows:
+    """How a network knows a problem."""
+
+    rows: Tensor  # [K, D] of its table
+    views: list[View]  # K views, in which the rows redraw the problem
 
 
-def refuse_large(task: Problem, side: int) -> None:
-    """Raise PuzzleError where a grid of a task does not fit on a network's boards."""
-    if task.largest > side:
-        raise PuzzleError(
-            f"{task.source}: task {task.name}: a grid with a side of {task.largest}; this model's "
-            f"boards are {side}x{side}, choose another with --model"
-        )
+def register_of(task: Demonstrated, data: ProblemData) -> Register:
+    """What the rows of a network that is trained on a data set stand for."""
+    known = {problem.name: problem.digest for problem in data.tests}
+    return Register.of_rows(*task.split_names(data.names), {**known, **data.facts.get("tasks", {})})
 
 
-def vote(
-    network: TinyRecursiveModel, task: Problem, known: TaskRows, *, batch_size: int, progress: Progress | None = None
-) -> list[Ballot]:
-    """The votes on each test of a task.
+@dataclass(frozen=True)
+class Voter:
+    """A network, and the table of the problems that it knows."""
 
-    known     the rows by which the network knows the task, and the way in which each redraws it.
-    progress  called with the number of boards that were looked at since the last call.
-    """
-    side = network.config.height
-    ballots = [Ballot() for _ in task.tests]
-    looks = [(test, row) for test in range(len(ballots)) for row in range(len(known.ways))]
-    for begin in range(0, len(looks), batch_size):
-        chosen = looks[begin : begin + batch_size]
-        seen = [known.ways[row].apply(task.tests[test]) for test, row in chosen]
-        boards = np.stack([encode(grid, side=side) for grid in seen])
-        predictions = predict(network, boards, known.rows[[row for _, row in chosen]])
-        for (test, row), prediction in zip(chosen, predictions, strict=True):
-            ballots[test].add(prediction.answer, known.ways[row], prediction.halt_probability)
-        if progress:
-            progress(len(chosen))
-    return ballots
+    task: Demonstrated
+    loaded: LoadedModel
+    table: PuzzleTable
+
+    @classmethod
+    def open(
+        cls, task: Demonstrated, name: str | None, revision: str | None, *, device: torch.device, dtype: torch.dtype
+    ) -> "Voter":
+        """Open a checkpoint and its table; raises ModelError where it has none, or they do not fit."""
+        loaded = open_learned(name, task=task.name, device=device, dtype=dtype, revision=revision)
+        config = loaded.network.config
+        if not config.looks_up_puzzles:
+            raise ModelError(f"model {loaded.checkpoint.name!r} knows no puzzles; choose another")
+        table = PuzzleTable(loaded.folder / TABLE_FILE)
+        if (table.num_rows, table.width) != (config.num_puzzles, config.hidden_size):
+            raise ModelError(
+                f"{table.path}: {table.num_rows}x{table.width}, the network's config says "
+                f"{config.num_puzzles}x{config.hidden_size}; download or train it again"
+            )
+        return cls(task, loaded, table)
+
+    @property
+    def side(self) -> int:
+        """Of its boards."""
+        return self.loaded.network.config.height
+
+    def refuse_large(self, problem: Problem) -> None:
+        """Raise PuzzleError where a grid of a problem does not fit on the network's boards."""
+        if problem.largest > self.side:
+            raise PuzzleError(
+                f"{problem.source}: task {problem.name}: a grid with a side of {problem.largest}; this model's "
+                f"boards are {self.side}x{self.side}, choose another with --model"
+            )
+
+    def unknown(self, problems: list[Problem]) -> list[Problem]:
+        """The problems whose demonstrations the network was not trained on."""
+        return [problem for problem in problems if self.table.of_digest(problem.digest) is None]
+
+    def known(self, problem: Problem, most: int | None) -> KnownProblem:
+        """Which rows stand for a problem that the network knows, `most` of them."""
+        registered = self.table.of_digest(problem.digest)
+        assert registered is not None
+        return replace(registered, count=min(registered.count, most or registered.count))
+
+    def read(self, known: KnownProblem) -> ProblemRows:
+        """The rows of a problem, and their views."""
+        rows, views = self.table.read(known)
+        return ProblemRows(rows, self.task.views_of(views))
+
+    def vote(
+        self,
+        problem: Problem,
+        known: ProblemRows,
+        *,
+        batch_size: int,
+        network: TinyRecursiveModel | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Ballot]:
+        """The votes on each test of a problem.
+
+        network   that has learned the problem; the voter's own where none is given.
+        progress  called with the number of boards that were looked at since the last call.
+        """
+        ballots = [Ballot() for _ in problem.tests]
+        looks = [(test, row) for test in range(len(ballots)) for row in range(len(known.views))]
+        for begin in range(0, len(looks), batch_size):
+            chosen = looks[begin : begin + batch_size]
+            seen = [known.views[row].apply(problem.tests[test]) for test, row in chosen]
+            boards = np.stack([self.task.encode(grid, side=self.side) for grid in seen])
+            rows = known.rows[[row for _, row in chosen]]
+            predictions = predict(network or self.loaded.network, boards, rows)
+            for (test, row), prediction in zip(chosen, predictions, strict=True):
+                decoded = self.task.decode(prediction.answer)
+                ballots[test].add(decoded, known.views[row], prediction.halt_probability)
+            if progress:
+                progress(len(chosen))
+        return ballots

@@ -28,20 +28,7 @@ from trm_cli.tasks.arc_grids import (
     side_of,
     split_names,
 )
-from trm_cli.tasks.base import (
-    EMPTY,
-    PADDING,
-    Cell,
-    Layout,
-    Option,
-    Progress,
-    Puzzle,
-    Role,
-    Rules,
-    Task,
-    Tokens,
-    Violation,
-)
+from trm_cli.tasks.base import EMPTY, PADDING, Cell, Layout, Option, Progress, Puzzle, Role, Rules, Tokens, Violation
 from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, ProblemPart, ProblemSize, View
 
 INKS = (  # of the colours 0 to 9, as the official viewer draws them
@@ -107,7 +94,7 @@ DATA_OPTIONS = (
 )
 
 
-class Arc(Task, Rules, Demonstrated):
+class Arc(Demonstrated, Rules):
     """Grids of up to 30x30 in ten colours, on a square board.
 
     answers  of tests whose answers are known, by their boards: what these are judged by. Of all

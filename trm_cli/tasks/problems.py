@@ -8,7 +8,7 @@ Shapes: E examples, P puzzles (a problem in one view), G problems, L cells, W di
 
 import hashlib
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +126,7 @@ class ProblemSize:
     side: int  # of the boards
 
 
-class Demonstrated(ABC):
+class Demonstrated(Task):
     """A task whose puzzles come in problems; a network learns each from its demonstrations."""
 
     usual_seed: ClassVar[int] = 0  # that data sets are built with if nothing is said

@@ -21,18 +21,16 @@ from trm_cli.config import SolveSettings, TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, Stops
 from trm_cli.solving.search import Attempt
-from trm_cli.solving.voting import Prediction, predict
-from trm_cli.tasks.arc_dataset import Group, Subset, encoded, plan
-from trm_cli.tasks.arc_grids import VOCAB_SIZE
+from trm_cli.solving.voting import Prediction, ProblemRows, predict
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
-from trm_cli.tasks.problems import TRAIN, Problem, ProblemPart
+from trm_cli.tasks.problems import Demonstrated, Problem, ProblemPart
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.data import PuzzlePairs
 from trm_cli.training.distributed import Workers
 from trm_cli.training.optim import rate_factor
 from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.training.step import SUMS, Trainer
-from trm_cli.weights.puzzle_table import Register, TaskRows, chunks_of, save_table
+from trm_cli.weights.puzzle_table import Register, chunks_of, save_table
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class PuzzleExamples(Examples):
     num_ways: Tensor
 
     @classmethod
-    def of_part(cls, part: ProblemPart, device: torch.device) -> "PuzzleExamples":
+    def of_part(cls, part: ProblemPart, vocab_size: int, device: torch.device) -> "PuzzleExamples":
         """The examples of a data set; on a CPU they stay on the disk until they are drawn."""
         first, stride, num_ways = [], [], []
         for begin, end in zip(part.group_indices[:-1], part.group_indices[1:], strict=True):
@@ -65,7 +63,7 @@ class PuzzleExamples(Examples):
             puzzles=torch.from_numpy(part.inputs).to(device),
             answers=torch.from_numpy(part.labels).to(device),
             cells=torch.arange(part.inputs.shape[1], device=device)[None],
-            symbols=torch.arange(VOCAB_SIZE, dtype=torch.uint8, device=device)[None],
+            symbols=torch.arange(vocab_size, dtype=torch.uint8, device=device)[None],
             ids=torch.from_numpy(ids).to(device),
             first=torch.tensor(first, device=device),
             stride=torch.tensor(stride, device=device),
@@ -244,27 +242,29 @@ class Adapted:
     """A network that has learned a task."""
 
     network: TinyRecursiveModel
-    known: TaskRows
+    known: ProblemRows
     cell_accuracy: float  # share of the demonstrations' cells right, over the second half
 
 
 def adapt(
-    network: TinyRecursiveModel, task: Problem, how: Adaptation, trained: dict[str, Any], progress: Callable[[], None]
+    network: TinyRecursiveModel,
+    task: Demonstrated,
+    problem: Problem,
+    how: Adaptation,
+    trained: dict[str, Any],
+    progress: Callable[[], None],
 ) -> Adapted:
-    """Train fresh rows for a task on its demonstrations; its tests are never looked at.
+    """Train fresh rows for a problem on its demonstrations; its tests are never looked at.
 
     trained   how the network was trained, as its config says: the numbers to go on with.
     progress  called after each step.
     """
     network = copy.deepcopy(network).float().requires_grad_(how.trains_network)
-    side, device = network.config.height, network.y_init.device
-    subset = Subset(task.name, [task.without_answers()], is_evaluation=True)
-    planned = plan([subset], augmentations=how.augmentations, seed=how.seed)
-    (group,) = planned.groups
-    examples = PuzzleExamples.of_part(_part(group, planned.rng, side), device)
+    part, views = task.draw_views(problem, views=how.augmentations, seed=how.seed, side=network.config.height)
+    examples = PuzzleExamples.of_part(part, network.config.vocab_size, network.y_init.device)
     config = _numbers(trained, how.steps, _batch_size(examples))
     torch.manual_seed(how.seed)
-    table = torch.zeros(len(group.views), network.config.hidden_size)
+    table = torch.zeros(len(views), network.config.hidden_size)
     trainer = PuzzleTrainer(network, examples, config, seed=how.seed, table=table)
     for step in range(how.steps):
         if step == how.steps // 2:
@@ -272,7 +272,7 @@ def adapt(
         trainer.supervise(step / how.steps)
         progress()
     sums = dict(zip(SUMS, trainer.sums.tolist(), strict=False))
-    known = TaskRows(trainer.table.detach(), group.all_views())
+    known = ProblemRows(trainer.table.detach(), views)
     return Adapted(network.eval().requires_grad_(False), known, sums["cell_accuracy"] / sums["steps"])
 
 
@@ -301,17 +301,4 @@ def _numbers(trained: dict[str, Any], steps: int, batch_size: int) -> TrainConfi
         precision="float32",
         compile=False,
         cuda_graphs=False,
-    )
-
-
-def _part(group: Group, rng: np.random.RandomState, side: int) -> ProblemPart:
-    """The demonstrations in all ways, as a data set in memory."""
-    made = list(encoded(group, TRAIN, rng, side=side))
-    count, pairs = len(made), len(group.parts[TRAIN])
-    return ProblemPart(
-        inputs=np.stack([board for examples in made for board in examples.inputs]),
-        labels=np.stack([board for examples in made for board in examples.labels]),
-        puzzle_identifiers=np.arange(count, dtype=np.int32),
-        puzzle_indices=np.arange(0, (count + 1) * pairs, pairs, dtype=np.int32),
-        group_indices=np.array([0, count], np.int32),
     )

@@ -94,12 +94,6 @@ def judged_by(data: ProblemData, most: int) -> PuzzlePairs:
     return PuzzlePairs(inputs, labels, [source] * len(rows), np.full(len(rows), UNRATED), digest(inputs, labels), ids)
 
 
-def register_of(data: ProblemData) -> Register:
-    """What the rows of a network that is trained on a data set stand for."""
-    known = {task.name: task.digest for task in data.tests}
-    return Register.of_names(data.names, {**known, **data.facts.get("tasks", {})})
-
-
 def start_table(start: LoadedModel | None, register: Register) -> Tensor | None:
     """The table to start from; raises UsageError where it is of another data set."""
     if start is None:

@@ -29,9 +29,10 @@ from trm_cli.errors import TrainingError, UsageError
 from trm_cli.files import flush, write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, never
+from trm_cli.solving.voting import register_of
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import HELD_OUT, draw_transforms
-from trm_cli.tasks.problems import ProblemData
+from trm_cli.tasks.problems import Demonstrated, ProblemData
 from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer
 from trm_cli.training.batches import Examples
 from trm_cli.training.data import (
@@ -46,7 +47,6 @@ from trm_cli.training.data import (
     keep_generated,
     refuse_misfits,
     refuse_other_data,
-    register_of,
     sized,
     split_gathered,
     start_table,
@@ -59,6 +59,7 @@ from trm_cli.training.state import SavedState, find_state, keep_only, load_state
 from trm_cli.training.step import Trainer, memory_translated
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import Checkpoint, LoadedModel, save_checkpoint
+from trm_cli.weights.puzzle_table import Register
 
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
 CONFIG_FILE = "config.json"  # of a run's folder
@@ -379,16 +380,22 @@ def _trainer(request: RunRequest, parts: Split) -> Trainer:
 
 
 def _puzzle_trainer(request: RunRequest, data: ProblemData) -> Trainer:
-    plan, register = request.plan, register_of(data)
+    plan, register = request.plan, _register(request.plan.recipe.task, data)
     return PuzzleTrainer(
         _network(request),
-        PuzzleExamples.of_part(data.train, request.device),
+        PuzzleExamples.of_part(data.train, plan.recipe.model.vocab_size, request.device),
         plan.recipe.train,
         seed=plan.seed,
         register=register,
         table=start_table(request.start, register),
         workers=request.workers,
     )
+
+
+def _register(task_name: str, data: ProblemData) -> Register:
+    task = get_task(task_name)
+    assert isinstance(task, Demonstrated)
+    return register_of(task, data)
 
 
 def _network(request: RunRequest) -> TinyRecursiveModel:

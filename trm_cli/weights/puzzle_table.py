@@ -1,11 +1,11 @@
 """The table of puzzle embeddings, kept beside a checkpoint's network in one file.
 
 puzzles.safetensors   puzzles [P, D], one row a puzzle, row 0 nobody's;
-                      ways [P, 11] uint8, the turn and the colours in which each redraws its task;
-                      tasks, in the header: the rows of each task, which lie together
+                      ways [P, W] uint8, the digits of the view in which each redraws its problem;
+                      tasks, in the header: the rows of each problem, which lie together
 
-The table of a published run has a million rows: it is written chunk by chunk, and a task's rows are
-read where they lie.
+The table of a published run has a million rows: it is written chunk by chunk, and a problem's rows
+are read where they lie. What the digits of a view mean is for the task to say.
 """
 
 import json
@@ -23,21 +23,18 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trm_cli.errors import ModelError
-from trm_cli.tasks.arc_grids import NUM_COLOURS, SEPARATOR, ArcView
 
 TABLE_FILE = "puzzles.safetensors"
-ROWS, WAYS, TASKS = "puzzles", "ways", "tasks"  # in it
+ROWS, VIEWS, PROBLEMS = "puzzles", "ways", "tasks"  # in it
 CHUNK = 16_384  # rows that are written together
-WAY_SIZE = 1 + NUM_COLOURS
-PLAIN = "0" + "".join(map(str, range(NUM_COLOURS)))  # a way, as its digits
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 LENGTH = struct.Struct("<Q")  # what a safetensors file begins with: the length of its header
 ALIGNMENT = 8  # bytes, of the header
 
 
 @dataclass(frozen=True)
-class KnownTask:
-    """The rows that stand for a task, the first of them for the task as it is."""
+class KnownProblem:
+    """The rows that stand for a problem, the first of them for the problem as it is."""
 
     first: int
     count: int
@@ -46,61 +43,53 @@ class KnownTask:
 
 @dataclass(frozen=True)
 class Register:
-    """Which row of a table stands for which task, redrawn in which way."""
+    """Which row of a table stands for which problem, in which view."""
 
-    tasks: dict[str, KnownTask]  # by name
-    ways: NDArray[np.uint8]  # [P, 11]
+    problems: dict[str, KnownProblem]  # by name
+    views: NDArray[np.uint8]  # [P, W] digits
 
     @classmethod
-    def of_names(cls, names: list[str], digests: dict[str, str]) -> "Register":
-        """The register of a data set's names, the first of which is nobody's.
+    def of_rows(cls, names: list[str], views: NDArray[np.uint8], digests: dict[str, str]) -> "Register":
+        """The register of rows whose problems have these names, row 0 nobody's.
 
-        Raises ModelError where the rows of a task do not lie together.
+        views    [P, W] the digits of each row's view.
+        digests  of the demonstrations, by name of the problem, as far as they are known.
+        Raises ModelError where the rows of a problem do not lie together.
         """
-        tasks: dict[str, KnownTask] = {}
-        digits = [PLAIN]
+        problems: dict[str, KnownProblem] = {}
         for row, name in enumerate(names[1:], 1):
-            task, _, way = name.partition(SEPARATOR)
-            known = tasks.get(task) or KnownTask(row, 0, digests.get(task, ""))
+            known = problems.get(name) or KnownProblem(row, 0, digests.get(name, ""))
             if known.first + known.count != row:
-                raise ModelError(f"the puzzles of task {task} do not lie together")
-            tasks[task] = KnownTask(known.first, known.count + 1, known.digest)
-            digits.append(way.removeprefix("t").replace(SEPARATOR, "") or PLAIN)
-        whole = np.frombuffer("".join(digits).encode(), np.uint8) - ord("0")
-        return cls(tasks, whole.reshape(len(names), WAY_SIZE))
+                raise ModelError(f"the puzzles of task {name} do not lie together")
+            problems[name] = KnownProblem(known.first, known.count + 1, known.digest)
+        return cls(problems, views)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Register) and self.tasks == other.tasks and np.array_equal(self.ways, other.ways)
-
-
-@dataclass(frozen=True)
-class TaskRows:
-    """What a table holds of one task."""
-
-    rows: Tensor  # [K, D] float32
-    ways: list[ArcView]  # K ways, in which the rows redraw it
+        if not isinstance(other, Register):
+            return False
+        return self.problems == other.problems and np.array_equal(self.views, other.views)
 
 
 class PuzzleTable:
-    """An open table; nothing of it is in memory but the rows of each task's.
+    """An open table; nothing of it is in memory but the rows of each problem's.
 
-    tasks  what is registered, by name; empty where the file does not say (a converted one).
+    problems  what is registered, by name; empty where the file does not say (a converted one).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any  # the library's types are missing
-        self._ways: NDArray[np.uint8] | None = None  # adopted ones
+        self._views: NDArray[np.uint8] | None = None  # adopted ones
         try:
             self._file = safe_open(path, framework="pt")
             names = set(self._file.keys())
             self.num_rows, self.width = self._file.get_slice(ROWS).get_shape()
-            told = json.loads((self._file.metadata() or {}).get(TASKS, "{}"))
-            self.tasks = {str(name): KnownTask(**known) for name, known in told.items()}
+            told = json.loads((self._file.metadata() or {}).get(PROBLEMS, "{}"))
+            self.problems = {str(name): KnownProblem(**known) for name, known in told.items()}
         except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise ModelError(f"{path}: no readable table of puzzles ({error}); download or train it again") from error
-        ends = [known.first + known.count for known in self.tasks.values()]
-        if (self.tasks and WAYS not in names) or max(ends, default=0) > self.num_rows:
+        ends = [known.first + known.count for known in self.problems.values()]
+        if (self.problems and VIEWS not in names) or max(ends, default=0) > self.num_rows:
             raise ModelError(f"{path}: fewer rows than it names; download or train it again")
 
     def adopt(self, register: Register) -> None:
@@ -108,46 +97,41 @@ class PuzzleTable:
 
         Raises ModelError where it is of another number of rows.
         """
-        if len(register.ways) != self.num_rows:
+        if len(register.views) != self.num_rows:
             raise ModelError(
-                f"{self.path}: {self.num_rows:,} rows, but the data set has {len(register.ways):,} "
+                f"{self.path}: {self.num_rows:,} rows, but the data set has {len(register.views):,} "
                 "puzzles; give the data set of its training"
             )
-        self.tasks, self._ways = register.tasks, register.ways
+        self.problems, self._views = register.problems, register.views
 
-    def of_digest(self, digest: str) -> KnownTask | None:
-        """The task with these demonstrations, if the network was trained on it."""
-        return next((task for task in self.tasks.values() if task.digest == digest), None)
+    def of_digest(self, digest: str) -> KnownProblem | None:
+        """The problem with these demonstrations, if the network was trained on it."""
+        return next((known for known in self.problems.values() if known.digest == digest), None)
 
-    def read(self, known: KnownTask) -> TaskRows:
-        """The rows of a task of this table's register, and its ways."""
-        if self._ways is None:
-            ways = self._part(WAYS, known).numpy()
+    def read(self, known: KnownProblem) -> tuple[Tensor, NDArray[np.uint8]]:
+        """The rows of a problem of this table's register, [K, D] float32, and its views, [K, W]."""
+        if self._views is None:
+            views: NDArray[np.uint8] = self._part(VIEWS, known).numpy()
         else:
-            ways = self._ways[known.first : known.first + known.count]
-        return TaskRows(self.rows(known), ways_of(ways))
+            views = self._views[known.first : known.first + known.count]
+        return self.rows(known), views
 
-    def rows(self, known: KnownTask) -> Tensor:
-        """The rows of a task, [K, D] float32."""
+    def rows(self, known: KnownProblem) -> Tensor:
+        """The rows of a problem, [K, D] float32."""
         return self._part(ROWS, known).float()
 
     def register(self) -> Register:
-        """What it registers, all ways in memory."""
-        return Register(self.tasks, self._file.get_tensor(WAYS).numpy())
+        """What it registers, all views in memory."""
+        return Register(self.problems, self._file.get_tensor(VIEWS).numpy())
 
     def whole(self) -> Tensor:
         """All rows, [P, D] float32, in memory."""
         table: Tensor = self._file.get_tensor(ROWS)
         return table.float()
 
-    def _part(self, name: str, known: KnownTask) -> Tensor:
+    def _part(self, name: str, known: KnownProblem) -> Tensor:
         part: Tensor = self._file.get_slice(name)[known.first : known.first + known.count]
         return part
-
-
-def ways_of(ways: NDArray[np.uint8]) -> list[ArcView]:
-    """Ways from their digits, [K, 11]."""
-    return [ArcView(int(way[0]), way[1:]) for way in ways]
 
 
 def chunks_of(table: Tensor) -> Iterator[Tensor]:
@@ -175,7 +159,7 @@ def save_table(
                 whole = chunk.detach().to("cpu", dtype).contiguous()
                 sink.write(whole.view(torch.uint8).numpy().data)
             if register is not None:
-                sink.write(np.ascontiguousarray(register.ways).data)
+                sink.write(np.ascontiguousarray(register.views).data)
         partial.replace(folder / TABLE_FILE)
     except OSError:
         with suppress(OSError):
@@ -188,10 +172,10 @@ def _write_header(sink: BinaryIO, shape: tuple[int, int], dtype: torch.dtype, re
     end = shape[0] * shape[1] * dtype.itemsize
     header: dict[str, Any] = {ROWS: {"dtype": DTYPES[dtype], "shape": shape, "data_offsets": [0, end]}}
     if register is not None:
-        size = register.ways.nbytes
-        header[WAYS] = {"dtype": "U8", "shape": register.ways.shape, "data_offsets": [end, end + size]}
-        told = {name: asdict(known) for name, known in register.tasks.items()}
-        header["__metadata__"] = {TASKS: json.dumps(told)}
+        size = register.views.nbytes
+        header[VIEWS] = {"dtype": "U8", "shape": register.views.shape, "data_offsets": [end, end + size]}
+        told = {name: asdict(known) for name, known in register.problems.items()}
+        header["__metadata__"] = {PROBLEMS: json.dumps(told)}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     sink.write(LENGTH.pack(len(text)) + text)
