@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from trm_cli.tasks.problems import Demonstrated, Problem
     from trm_cli.weights.checkpoint import LoadedModel
 
+FORMATS = (".md", ".html", ".svg", ".png", ".json")  # of a report
 KEEP_SECONDS = 20.0  # between two times that the counts are written down
 ROWS_AT_ONCE = 4096  # of the data set that are in memory
 
@@ -132,7 +133,6 @@ def evaluate_command(
 
     Example: trm eval sudoku --data puzzles.csv.gz
     """
-    from trm_cli.display.report import check_format
     from trm_cli.tasks import get_task
     from trm_cli.tasks.problems import Demonstrated
 
@@ -154,8 +154,8 @@ def evaluate_command(
         machine,
         quiet,
     )
-    if not isinstance(puzzle_task, Demonstrated):
-        check_format(output)
+    if not isinstance(puzzle_task, Demonstrated) and output is not None and output.suffix not in FORMATS:
+        raise UsageError(f"{output}: name the report *{', *'.join(FORMATS)}")
     refuse_existing(output, force)
     hide_download_bars(quiet)
     if isinstance(puzzle_task, Demonstrated):

@@ -254,7 +254,7 @@ def _draw_curves(folder: Path) -> None:
 
     with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
         picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")
-        write_whole(folder / CURVES_FILE, picture.encode())
+        write_whole(folder / CURVES_FILE, picture)
 
 
 def _how_to_resume(task: str, folder: Path, workers: int) -> str:

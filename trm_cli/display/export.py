@@ -2,12 +2,10 @@
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from rich.color import Color, blend_rgb
 from rich.color_triplet import ColorTriplet
@@ -17,6 +15,7 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, ROLES, Look, cells, view_of, written
+from trm_cli.display.charts import plain
 from trm_cli.display.screen import HOTTEST, Scene, verdict
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
@@ -99,8 +98,6 @@ LIGHT, HEAVY = 0.07, 0.17  # thickness of lines, of a character's height
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom; 0 to 1 of a character
 RGB = tuple[int, int, int]
-
-NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -248,11 +245,6 @@ text {{ font: {FONT_SIZE}px {FONTS}; white-space: pre; }}
 """
 
 Interval = tuple[int, int]  # of pictures: the first, and the first that is not in it
-
-
-def plain(content: str) -> str:
-    """Any string as XML text: escaped, on one line, without what XML cannot hold."""
-    return escape(" ".join(NO_XML.sub("", content).split()))
 
 
 def animated_svg(header: Header, moments: list[Moment], seconds: float) -> bytes:
