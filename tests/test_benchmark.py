@@ -9,7 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from trm_cli.cli.app import app
-from trm_cli.errors import TrainingError
+from trm_cli.cli.bench import _time_process
+from trm_cli.errors import TrainingError, TRMError
 from trm_cli.training.benchmark import Speed, peak_flops, step_flops
 from trm_cli.training.recipes import get_recipe
 
@@ -67,3 +68,30 @@ def test_batch_sizes_that_are_no_numbers_are_refused() -> None:
     done = CliRunner().invoke(app, ["bench", "train", "sudoku", "--batch-sizes", "8,many"])
     assert done.exit_code == 2
     assert done.stderr == ("trm: --batch-sizes 8,many: write whole numbers with commas between: 16,64\n")
+
+
+def test_the_start_of_each_command_is_timed_against_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.1, 0.3, 0.2] * 10)
+    asked = []
+
+    def time_process(command: str, arguments: list[str], stdin: str) -> float:
+        asked.append((command, arguments, stdin))
+        return next(seconds)
+
+    monkeypatch.setattr("trm_cli.cli.bench._time_process", time_process)
+    drawn = CliRunner().invoke(app, ["bench", "start", "--runs", "3"]).stdout.splitlines()
+    assert drawn[1].split() == ["import", "trm_cli", "0.20", "s", "0.10", "s", "–"]
+    assert drawn[2].split() == ["trm", "--help", "0.20", "s", "0.10", "s", "0.15", "s", "missed"]
+    assert drawn[3].split() == ["trm", "models", "list", "0.20", "s", "0.10", "s", "0.40", "s"]
+    lines = CliRunner().invoke(app, ["bench", "start", "--runs", "3", "--json"]).stdout.splitlines()
+    starts = [json.loads(line) for line in lines]
+    assert starts[1] == {"command": "trm --help", "runs": 3, "median": 0.2, "fastest": 0.1, "target": 0.15}
+    assert [start["target"] for start in starts] == [None, 0.15, 0.4, 0.4, 1.6]
+    assert asked[-1][0] == "trm solve sudoku"
+    assert len(asked[-1][2].strip()) == 81
+
+
+def test_a_command_that_fails_is_not_timed() -> None:
+    assert 0 < _time_process("python", ["-c", "input()"], "a line") < 60
+    with pytest.raises(TRMError, match=r"^trm nonsense: failed with exit code 3 \(no such thing\); run it"):
+        _time_process("trm nonsense", ["-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"], "")

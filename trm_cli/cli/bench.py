@@ -1,7 +1,11 @@
 """`trm bench`: how fast this machine is at what the other commands do."""
 
 import json as json_module
+import subprocess
+import sys
+import time
 from dataclasses import asdict
+from statistics import median
 from typing import Annotated, Optional
 
 import typer
@@ -19,9 +23,12 @@ from trm_cli.cli.options import (
     user_errors,
 )
 from trm_cli.config import SolveSettings
-from trm_cli.errors import UsageError
+from trm_cli.errors import TRMError, UsageError
 
 NUM_WATCHED = 9  # examples that `trm bench watch` solves
+SOLVE_SECONDS = 1.6  # that `trm bench start` allows a puzzle; importing torch is most of it
+LIST_SECONDS = 0.4  # and a command that needs no network
+HELP_SECONDS = 0.15
 
 bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -103,6 +110,54 @@ def bench_watch(
     header = header_of(loaded, SolveSettings(), num_puzzles=len(puzzles))
     measured = measure_overhead(loaded.network, header, list(puzzles), rounds=rounds)
     typer.echo(json_module.dumps(asdict(measured)) if json else overhead_line(measured))
+
+
+@bench.command("start")
+@user_errors()
+def bench_start(
+    runs: Annotated[int, typer.Option("--runs", min=1, max=1000, help="Processes started for each command.")] = 5,
+    json: Json = False,
+) -> None:
+    """Time small commands as whole processes, against the seconds that they may take.
+
+    Example: trm bench start
+    """
+    from trm_cli.cli.inputs import read_example
+    from trm_cli.tasks import task_names
+
+    name = task_names()[0]
+    task, (puzzle, *_) = read_example(name, 1)
+    question = task.write_rows(puzzle.tokens)
+    trm = ["-m", "trm_cli"]
+    starts = {
+        "import trm_cli": (["-c", "import trm_cli"], None),
+        "trm --help": ([*trm, "--help"], HELP_SECONDS),
+        "trm models list": ([*trm, "models", "list"], LIST_SECONDS),
+        f"trm train {name} --print-config": ([*trm, "train", name, "--print-config"], LIST_SECONDS),
+        f"trm solve {name}": ([*trm, "solve", name, "-"], SOLVE_SECONDS),
+    }
+    if not json:
+        typer.echo(f"{'command':34}{'median':>9}{'fastest':>9}{'target':>9}")
+    for command, (arguments, target) in starts.items():
+        seconds = [_time_process(command, arguments, question) for _ in range(runs)]
+        typical, fastest = median(seconds), min(seconds)
+        if json:
+            line = {"command": command, "runs": runs, "median": typical, "fastest": fastest, "target": target}
+            typer.echo(json_module.dumps(line))
+            continue
+        limit, verdict = ("–", "") if target is None else (f"{target:.2f} s", " missed" * (typical > target))
+        typer.echo(f"{command:34}{typical:>7.2f} s{fastest:>7.2f} s{limit:>9}{verdict}")
+
+
+def _time_process(command: str, arguments: list[str], stdin: str) -> float:
+    """Seconds from starting a fresh Python to its end; raises TRMError where it fails."""
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], input=stdin, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - began
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or ["no message"]
+        raise TRMError(f"{command}: failed with exit code {done.returncode} ({said[-1]}); run it by itself to see why")
+    return seconds
 
 
 def _sizes(text: str) -> list[int]:
