@@ -123,10 +123,11 @@ def bench_start(
     Example: trm bench start
     """
     from trm_cli.cli.inputs import read_example
-    from trm_cli.tasks import task_names
+    from trm_cli.tasks import get_task, task_names
 
     name = task_names()[0]
-    task, (puzzle, *_) = read_example(name, 1)
+    task = get_task(name)
+    (puzzle,) = read_example(task, 1)
     question = task.write_rows(puzzle.tokens)
     trm = ["-m", "trm_cli"]
     starts = {
