@@ -192,6 +192,13 @@ def test_the_calls_in_a_block_are_found() -> None:
     assert commands_of(block) == ["trm solve sudoku", "trm train maze --threads 1 --run 'runs/a b'", "trm train sudoku"]
 
 
+@pytest.mark.parametrize("block", blocks(DOCUMENTS["README.md"], "console"))
+def test_a_command_whose_output_the_readme_shows_prints_it(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(TOP)
+    command, expected = block.split("\n", 1)
+    assert CliRunner().invoke(app, shlex.split(command)[2:]).output == expected
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_python_in_the_documents_imports_exists(document: str) -> None:
     for block in blocks(DOCUMENTS[document], "python"):
