@@ -16,8 +16,9 @@ from trm_cli.tasks.arc_grids import read_problems
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.data import sized
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.puzzle_table import save_table
+from trm_cli.weights.tensors import save_checkpoint
 
 Known = dict[str, Any]
 SIDE = 6  # of the boards of `small_data`

@@ -13,7 +13,8 @@ from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.sudoku_generator import WantedSudokus
 from trm_cli.training.recipes import get_recipe
-from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint
+from trm_cli.weights.tensors import save_checkpoint
 
 # Two threads on busy cores wait for each other most of the time, here and in child processes.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -18,8 +18,9 @@ from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_grids import as_json, parse_problems
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.arc import Adaptation, adapt
-from trm_cli.weights.checkpoint import WEIGHTS_FILE, load_checkpoint, read_config, write_config
-from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
+from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config, write_config
+from trm_cli.weights.puzzle_table import PuzzleTable
+from trm_cli.weights.tensors import load_checkpoint
 
 ALWAYS_BLACK = [[0, 0], [0, 0]]
 NEW: dict[str, Any] = {

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
-from trm_cli.weights.puzzle_table import TABLE_FILE, KnownProblem, PuzzleTable
+from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config
+from trm_cli.weights.puzzle_table import KnownProblem, PuzzleTable
 
 ROWS, WIDTH, INNER = 800_000, 64, 256
 PREFIX = "_orig_mod.model.inner."

@@ -15,7 +15,8 @@ from trm_cli.cli.app import app
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import generator_of
-from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint
+from trm_cli.weights.tensors import save_checkpoint
 
 NAME = "sudoku-4x4"
 PUZZLES = 100

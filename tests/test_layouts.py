@@ -13,9 +13,8 @@ from torch import Tensor
 from tests.test_upstream import weights
 from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.weights.checkpoint import WEIGHTS_FILE, read_config
+from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config
 from trm_cli.weights.convert import Given, Source, convert, converted, read_tensors, recognise
-from trm_cli.weights.puzzle_table import TABLE_FILE
 
 MLP = weights("sudoku-mlp")
 PREFIXES = (
@@ -89,7 +88,7 @@ def test_what_is_given_stands_above_what_a_layout_implies() -> None:
         (attention(152), Given(num_heads=4), "knows 152 tokens"),
         (attention(11), Given(), "trm models convert --heads"),
         (attention(11), Given(num_heads=3), "even multiple of model.num_heads"),
-        (attention(11), Given("chess", num_heads=4), "choose sudoku, maze, arc"),
+        (attention(11), Given("chess", num_heads=4), "choose from: arc, maze, sudoku"),
         (MLP, Given(size=5), "boards of 4x4, not 5x5"),
         (MLP | {"L1_init": MLP["H_init"]}, Given(), "several latents"),
         (
@@ -182,17 +181,16 @@ def test_a_table_of_puzzles_goes_beside_the_network(tmp_path: Path) -> None:
     assert torch.equal(kept, found.table)
 
 
-def test_a_file_is_converted_into_the_cache_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
+def test_a_file_is_converted_into_the_cache_once(tmp_path: Path) -> None:
     torch.save(MLP, tmp_path / "step_9")
     source = Source(tmp_path / "step_9", "step_9")
-    first = converted(source)
+    first = converted(source, tmp_path / "cache")
     stamp = (first / WEIGHTS_FILE).stat().st_mtime_ns
-    assert converted(source) == first
+    assert converted(source, tmp_path / "cache") == first
     assert (first / WEIGHTS_FILE).stat().st_mtime_ns == stamp
     assert read_config(first).name == "step_9"
     assert "Trained by others" in (first / "README.md").read_text()
     assert "license: unknown" in (first / "README.md").read_text()
     torch.save(MLP | {"H_init": MLP["L_init"]}, tmp_path / "step_9")
-    assert converted(source) != first
+    assert converted(source, tmp_path / "cache") != first
     assert [path.name[0] for path in first.parent.iterdir()].count(".") == 0

@@ -12,7 +12,8 @@ import torch
 from tests.conftest import small_config
 from tests.test_cli import on_a_terminal, trm
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint
+from trm_cli.weights.tensors import save_checkpoint
 
 MAZE = "#S  #\n# # #\n#   #\n## ##\n#  G#\n"
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from trm_cli.errors import ModelError
 from trm_cli.tasks.arc_grids import ArcView, split_names
-from trm_cli.weights.puzzle_table import TABLE_FILE, KnownProblem, PuzzleTable, Register, save_table
+from trm_cli.weights.checkpoint import TABLE_FILE
+from trm_cli.weights.puzzle_table import KnownProblem, PuzzleTable, Register, save_table
 
 WAYS = [ArcView.draw(np.random.RandomState(seed)) for seed in range(2)]
 NAMES = ["<blank>", "a", *(way.name_of("a") for way in WAYS), "b", WAYS[1].name_of("b")]

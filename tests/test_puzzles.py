@@ -22,7 +22,8 @@ from trm_cli.training.data import folder_of, judged_by, sized
 from trm_cli.training.distributed import Workers
 from trm_cli.training.recipes import get_recipe
 from trm_cli.training.state import find_state, load_state, save_state
-from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable
+from trm_cli.weights.checkpoint import TABLE_FILE
+from trm_cli.weights.puzzle_table import PuzzleTable
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,7 @@ from trm_cli.training.overrides import override
 from trm_cli.training.recipes import RECIPES, get_recipe
 from trm_cli.training.run import Plan, RunRequest, run
 from trm_cli.training.state import find_state
-from trm_cli.weights.checkpoint import load_checkpoint
+from trm_cli.weights.tensors import load_checkpoint
 
 CPU = torch.device("cpu")
 TINY = TrainConfig(batch_size=8, steps=12, validation=10, report_every=5, evaluate_every=8)

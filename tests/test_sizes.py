@@ -9,8 +9,9 @@ from tests.conftest import small_config
 from trm_cli.config import same_weights
 from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.weights.catalogue import find_start, open_model
-from trm_cli.weights.checkpoint import Checkpoint, save_checkpoint
+from trm_cli.weights.catalogue import open_model
+from trm_cli.weights.checkpoint import Checkpoint
+from trm_cli.weights.tensors import save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -44,11 +45,11 @@ def test_a_larger_board_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="is for grids of up to 12x12 cells, the puzzles have 169"):
         open_for(folder, 13)
     with pytest.raises(ModelError, match="model 'any' is for maze, not for sudoku"):
-        find_start(str(folder), "sudoku", CPU)
+        open_model(str(folder), task="sudoku", device=CPU)
 
 
 def test_a_training_may_start_from_another_size(folder: Path) -> None:
-    start = find_start(str(folder), "maze", CPU).checkpoint.model
+    start = open_model(str(folder), task="maze", device=CPU).checkpoint.model
     other = small_config("convolution", height=20, width=20, box_height=1, box_width=1, n=5, T=3)
     assert same_weights(start, other)
     wider = small_config("convolution", height=12, width=12, box_height=1, box_width=1, hidden_size=24)

@@ -15,7 +15,7 @@ from trm_cli.training.loop import Limits
 from trm_cli.training.recipes import Recipe, get_recipe
 from trm_cli.training.run import Plan, RunRequest, run
 from trm_cli.training.state import find_state
-from trm_cli.weights.checkpoint import load_checkpoint
+from trm_cli.weights.tensors import load_checkpoint
 
 CPU = torch.device("cpu")
 

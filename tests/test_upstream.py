@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tests.official import NETWORKS, STEPS, official_weights
 from trm_cli.errors import ModelError
-from trm_cli.weights.checkpoint import load_checkpoint
 from trm_cli.weights.convert import Given, Source, convert, from_official, recognise
+from trm_cli.weights.tensors import load_checkpoint
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "official.npz")
 FIRST, LATER = 1e-5, 1e-3  # tolerances: rounding grows from step to step

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trm_cli.solving.voting import Ballot, Voter
     from trm_cli.tasks.base import Task
     from trm_cli.tasks.problems import Demonstrated, Problem
-    from trm_cli.weights.checkpoint import LoadedModel
+    from trm_cli.weights.tensors import LoadedModel
 
 FORMATS = (".md", ".html", ".svg", ".png", ".json")  # of a report
 KEEP_SECONDS = 20.0  # between two times that the counts are written down

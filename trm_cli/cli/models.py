@@ -107,7 +107,7 @@ def pull(model: AnyModel, revision: Revision = None, quiet: Quiet = False) -> No
     import torch
 
     from trm_cli.weights.catalogue import find_by_name
-    from trm_cli.weights.checkpoint import load_checkpoint
+    from trm_cli.weights.tensors import load_checkpoint
 
     found = find_by_name(model, revision)
     load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))

@@ -209,11 +209,11 @@ def _train(
     from trm_cli.training.loop import Evaluation, SavePoint
     from trm_cli.training.run import RunRequest
     from trm_cli.training.run import run as start_run
-    from trm_cli.weights.catalogue import find_start
+    from trm_cli.weights.catalogue import open_model
 
     hide_download_bars(quiet)
     recipe = work.plan.recipe
-    start = find_start(init, recipe.task, device, revision) if init else None
+    start = open_model(init, task=recipe.task, device=device, revision=revision) if init else None
     refuse_misfits(recipe, start)
     with joined_workers(device) as workers:
         folder = workers.share(work.folder)

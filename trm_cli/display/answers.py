@@ -17,7 +17,7 @@ from trm_cli.solving.search import Guess
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
-from trm_cli.weights.checkpoint import LoadedModel
+from trm_cli.weights.tensors import LoadedModel
 
 COLOURS = tuple(written(ink) for ink in INKS)
 GAP = 3  # columns between two pictures

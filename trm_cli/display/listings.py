@@ -5,16 +5,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from trm_cli.display.console import answers_console, remarks_console
-from trm_cli.display.training import memory
 from trm_cli.errors import printable
-from trm_cli.training.benchmark import Speed
 from trm_cli.weights.catalogue import Entry
 from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.hub import Pushed
+
+if TYPE_CHECKING:
+    from trm_cli.training.benchmark import Speed
 
 HEADINGS = {"bundled": "Bundled", "cached": "In the cache", "known": "On the Hub, accuracy as published"}
 UNTESTED = ", untested here"
@@ -79,7 +81,7 @@ def show_network(checkpoint: Checkpoint, folder: Path) -> None:
 GIGA, TERA = 1e9, 1e12
 
 
-def announced(speeds: Iterable[Speed], sizes: list[int], *, quiet: bool) -> Iterator[Speed]:
+def announced(speeds: Iterable["Speed"], sizes: list[int], *, quiet: bool) -> Iterator["Speed"]:
     """The speeds as they come, saying on a terminal which batch size is being measured."""
     coming = iter(speeds)
     with remarks_console(quiet).status("") as status:
@@ -88,8 +90,10 @@ def announced(speeds: Iterable[Speed], sizes: list[int], *, quiet: bool) -> Iter
             yield next(coming)
 
 
-def show_speeds(speeds: list[Speed], title: str) -> None:
+def show_speeds(speeds: list["Speed"], title: str) -> None:
     """Draw one row for each batch size on stdout."""
+    from trm_cli.display.training import memory
+
     table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("batch", "steps/s", "pairs/s", "puzzles/s", "arithmetic", "of peak", "memory", "first step"):
         table.add_column(heading, justify="right", no_wrap=True)

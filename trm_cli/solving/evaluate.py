@@ -26,7 +26,8 @@ from trm_cli.solving.engine import Solution, Stops, choose, never, solve_stream
 from trm_cli.solving.search import Attempt
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
-from trm_cli.weights.checkpoint import LoadedModel, write_config
+from trm_cli.weights.checkpoint import write_config
+from trm_cli.weights.tensors import LoadedModel
 
 Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 Interval = tuple[float, float]

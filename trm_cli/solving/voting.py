@@ -17,9 +17,10 @@ from trm_cli.errors import ModelError, PuzzleError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks.base import Tokens
 from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, View, key
-from trm_cli.weights.catalogue import open_learned
-from trm_cli.weights.checkpoint import LoadedModel
-from trm_cli.weights.puzzle_table import TABLE_FILE, KnownProblem, PuzzleTable, Register
+from trm_cli.weights.catalogue import open_model
+from trm_cli.weights.checkpoint import TABLE_FILE
+from trm_cli.weights.puzzle_table import KnownProblem, PuzzleTable, Register
+from trm_cli.weights.tensors import LoadedModel
 
 PASSES = (1, 2, 5, 10, 100, 1000)  # K of pass@K
 ATTEMPTS = 2  # that ARC Prize takes
@@ -207,7 +208,7 @@ class Voter:
         cls, task: Demonstrated, name: str | None, revision: str | None, *, device: torch.device, dtype: torch.dtype
     ) -> "Voter":
         """Open a checkpoint and its table; raises ModelError where it has none, or they do not fit."""
-        loaded = open_learned(name, task=task.name, device=device, dtype=dtype, revision=revision)
+        loaded = open_model(name, task=task.name, device=device, dtype=dtype, revision=revision)
         config = loaded.network.config
         if not config.looks_up_puzzles:
             raise ModelError(f"model {loaded.checkpoint.name!r} knows no puzzles; choose another")

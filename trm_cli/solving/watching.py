@@ -19,7 +19,7 @@ from trm_cli.solving.search import WayBack
 from trm_cli.solving.trace import Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task
-from trm_cli.weights.checkpoint import LoadedModel
+from trm_cli.weights.tensors import LoadedModel
 
 DECIMALS = 4  # of every figure: a trace holds the same values, written short
 

@@ -24,9 +24,10 @@ from trm_cli.tasks.problems import ProblemData, ProblemPart
 from trm_cli.tasks.tables import dataset_bytes, join, read_dataset
 from trm_cli.training.batches import Examples
 from trm_cli.training.recipes import Recipe
-from trm_cli.weights.checkpoint import LoadedModel
+from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.hub import HUB_PREFIX, download_dataset
-from trm_cli.weights.puzzle_table import TABLE_FILE, PuzzleTable, Register
+from trm_cli.weights.puzzle_table import PuzzleTable, Register
+from trm_cli.weights.tensors import LoadedModel
 
 ARC = "arc"  # the task
 KNOWN, TESTS = "known pairs", "ARC tests"  # what judges a run: its own pairs, or others' tests

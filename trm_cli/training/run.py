@@ -58,8 +58,9 @@ from trm_cli.training.recipes import Recipe, get_recipe
 from trm_cli.training.state import SavedState, find_state, keep_only, load_state, save_state
 from trm_cli.training.step import Trainer, memory_translated
 from trm_cli.weights.card import write_card
-from trm_cli.weights.checkpoint import Checkpoint, LoadedModel, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.puzzle_table import Register
+from trm_cli.weights.tensors import LoadedModel, save_checkpoint
 
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
 CONFIG_FILE = "config.json"  # of a run's folder

@@ -8,10 +8,8 @@ from typing import Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
-from trm_cli.model.network import count_parameters
 from trm_cli.tasks.base import HELD_OUT
-from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, Checkpoint
-from trm_cli.weights.puzzle_table import TABLE_FILE
+from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, Checkpoint
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
@@ -130,6 +128,8 @@ def _front_matter(checkpoint: Checkpoint) -> str:
 
 
 def _network(model: ModelConfig) -> str:
+    from trm_cli.model.network import count_parameters  # torch, which a list of models does without
+
     table = (
         f" Beside it, in `{TABLE_FILE}`, {model.num_puzzles:,} rows of {model.hidden_size}: "
         "one for each task that it was trained on, in each way in which it was redrawn. It "

@@ -9,24 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import card, licence, strange_facts
-from trm_cli.weights.checkpoint import (
-    BUNDLED,
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    Checkpoint,
-    LoadedModel,
-    load_checkpoint,
-    read_config,
-    resized,
-)
-from trm_cli.weights.convert import Source, conversions, converted
+from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config
 from trm_cli.weights.hub import (
     BY_ALIAS,
     KNOWN,
@@ -37,6 +25,11 @@ from trm_cli.weights.hub import (
     looks_like_hub_name,
     remove_cached,
 )
+
+if TYPE_CHECKING:
+    import torch
+
+    from trm_cli.weights.tensors import LoadedModel
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -57,35 +50,33 @@ def bundled_checkpoints() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
 
 
-def find_model(name: str | None, *, task: str, num_cells: int, revision: str | None = None) -> Found:
-    """The checkpoint of that name; without a name, the bundled one for the size.
+def find_model(name: str | None, *, task: str, num_cells: int | None = None, revision: str | None = None) -> Found:
+    """The checkpoint of that name; without a name, the bundled one of the task and size.
 
+    num_cells  of a board; None takes a checkpoint of whatever size.
     Raises ModelError where there is none, or where it is for another task or size.
     """
     if revision is not None and not name:
         raise ModelError("--revision: which model? Give --model OWNER/NAME with it")
     found = find_by_name(name, revision) if name else _default(task, num_cells)
     theirs = found.checkpoint
-    _refuse_other_task(found, task)
+    if theirs.task != task:
+        raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
     if not _fits(theirs.model, num_cells):
-        up_to = "up to " if theirs.model.any_size else ""
         raise ModelError(
-            f"model {theirs.name!r} is for grids of {up_to}{theirs.model.height}x"
-            f"{theirs.model.width} cells, the puzzles have {num_cells} cells; choose another with "
-            "--model"
+            f"model {theirs.name!r} is for grids of {_board(theirs.model)} cells, the puzzles have "
+            f"{num_cells} cells; choose another with --model"
         )
     return found
 
 
-def _refuse_other_task(found: Found, task: str) -> None:
-    theirs = found.checkpoint
-    if theirs.task != task:
-        raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
-
-
-def _fits(model: ModelConfig, num_cells: int) -> bool:
+def _fits(model: ModelConfig, num_cells: int | None) -> bool:
     """Whether a network knows boards of that size: its own, or smaller ones if it can."""
-    return model.num_cells == num_cells or (model.any_size and model.num_cells > num_cells)
+    return num_cells in (None, model.num_cells) or (model.any_size and model.num_cells > (num_cells or 0))
+
+
+def _board(model: ModelConfig) -> str:
+    return f"{'up to ' * model.any_size}{model.height}x{model.width}"
 
 
 def find_by_name(name: str, revision: str | None = None) -> Found:
@@ -106,86 +97,62 @@ def find_by_name(name: str, revision: str | None = None) -> Found:
             f"{', '.join(bundled)}, nor a file, nor OWNER/NAME on the Hub"
         )
     path = path if is_local else fetch_model(name, revision)
-    folder = _checkpoint_folder(Source(path, name, revision))
+    folder = _checkpoint_folder(path, name, revision)
     return Found(folder, read_config(folder), name if revision is None else f"{name}@{revision}")
 
 
-def _checkpoint_folder(source: Source) -> Path:
+def _checkpoint_folder(path: Path, name: str, revision: str | None) -> Path:
     """The folder of a checkpoint of ours that a path means: itself, a run's, or a converted one."""
-    path = source.path
     if path.is_dir():
         of_run = path / "checkpoint"
         return of_run if (of_run / CONFIG_FILE).is_file() else path
     if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file():
         return path.parent
-    return converted(source)
+
+    from trm_cli.weights.convert import Source, converted
+
+    return converted(Source(path, name, revision), converted_root())
 
 
-def _default(task: str, num_cells: int) -> Found:
+def _default(task: str, num_cells: int | None) -> Found:
     """The bundled checkpoint of the task and size; the one named after the task comes first."""
     bundled = bundled_checkpoints()
     known = []
     for name in sorted(bundled, key=lambda name: (name != task, name)):
-        checkpoint = read_config(bundled[name])
-        if checkpoint.task == task and _fits(checkpoint.model, num_cells):
-            return Found(bundled[name], checkpoint, BUNDLED)
-        if checkpoint.task == task:
-            model = checkpoint.model
-            known.append(f"{name} ({'up to ' * model.any_size}{model.height}x{model.width})")
-    raise ModelError(
-        f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}; train "
-        f"one with `trm train {task}` and give its folder with --model"
+        found = Found(bundled[name], read_config(bundled[name]), BUNDLED)
+        if found.checkpoint.task == task and _fits(found.checkpoint.model, num_cells):
+            return found
+        if found.checkpoint.task == task:
+            known.append(f"{name} ({_board(found.checkpoint.model)})")
+    what = (
+        f"no {task} model is bundled"
+        if not known
+        else (f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}")
     )
-
-
-def find_start(name: str, task: str, device: torch.device, revision: str | None = None) -> LoadedModel:
-    """The checkpoint to start a training from, of whatever size; ModelError where there is none."""
-    found = find_by_name(name, revision)
-    _refuse_other_task(found, task)
-    return load_checkpoint(found.folder, source=found.source, device=device)
-
-
-def open_learned(
-    name: str | None, *, task: str, device: torch.device, dtype: torch.dtype, revision: str | None = None
-) -> LoadedModel:
-    """Load the named checkpoint of a task, or its bundled one, whatever its size.
-
-    Raises ModelError where there is none.
-    """
-    found = find_by_name(name, revision) if name else _first_bundled(task)
-    _refuse_other_task(found, task)
-    loaded = load_checkpoint(found.folder, source=found.source, device=device)
-    loaded.network.to(dtype)
-    return loaded
-
-
-def _first_bundled(task: str) -> Found:
-    bundled = bundled_checkpoints()
-    for name in sorted(bundled, key=lambda name: (name != task, name)):
-        folder = bundled[name]
-        checkpoint = read_config(folder)
-        if checkpoint.task == task:
-            return Found(folder, checkpoint, BUNDLED)
-    raise ModelError(f"no {task} model is bundled; train one with `trm train {task}` and give its folder with --model")
+    raise ModelError(f"{what}; train one with `trm train {task}` and give its folder with --model")
 
 
 def open_model(
     name: str | None,
     *,
     task: str,
-    num_cells: int,
-    device: torch.device,
-    dtype: torch.dtype,
+    num_cells: int | None = None,
+    device: "torch.device",
+    dtype: "torch.dtype | None" = None,
     compiles: bool = False,
     revision: str | None = None,
-) -> LoadedModel:
+) -> "LoadedModel":
     """Find a checkpoint and load it, ready to run; raises ModelError where it cannot.
 
-    compiles  torch.compile the net: the first step takes a minute, every other one less.
+    num_cells  of a board; None leaves a checkpoint at its own size, whatever it is.
+    dtype      that it computes in; float32 if nothing is said.
+    compiles   torch.compile the net: the first step takes a minute, every other one less.
     """
+    from trm_cli.weights.tensors import load_checkpoint, resized
+
     found = find_model(name, task=task, num_cells=num_cells, revision=revision)
     loaded = load_checkpoint(found.folder, source=found.source, device=device)
-    if found.checkpoint.model.num_cells != num_cells:
+    if num_cells not in (None, found.checkpoint.model.num_cells):
         loaded = resized(loaded, num_cells)
     loaded.network.to(dtype)
     if compiles:
@@ -259,6 +226,20 @@ def _converted_files() -> Iterator[Entry]:
                 yield _of_checkpoint(origin, "cached", folder, str(folder))
 
 
+def conversions() -> Iterator[tuple[Path, Checkpoint]]:
+    """Every folder of the cache that holds a converted checkpoint, and what its config says."""
+    for config in sorted(converted_root().glob(f"*/{CONFIG_FILE}")):
+        with suppress(ModelError):
+            yield config.parent, read_config(config.parent)
+
+
+def converted_root() -> Path:
+    """Where converted files are kept."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HOME) / "trm" / "converted"
+
+
 def _origin(checkpoint: Checkpoint) -> str:
     facts = checkpoint.training.get("converted_from")
     return str(facts.get("origin", "")) if isinstance(facts, dict) else ""
@@ -295,6 +276,10 @@ def _size(num_bytes: int) -> str:
 
 def described(found: Found) -> dict[str, Any]:
     """All that is known of a model, and its card; ModelError where its weights do not load."""
+    import torch
+
+    from trm_cli.weights.tensors import load_checkpoint
+
     load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
     return {
         "folder": str(found.folder),

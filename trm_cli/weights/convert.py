@@ -22,7 +22,6 @@ The only place with upstream's names. Theirs and ours:
     L_level.layers.I.mlp          net.blocks.I.channel_mlp
     lm_head, q_head (first row)   output_head, halt_head
 
-The cache is HF_HOME/trm/converted/SHA256-NAME/.
 Source of the layout: github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
@@ -33,7 +32,6 @@ import re
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isqrt
@@ -45,24 +43,25 @@ from torch import Tensor, cat, zeros
 
 from trm_cli import __version__
 from trm_cli.config import ModelConfig
-from trm_cli.errors import ConfigError, ModelError
+from trm_cli.errors import ConfigError, ModelError, PuzzleError
 from trm_cli.files import sha256_of
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import get_task, task_names
+from trm_cli.tasks.base import Task
+from trm_cli.tasks.problems import Demonstrated
 from trm_cli.weights.card import write_card
-from trm_cli.weights.checkpoint import (
-    CONFIG_FILE,
+from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
+from trm_cli.weights.hub import KNOWN, UNSTATED, Known
+from trm_cli.weights.puzzle_table import DTYPES, chunks_of, save_table
+from trm_cli.weights.tensors import (
     FLOATS,
     LENGTH,
-    Checkpoint,
     first_line,
-    read_config,
     read_safetensors,
     refuse_damage,
     refuse_misfit,
     save_checkpoint,
 )
-from trm_cli.weights.hub import KNOWN, UNSTATED, Known
-from trm_cli.weights.puzzle_table import DTYPES, chunks_of, save_table
 
 ZIP = b"PK\x03\x04"
 LARGEST_PICKLE = 4 << 20  # bytes; a Lightning checkpoint's settings fit many times
@@ -263,10 +262,6 @@ MIXER = "L_level.layers.0.mlp_t.down_proj.weight"  # [P+L, width]
 HEAD_SIZE = 64  # channels of an attention head in every published network
 PREFIX = 16  # positions that a puzzle embedding takes in every published network
 T = 3
-USUAL_N = {"sudoku": 6, "maze": 4, "arc": 4}
-USUAL_SIDE = {"sudoku": 9, "maze": 30, "arc": 30}
-BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # of a Sudoku, by its side
-MAZE_VOCABULARY, ARC_VOCABULARY = 6, 12
 
 
 @dataclass(frozen=True)
@@ -304,13 +299,13 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     prefix = PREFIX if table is not None else 0
     task, side = _board(bare, prefix, given)
     hidden_size = bare[EMBEDDING].shape[-1]
-    height, width = BOXES.get(side, (1, 1)) if task == "sudoku" else (1, 1)
     try:
+        *_, height, width = task.boxes(side * side)
         config, ours = from_official(
             bare,
             height=side,
             width=side,
-            n=given.n or USUAL_N[task],
+            n=given.n or task.published_n,
             T=given.T or T,
             num_prefix=prefix,
             num_heads=_heads(bare, hidden_size, given),
@@ -322,13 +317,13 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
             num_puzzles=0 if table is None else len(table),
             recursion="single_z" if single else "y_and_z",
         )
-    except ConfigError as error:
+    except (ConfigError, PuzzleError) as error:
         raise ModelError(f"cannot be: {error}") from error
     if not config.looks_up_puzzles:
         table = None
     else:
         del ours[TABLE]
-    return Network(f"{layout}{' single-z' if single else ''}", task, config, ours, table)
+    return Network(f"{layout}{' single-z' if single else ''}", task.name, config, ours, table)
 
 
 def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
@@ -371,11 +366,13 @@ def _official_name(name: str, layout: str) -> str:
 
 
 def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Nano's Sudoku tokens are padding, separator, blank, digits; ours have no separator."""
+    """Nano's tokens of what is filled in are padding, separator, blank, symbols; ours have no separator."""
     rows = bare[EMBEDDING].shape[0]
-    num_puzzles = len(bare[PUZZLES]) if PUZZLES in bare else 1
-    if rows == MAZE_VOCABULARY or (rows == ARC_VOCABULARY and num_puzzles > 1):
-        return bare
+    learned = PUZZLES in bare and len(bare[PUZZLES]) > 1
+    for task in map(get_task, task_names()):
+        is_of_kind = learned or not isinstance(task, Demonstrated)
+        if not task.has_blanks and is_of_kind and task.size_of_vocabulary(rows):
+            return bare
     kept = {name: cat((bare[name][:1], bare[name][2:])) for name in (EMBEDDING, "lm_head.weight") if name in bare}
     return bare | kept
 
@@ -388,7 +385,7 @@ def _table(bare: dict[str, Tensor]) -> Tensor | None:
     return table
 
 
-def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[str, int]:
+def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[Task, int]:
     """Task and side of the board, from the vocabulary and, if it mixes tokens, its positions."""
     vocabulary = bare[EMBEDDING].shape[0]
     cells = bare[MIXER].shape[0] - prefix if MIXER in bare else None
@@ -397,23 +394,31 @@ def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[str, int
         raise ModelError(f"mixes {cells + prefix} positions: {prefix} and no square board")
     if given.size and given.size != side:
         raise ModelError(f"is for boards of {side}x{side}, not {given.size}x{given.size}")
-    task = given.task or _task(vocabulary, side)
-    if task not in USUAL_N:
-        raise ModelError(f"cannot be of task {task!r}; choose {', '.join(USUAL_N)}")
-    side = side or (vocabulary - 2 if task == "sudoku" else USUAL_SIDE[task])
-    expected = {"sudoku": side + 2, "maze": MAZE_VOCABULARY, "arc": ARC_VOCABULARY}[task]
-    if vocabulary != expected and not given.task:
-        raise ModelError(f"knows {vocabulary} tokens; {task} on {side}x{side} cells has {expected}")
+    if given.task:
+        task = get_task(given.task)
+        return task, side or task.size_of_vocabulary(vocabulary) or task.usual_size
+    return _task(vocabulary, side)
+
+
+def _task(vocabulary: int, side: int | None) -> tuple[Task, int]:
+    """The task of so many tokens; where several have as many, one whose usual size it is."""
+    known = []
+    for task in map(get_task, task_names()):
+        size = task.size_of_vocabulary(vocabulary)
+        if size is not None:
+            known.append((size == (side or task.usual_size), task, side or size))
+    if not known:
+        raise ModelError(f"knows {vocabulary} tokens, which is no task that is known here")
+    _, task, side = max(known, key=lambda one: one[0])
+    if _tokens(task, side) != vocabulary:
+        raise ModelError(f"knows {vocabulary} tokens; {task.name} on {side}x{side} cells has {_tokens(task, side)}")
     return task, side
 
 
-def _task(vocabulary: int, side: int | None) -> str:
-    if vocabulary - 2 in BOXES and side in (None, vocabulary - 2) and (vocabulary != MAZE_VOCABULARY or side):
-        return "sudoku"
-    known = {MAZE_VOCABULARY: "maze", ARC_VOCABULARY: "arc"}
-    if vocabulary not in known:
-        raise ModelError(f"knows {vocabulary} tokens, which is no task that is known here")
-    return known[vocabulary]
+def _tokens(task: Task, side: int) -> int | None:
+    with suppress(PuzzleError):
+        return task.vocab_size(side * side)
+    return None
 
 
 def _heads(bare: dict[str, Tensor], hidden_size: int, given: Given) -> int:
@@ -494,11 +499,10 @@ def _published(known: Known | None) -> dict[str, Any]:
     return {"licence": known.licence, "published": known.accuracy}
 
 
-def converted(source: Source) -> Path:
-    """The folder in the cache that holds the file as a checkpoint of ours."""
+def converted(source: Source, root: Path) -> Path:
+    """The folder below `root` that holds the file as a checkpoint of ours, converted once."""
     asked = repr([LAYOUT_VERSION, __version__, source.origin, source.revision])
     name = hashlib.sha256(asked.encode()).hexdigest()[:8]
-    root = converted_root()
     try:
         folder = root / f"{sha256_of(source.path)}-{name}"
         if not (folder / CONFIG_FILE).is_file():
@@ -521,17 +525,3 @@ def _convert_whole(source: Source, folder: Path) -> None:
         except OSError:
             if not (folder / CONFIG_FILE).is_file():  # else: another process did the same
                 raise
-
-
-def conversions() -> Iterator[tuple[Path, Checkpoint]]:
-    """Every folder of the cache that holds a converted checkpoint, and what its config says."""
-    for config in sorted(converted_root().glob(f"*/{CONFIG_FILE}")):
-        with suppress(ModelError):
-            yield config.parent, read_config(config.parent)
-
-
-def converted_root() -> Path:
-    """Where converted files are kept."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HOME) / "trm" / "converted"

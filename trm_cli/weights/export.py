@@ -22,7 +22,7 @@ from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset, Task, generator_of, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
-from trm_cli.weights.checkpoint import LoadedModel, check_storage, load_checkpoint, save_checkpoint
+from trm_cli.weights.tensors import LoadedModel, check_storage, load_checkpoint, save_checkpoint
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")

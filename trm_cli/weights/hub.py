@@ -11,6 +11,7 @@ Everything goes through huggingface_hub, into its own cache; its variables hold:
 HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. It is imported when something is fetched, not before.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -21,13 +22,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import torch
-
 from trm_cli.errors import ModelError, TrainingError, TRMError, UsageError
 from trm_cli.files import sha256_of
 from trm_cli.weights.card import hub_card
-from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, load_checkpoint
-from trm_cli.weights.puzzle_table import TABLE_FILE
+from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo
@@ -280,161 +278,7 @@ class Known:
         return f"{self.repo}:{self.file}"
 
 
-SUDOKU, MAZE = "Sudoku-Extreme", "Maze-Hard"
-
-KNOWN = (
-    Known(
-        "alphaxiv/sudoku-mlp",
-        "alphaXiv/trm-model-sudoku",
-        "step_32550_sudoku_epoch50k",
-        "sudoku",
-        "mlp",
-        f"79.37% of {SUDOKU}",
-        "MIT",
-        "20 MB",
-    ),
-    Known(
-        "alphaxiv/sudoku-mlp-60k",
-        "alphaXiv/trm-model-sudoku",
-        "step_39060_sudoku_epoch_60k",
-        "sudoku",
-        "mlp",
-        f"75.57% of {SUDOKU}",
-        "MIT",
-        "20 MB",
-    ),
-    Known(
-        "alphaxiv/sudoku-attention",
-        "alphaXiv/trm-model-sudoku",
-        "step_39060_sudoku_60k_epoch_attn_type",
-        "sudoku",
-        "attention",
-        f"73.66% of {SUDOKU}",
-        "MIT",
-        "27 MB",
-    ),
-    Known(
-        "alphaxiv/sudoku-attention-50k",
-        "alphaXiv/trm-model-sudoku",
-        "step_32550_sudoku_50k_epoch_attn_type",
-        "sudoku",
-        "attention",
-        f"69.69% of {SUDOKU}",
-        "MIT",
-        "27 MB",
-    ),
-    Known(
-        "alphaxiv/maze",
-        "alphaXiv/trm-model-maze",
-        "maze_hard_step_32550",
-        "maze",
-        "attention",
-        f"83.67% of {MAZE}",
-        "MIT",
-        "27 MB",
-    ),
-    Known(
-        "alphaxiv/arc-1",
-        "alphaXiv/trm-model-arc-agi-1",
-        "step_259320_arc_ag1_attn_type_h3l4",
-        "arc",
-        "attention",
-        "43.0% of ARC-AGI-1 (pass@2)",
-        "MIT",
-        "1.8 GB",
-    ),
-    Known(
-        "gar/sudoku-mlp",
-        "MaximeILL/GAR_ckpts",
-        "TRM-MLP-Sudoku-Extreme.pt",
-        "sudoku",
-        "mlp",
-        f"86.50% of {SUDOKU}",
-        UNSTATED,
-        "20 MB",
-    ),
-    Known(
-        "cgar/sudoku-mlp",
-        "Kaleemullah/trm-cgar-sudoku",
-        "pytorch_model.bin",
-        "sudoku",
-        "mlp",
-        f"86.02% of {SUDOKU}",
-        UNSTATED,
-        "20 MB",
-    ),
-    Known(
-        "sanjin/sudoku-mlp",
-        "Sanjin2024/TinyRecursiveModels-Sudoku-Extreme-mlp",
-        "step_16275",
-        "sudoku",
-        "mlp",
-        f"84.80% of {SUDOKU}",
-        UNSTATED,
-        "20 MB",
-    ),
-    Known(
-        "sanjin/maze",
-        "Sanjin2024/TinyRecursiveModel-Maze-Hard",
-        "step_9765",
-        "maze",
-        "attention",
-        f"78.70% of {MAZE}",
-        UNSTATED,
-        "27 MB",
-    ),
-    Known(
-        "sanjin/arc-1",
-        "Sanjin2024/TinyRecursiveModel-ARC-AGI-1",
-        "step_155718",
-        "arc",
-        "attention",
-        "not published",
-        "Apache-2.0",
-        "1.8 GB",
-    ),
-    Known(
-        "arcprize/arc-1",
-        "arcprize/trm_arc_prize_verification",
-        "arc_v1_public/step_518071",
-        "arc",
-        "attention",
-        "40% of ARC-AGI-1 (pass@2)",
-        "MIT",
-        "1.8 GB",
-    ),
-    Known(
-        "arcprize/arc-2",
-        "arcprize/trm_arc_prize_verification",
-        "arc_v2_public/step_723914",
-        "arc",
-        "attention",
-        "6.2% of ARC-AGI-2 (pass@2)",
-        "MIT",
-        "2.5 GB",
-    ),
-    Known(
-        "trelis/arc-2",
-        "Trelis/TRM-ARC-AGI-II-all-200k",
-        "step_769740",
-        "arc",
-        "attention",
-        "not published",
-        UNSTATED,
-        "2.5 GB",
-    ),
-    Known(
-        "seconds-0/arc-2",
-        "seconds-0/trm-arc2-8gpu",
-        "model.ckpt",
-        "arc",
-        "attention",
-        "not published",
-        UNSTATED,
-        "2.5 GB",
-    ),
-)
-
+KNOWN = tuple(Known(**known) for known in json.loads(Path(__file__).with_name("known_models.json").read_bytes()))
 BY_ALIAS = {known.alias: known for known in KNOWN}
 
 
@@ -583,6 +427,10 @@ def push(folder: Path, repo_id: str, *, private: bool = False, dry_run: bool = F
     """
     if not REPO.fullmatch(repo_id):
         raise ModelError(f"{repo_id!r}: no name for a model on the Hub; write OWNER/NAME")
+    import torch
+
+    from trm_cli.weights.tensors import load_checkpoint
+
     loaded = load_checkpoint(folder, source=str(folder), device=torch.device("cpu"))
     card = hub_card(loaded.checkpoint, repo_id)
     small = {CONFIG_FILE: (folder / CONFIG_FILE).read_bytes(), CARD_FILE: card.encode()}

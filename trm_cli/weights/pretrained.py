@@ -15,8 +15,9 @@ from trm_cli.config import ModelConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import find_by_name
-from trm_cli.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.hub import Pushed, push
+from trm_cli.weights.tensors import load_checkpoint, save_checkpoint
 
 
 class TRM(TinyRecursiveModel):
@@ -24,7 +25,7 @@ class TRM(TinyRecursiveModel):
 
     def __init__(self, config: ModelConfig, checkpoint: Checkpoint | None = None) -> None:
         super().__init__(config)
-        self.checkpoint = checkpoint or Checkpoint("trm", "sudoku", config)
+        self.checkpoint = checkpoint or Checkpoint("trm", "", config)
 
     @classmethod
     def from_pretrained(

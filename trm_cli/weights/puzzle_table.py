@@ -23,8 +23,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trm_cli.errors import ModelError
+from trm_cli.weights.checkpoint import TABLE_FILE
 
-TABLE_FILE = "puzzles.safetensors"
 ROWS, VIEWS, PROBLEMS = "puzzles", "ways", "tasks"  # in it
 CHUNK = 16_384  # rows that are written together
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16"}
