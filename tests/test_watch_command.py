@@ -22,8 +22,8 @@ puzzle 1 of 1  puzzles.txt:1
 1..4..1..1..4..1
 
 step 1 of 4  attempt 1  0.12 s
-changed 10  violated 9  halt 1.0%
-sure 62.5%  change y 1.500  change z 1.000
+changed 10  violations 9  halt 1.0%
+confidence 62.5%  change y 1.500  change z 1.000
 ┌─────┬─────┐
 │ 1 3!│ 3!4!│
 │ 3!4*│ 1 2*│
@@ -33,8 +33,8 @@ sure 62.5%  change y 1.500  change z 1.000
 └─────┴─────┘
 
 step 2 of 4  attempt 1  0.25 s
-changed 1  violated 8  halt 25.0%
-sure 75.0%  change y 0.750  change z 0.500
+changed 1  violations 8  halt 25.0%
+confidence 75.0%  change y 0.750  change z 0.500
 ┌─────┬─────┐
 │ 1 2!│ 3 4!│
 │ 3!4 │ 1 2 │
@@ -44,8 +44,8 @@ sure 75.0%  change y 0.750  change z 0.500
 └─────┴─────┘
 
 step 3 of 4  attempt 1  0.38 s
-changed 4  violated 0  halt 90.0%
-sure 87.5%  change y 0.500  change z 0.333
+changed 4  violations 0  halt 90.0%
+confidence 87.5%  change y 0.500  change z 0.333
 ┌─────┬─────┐
 │ 1 2 │ 3 4 │
 │ 3 4 │ 1 2 │

@@ -12,9 +12,10 @@ from tests.watched import question
 from trm_cli.config import SolveSettings
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import run, solve_stream
+from trm_cli.solving.search import Views
 from trm_cli.solving.trace import Moment
 from trm_cli.solving.watching import moments, observed
-from trm_cli.tasks.base import Dataset, Puzzle
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Puzzle
 from trm_cli.tasks.sudoku import Sudoku
 
 SETTINGS = SolveSettings("never", max_steps=3)
@@ -59,6 +60,26 @@ def test_a_step_tells_confidence_and_how_far_y_and_z_moved(network: TinyRecursiv
     assert step.details.confidence == pytest.approx(likeliest[..., 0].numpy())
     for told, old, new in ((step.details.change_y, y, new_y), (step.details.change_z, z, new_z)):
         assert told[0] == pytest.approx(float((new - old).norm() / new.norm()), rel=1e-4)
+
+
+def test_confidence_in_a_view_is_told_at_the_cells_of_the_puzzle(
+    network: TinyRecursiveModel, small_data: Dataset
+) -> None:
+    settings = SolveSettings("never", max_steps=1, attempts=2, views=2, starts="fixed", seed=1)
+    task, puzzle = Sudoku(), small_data.puzzles[:1]
+    *_, step = run(network, task, puzzle, batch_size=1, settings=settings, details=True, ahead=False)
+    (attempt,) = step.attempts
+    assert attempt.view == 1
+    with torch.no_grad():
+        x = network.embed(torch.from_numpy(attempt.shown[None]).long())
+        *_, logits, _ = network(x, *network.starting_state(1, torch.Generator().manual_seed(settings.seed)))
+    seen = logits.softmax(-1).amax(-1)[0].numpy()  # at the cells of the view
+    views = Views(task, 16, wanted=2, seed=settings.seed)
+    marked = np.where(np.eye(16, dtype=bool), FIRST_SYMBOL, BLANK).astype(np.uint8)  # one cell in each row
+    places = [int((views.show(row, 1) != BLANK).argmax()) for row in marked]
+    assert places != sorted(places)
+    assert step.details is not None
+    assert step.details.confidence[0] == pytest.approx(seen[places])
 
 
 def test_details_are_only_there_when_asked_for_and_change_nothing(

@@ -183,12 +183,12 @@ def _generate(
     seed: int,
     quiet: bool,
 ) -> None:
-    from trm_cli.display.console import generating
+    from trm_cli.display.console import ProgressBar
     from trm_cli.tasks.tables import dataset_bytes
 
     wanted = replace(generator.usual(size), puzzles=count, **fields)
-    with generating(count, quiet=quiet) as progress:
-        dataset = generator.generate(wanted, size=size, seed=seed, progress=progress)
+    with ProgressBar("generating", count, quiet=quiet) as bar:
+        dataset = generator.generate(wanted, size=size, seed=seed, progress=bar.reach)
     content = dataset_bytes(dataset, task, gzipped=output is not None and output.suffix == ".gz")
     if is_stdout(output):
         typer.echo(content, nl=False)
@@ -206,7 +206,7 @@ def _build(
     seed: int | None,
     quiet: bool,
 ) -> None:
-    from trm_cli.display.console import generating, remarks_console
+    from trm_cli.display.console import ProgressBar, remarks_console
 
     if not sources and not fields.get("evaluation"):
         raise UsageError("data of what? Name files of problems, or folders of them")
@@ -215,6 +215,6 @@ def _build(
     if output.exists():
         raise UsageError(f"{output}: exists already; choose another name")
     chosen = task.usual_seed if seed is None else seed
-    with writing(output), generating(1, quiet=quiet) as progress:
-        said = task.build_data(sources, output, fields, seed=chosen, progress=progress)
+    with writing(output), ProgressBar("building", 1, quiet=quiet) as bar:
+        said = task.build_data(sources, output, fields, seed=chosen, progress=bar.reach)
     remarks_console(quiet).print(f"{output}: {said}")

@@ -260,7 +260,7 @@ def _count(
 
 def _vote(task: "Demonstrated", request: Request) -> None:
     """Look at every test of the evaluation problems in all known views, vote, and count."""
-    from trm_cli.display.answers import scores_json, show_votes
+    from trm_cli.display.answers import show_votes, votes_json
     from trm_cli.display.console import answers_console
     from trm_cli.solving.voting import Voter, register_of, score_votes, submission
 
@@ -289,7 +289,7 @@ def _vote(task: "Demonstrated", request: Request) -> None:
             sink.write(json_module.dumps(submission(voted)))
     scores = score_votes(voted)
     if request.as_json:
-        typer.echo(scores_json(scores, voter.loaded, str(request.data)))
+        typer.echo(votes_json(scores, voter.loaded, str(request.data)))
     else:
         show_votes(answers_console(), scores)
 
@@ -298,10 +298,10 @@ def _votes(
     voter: "Voter", problems: "list[Problem]", request: Request, batch_size: int
 ) -> "Iterator[tuple[Problem, list[Ballot]]]":
     """The votes on each problem."""
-    from trm_cli.display.console import StepsBar
+    from trm_cli.display.console import ProgressBar
 
     known = [voter.known(problem, request.settings.get("views")) for problem in problems]
     looks = sum(rows.count * len(problem.tests) for problem, rows in zip(problems, known, strict=True))
-    with StepsBar("evaluating", looks, quiet=request.quiet) as bar:
+    with ProgressBar("evaluating", looks, quiet=request.quiet) as bar:
         for problem, rows in zip(problems, known, strict=True):
             yield problem, voter.vote(problem, voter.read(rows), batch_size=batch_size, progress=bar.add)

@@ -240,7 +240,7 @@ def _answer(
 ) -> "ProblemAnswer":
     """Learn a problem if it is new, then vote on its tests."""
     from trm_cli.display.answers import ProblemAnswer
-    from trm_cli.display.console import StepsBar
+    from trm_cli.display.console import ProgressBar
 
     began = time.perf_counter()
     network, adapted = voter.loaded.network, None
@@ -253,19 +253,19 @@ def _answer(
         accuracy = round(learned.cell_accuracy, 4)
         adapted = {"steps": how.steps, "seconds": round(seconds, 2), "cell_accuracy": accuracy}
     looks = len(rows.views) * len(problem.tests)
-    with StepsBar(f"voting on {problem.name}", looks, quiet=request.quiet) as bar:
+    with ProgressBar(f"voting on {problem.name}", looks, quiet=request.quiet) as bar:
         ballots = voter.vote(problem, rows, batch_size=batch_size, network=network, progress=bar.add)
     return ProblemAnswer(voter.task, problem, ballots, adapted, time.perf_counter() - began)
 
 
 def _learn(voter: "Voter", problem: "Problem", how: "Adaptation", quiet: bool) -> "tuple[Adapted, float]":
     """A network that has learned the problem, and how long that took, in seconds."""
-    from trm_cli.display.console import StepsBar, remarks_console
+    from trm_cli.display.console import ProgressBar, remarks_console
     from trm_cli.training.arc import adapt
     from trm_cli.training.step import memory_translated
 
     trained = voter.loaded.checkpoint.training.get("train", {})
-    with StepsBar(f"learning {problem.name}", how.steps, quiet=quiet) as bar, memory_translated():
+    with ProgressBar(f"learning {problem.name}", how.steps, quiet=quiet) as bar, memory_translated():
         learned = adapt(voter.loaded.network, voter.task, problem, how, trained, bar.add)
     remarks_console(quiet).print(
         f"{problem.name}: learned in {how.steps:,} steps, {bar.seconds:.0f} s; "

@@ -3,137 +3,75 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import IO, Any
 
 import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from trm_cli.display.boards import INKS, ON_BLACK, BoardView, Look, board_text, written
-from trm_cli.display.console import answers_console, has_colour
+from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves
+from trm_cli.display.console import answers_console, has_colour, is_ascii
+from trm_cli.display.screen import beside, rows_of
 from trm_cli.solving.engine import Solution
 from trm_cli.solving.search import Guess
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
-from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
+from trm_cli.tasks.base import BLANK, Puzzle, Task, Violation, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
 from trm_cli.weights.tensors import LoadedModel
 
-COLOURS = tuple(written(ink) for ink in INKS)
+SCHEMA = 1  # of every line of JSON here
 GAP = 3  # columns between two pictures
-RIGHT, WRONG = Text(": right", "bold green"), Text(": wrong", "bold red")
-ARROW, ASCII_ARROW = " → ", " > "
+
+
+def _model_json(loaded: LoadedModel) -> dict[str, str]:
+    return {"name": loaded.checkpoint.name, "source": loaded.source, "sha256": loaded.sha256}
 
 
 @dataclass(frozen=True)
 class Style:
-    """How grids are drawn."""
+    """How the grids of a problem are drawn."""
 
     coloured: bool
     is_wide: bool = True  # two columns a cell
     ascii_only: bool = False
 
-    @property
-    def arrow(self) -> str:
-        """Between the two sides of a pair."""
-        return ASCII_ARROW if self.ascii_only else ARROW
+
+Picture = list[Text]  # a title, and the lines under it
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Lines under a title."""
-
-    title: Text
-    lines: list[Text]
-
-    @property
-    def width(self) -> int:
-        """Columns that it takes."""
-        return max([self.title.cell_len, *(line.cell_len for line in self.lines)])
-
-
-def grid_lines(grid: Grid, style: Style) -> list[Text]:
+def grid_lines(task: Demonstrated, grid: Grid, style: Style) -> list[Text]:
     """A grid as lines of text."""
-    rows: list[list[int]] = grid.tolist()
+    height, width = grid.shape
+    side = max(grid.shape)
+    board = task.encode(grid, side=side)
+    cells = np.array(task.cells(board, board), object).reshape(side, side)[:height, :width]
     if not style.coloured:
         between = " " if style.is_wide else ""
-        return [Text(between.join(map(str, row))) for row in rows]
+        return [Text(between.join(cell.glyph for cell in row)) for row in cells]
+    colours = [[task.roles[cell.role].colour or BLACK for cell in row] for row in cells]
     if style.is_wide:
-        return [Text.assemble(*(_wide(colour) for colour in row)) for row in rows]
-    halves = zip_longest(rows[::2], rows[1::2])
-    return [_half(upper, lower) for upper, lower in halves]
+        return [Text.assemble(*map(block, row)) for row in colours]
+    return rows_of(halves([colour for row in colours for colour in row], width))
 
 
-def _wide(colour: int) -> tuple[str, str]:
-    """A cell; one of black holds a dot, or it would not be seen on a black terminal."""
-    return ("  " if colour else "· "), f"{ON_BLACK} on {COLOURS[colour]}"
+def _pair(task: Demonstrated, name: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
+    """Input, an arrow, output; each in the middle of their height."""
+    arrow = [Text(" > " if style.ascii_only else " → ")]
+    blocks = [grid_lines(task, pair[0], style), arrow, grid_lines(task, pair[1], style)]
+    height = max(map(len, blocks))
+    return [Text(name, "dim"), *beside([[Text()] * ((height - len(lines)) // 2) + lines for lines in blocks], 0)]
 
 
-def _half(upper: list[int], lower: list[int] | None) -> Text:
-    """Two rows in one line, the upper in the foreground and the lower behind it."""
-    if lower is None:
-        return Text.assemble(*(("▀", COLOURS[colour]) for colour in upper))
-    pairs = zip(upper, lower, strict=True)
-    return Text.assemble(*(("▀", f"{COLOURS[up]} on {COLOURS[low]}") for up, low in pairs))
-
-
-def draw_task(console: Console, task: Problem, ballots: list[Ballot]) -> None:
-    """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
-    encoding = (console.encoding or "ascii").lower()
-    style = Style(has_colour(console), ascii_only=not encoding.startswith("utf"))
-    if max(picture.width for picture in _all(task, ballots, style)) > console.width:
-        style = replace(style, is_wide=False)
-    console.print(Text(f"task {task.name}", "bold"))
-    demonstrations = [
-        _pair(f"demonstration {number}", pair, style) for number, pair in enumerate(task.demonstrations, 1)
-    ]
-    for line in _flow(demonstrations, console.width):
-        console.print(line)
-    for test, ballot in enumerate(ballots):
-        for line in _flow(_test(task, test, ballot, style), console.width):
-            console.print(line)
-        if remark := _remark(ballot):
-            console.print(Text(remark, "dim"))
-
-
-def _all(task: Problem, ballots: list[Ballot], style: Style) -> Iterator[Picture]:
-    for pair in task.demonstrations:
-        yield _pair("", pair, style)
-    for test, ballot in enumerate(ballots):
-        yield from _test(task, test, ballot, style)
-
-
-def _pair(name: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
-    """Input, an arrow, output; both in the middle of their height."""
-    sides = [grid_lines(grid, style) for grid in pair]
-    height = max(map(len, sides))
-    first, second = (_centred(lines, height) for lines in sides)
-    width = max(line.cell_len for line in first)
-    lines = []
-    for number, (left, right) in enumerate(zip(first, second, strict=True)):
-        left = left.copy()
-        left.append(" " * (width - left.cell_len))
-        left.append(style.arrow if number == (height - 1) // 2 else " " * len(style.arrow))
-        lines.append(left.append_text(right))
-    return Picture(Text(name, "dim"), lines)
-
-
-def _centred(lines: list[Text], height: int) -> list[Text]:
-    above = (height - len(lines)) // 2
-    return [Text()] * above + lines + [Text()] * (height - len(lines) - above)
-
-
-def _test(task: Problem, test: int, ballot: Ballot, style: Style) -> list[Picture]:
+def _test(task: Demonstrated, problem: Problem, test: int, ballot: Ballot, style: Style) -> list[Picture]:
     """The test and the attempts at it, each with what can be said of it."""
-    answer = task.answers[test]
-    pictures = [Picture(Text(f"test {test + 1}", "dim"), grid_lines(task.tests[test], style))]
+    answer = problem.answers[test]
+    pictures = [[Text(f"test {test + 1}", "dim"), *grid_lines(task, problem.tests[test], style)]]
     for number, one in enumerate(ballot.attempts(), 1):
-        verdict = Text()
+        title = Text.assemble((f"attempt {number}", "dim"))
         if answer is not None:
-            verdict = RIGHT if key(one.grid) == key(answer) else WRONG
-        votes = f", {one.votes} of {ballot.predictions} votes"
-        title = Text.assemble((f"attempt {number}", "dim"), verdict, (votes, "dim"))
-        pictures.append(Picture(title, grid_lines(one.grid, style)))
+            title.append(*((": right", "bold green") if key(one.grid) == key(answer) else (": wrong", "bold red")))
+        title.append(f", {one.votes} of {ballot.predictions} votes", "dim")
+        pictures.append([title, *grid_lines(task, one.grid, style)])
     return pictures
 
 
@@ -149,35 +87,47 @@ def _remark(ballot: Ballot) -> str:
     return "; ".join(said)
 
 
-def _flow(pictures: list[Picture], width: int) -> Iterator[Text]:
-    """Pictures side by side, as many in a band as fit, each band under its titles."""
-    band: list[Picture] = []
+def _width(picture: Picture) -> int:
+    return max(line.cell_len for line in picture)
+
+
+def _bands(pictures: list[Picture], width: int) -> Iterator[Text]:
+    """Pictures side by side, as many in a band as fit, each band under an empty line."""
+    bands: list[list[Picture]] = [[]]
     for picture in pictures:
-        if band and sum(p.width + GAP for p in band) + picture.width > width:
-            yield from _band(band)
-            band = []
-        band.append(picture)
-    yield from _band(band)
+        if bands[-1] and sum(_width(before) + GAP for before in bands[-1]) + _width(picture) > width:
+            bands.append([])
+        bands[-1].append(picture)
+    for band in bands:
+        yield Text()
+        for line in beside(band, GAP):
+            line.rstrip()
+            line.no_wrap = True
+            yield line
 
 
-def _band(band: list[Picture]) -> Iterator[Text]:
-    yield Text()
-    columns = [[picture.title, *picture.lines] for picture in band]
-    for cells in zip_longest(*columns, fillvalue=Text()):
-        line = Text(no_wrap=True)
-        for picture, cell in zip(band, cells, strict=True):
-            line.append_text(cell)
-            line.append(" " * (picture.width + GAP - cell.cell_len))
-        line.rstrip()
-        yield line
+def draw_problem(console: Console, task: Demonstrated, problem: Problem, ballots: list[Ballot]) -> None:
+    """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
 
+    def groups(style: Style) -> list[list[Picture]]:
+        shown = [_pair(task, f"demonstration {at}", pair, style) for at, pair in enumerate(problem.demonstrations, 1)]
+        return [shown, *(_test(task, problem, test, ballot, style) for test, ballot in enumerate(ballots))]
 
-SCHEMA = 1
+    style = Style(has_colour(console), ascii_only=is_ascii(console))
+    drawn = groups(style)
+    if max(_width(picture) for group in drawn for picture in group) > console.width:
+        drawn = groups(replace(style, is_wide=False))
+    console.print(Text(f"task {problem.name}", "bold"))
+    for group, remark in zip(drawn, ["", *map(_remark, ballots)], strict=True):
+        for line in _bands(group, console.width):
+            console.print(line)
+        if remark:
+            console.print(Text(remark, "dim"))
 
 
 @dataclass(frozen=True)
 class ProblemAnswer:
-    """What came of one task."""
+    """What came of one problem."""
 
     task: Demonstrated
     problem: Problem
@@ -189,7 +139,7 @@ class ProblemAnswer:
     def solved(self) -> bool:
         """Whether every test has an attempt that is right, or any where its answer is unknown."""
         return all(
-            is_right(ballot, answer) if answer is not None else bool(ballot.grids)
+            _is_right(ballot, answer) if answer is not None else bool(ballot.grids)
             for ballot, answer in zip(self.ballots, self.problem.answers, strict=True)
         )
 
@@ -205,17 +155,17 @@ class ProblemAnswer:
                 "tests": [_test_json(ballot, answer) for ballot, answer in tests],
                 "adapted": self.adapted,
                 "seconds": round(self.seconds, 2),
-                "model": {"name": loaded.checkpoint.name, "source": loaded.source, "sha256": loaded.sha256},
+                "model": _model_json(loaded),
             }
         )
 
     def draw(self, console: Console) -> None:
         """Draw it, with an empty line behind."""
-        draw_task(console, self.problem, self.ballots)
+        draw_problem(console, self.task, self.problem, self.ballots)
         console.print()
 
 
-def is_right(ballot: Ballot, answer: Grid) -> bool:
+def _is_right(ballot: Ballot, answer: Grid) -> bool:
     """Whether one of the attempts is the answer."""
     return any(key(one.grid) == key(answer) for one in ballot.attempts())
 
@@ -225,7 +175,7 @@ def _test_json(ballot: Ballot, answer: Grid | None) -> dict[str, Any]:
     tried = [one.grid.tolist() for one in best] + [None] * (ATTEMPTS - len(best))
     return {
         **{f"attempt_{number}": grid for number, grid in enumerate(tried, 1)},
-        "solved": None if answer is None else is_right(ballot, answer),
+        "solved": None if answer is None else _is_right(ballot, answer),
         "votes": [one.votes for one in best],
         "halt_probability": [round(one.halt_probability, 4) for one in best],
         "predictions": ballot.predictions,
@@ -234,8 +184,8 @@ def _test_json(ballot: Ballot, answer: Grid | None) -> dict[str, Any]:
     }
 
 
-def scores_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:
-    """An evaluation as one line of JSON."""
+def votes_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:
+    """An evaluation of votes as one line of JSON."""
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -247,13 +197,13 @@ def scores_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:
             "predictions": scores.predictions,
             "malformed": scores.malformed,
             "empty": scores.empty,
-            "model": {"name": loaded.checkpoint.name, "source": loaded.source, "sha256": loaded.sha256},
+            "model": _model_json(loaded),
         }
     )
 
 
 def show_votes(console: Console, scores: VoteScores) -> None:
-    """An evaluation as lines to read."""
+    """An evaluation of votes as lines to read."""
     for most, mean in scores.passes.items():
         console.print(f"pass@{most:<5} {mean:7.2%}")
     if not scores.passes:
@@ -286,20 +236,23 @@ class AnswerWriter:
         if self.draws:
             self._draw(index, puzzle, solution)
             return
-        line = self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)
-        self.console.file.write(line + "\n") if self.file is None else self.file.write(line + "\n")
-        (self.file or self.console.file).flush()
+        sink = self.file or self.console.file
+        sink.write((self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)) + "\n")
+        sink.flush()
+
+    def _violations(self, puzzle: Puzzle, solution: Solution) -> list[Violation]:
+        return rules_of(self.task).violations(puzzle.tokens, solution.answer)
 
     def _line(self, puzzle: Puzzle, solution: Solution) -> str:
         """The answer as its task writes it; an unsolved one is marked by a comment after it."""
         text = self.task.write_rows(solution.answer)
         if solution.solved:
             return text
-        remark = _unsolved(solution, len(rules_of(self.task).violations(puzzle.tokens, solution.answer)))
+        remark = _unsolved(solution, len(self._violations(puzzle, solution)))
         return f"{text}{remark}\n" if "\n" in text else f"{text} # {remark}"
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
-        violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
+        violations = self._violations(puzzle, solution)
         result: dict[str, Any] = {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -314,7 +267,7 @@ class AnswerWriter:
             "halt_probability": round(solution.chosen.halt_probability, 6),
             "attempt": solution.chosen.number,
             "seconds": round(solution.seconds, 4),
-            "model": {"name": self.model.checkpoint.name, "source": self.model.source, "sha256": self.model.sha256},
+            "model": _model_json(self.model),
             "view": solution.chosen.view,
             "guess": self._guess(puzzle, solution.guess),
             "attempts": len(solution.attempts),
@@ -332,20 +285,18 @@ class AnswerWriter:
         return {"row": row + 1, "column": column + 1, "symbol": symbol}
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
-        violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
+        violations = self._violations(puzzle, solution)
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
-        boxes = self.task.boxes(len(puzzle.tokens))
         self.console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
-        ascii_only = not self.console.encoding.lower().startswith("utf")
-        view = BoardView(puzzle.tokens, solution.answer, *boxes, cells)
+        view = BoardView(self.task, puzzle.tokens, solution.answer, cells)
         look = Look(
             self.console.width,
             self.console.height - REMARKS,
-            ascii_only=ascii_only,
+            ascii_only=is_ascii(self.console),
             in_a_list=True,
             marks=not has_colour(self.console),
         )
-        self.console.print(board_text(self.task.name, view, look))
+        self.console.print(board_text(view, look))
         verdict = _verdict(solution, len(violations), puzzle.width)
         self.console.print(verdict.append(f"  model {self.model.checkpoint.name}", "dim"))
         for violation in violations[:SHOWN_VIOLATIONS]:
@@ -365,11 +316,8 @@ def _verdict(solution: Solution, broken: int, width: int) -> Text:
     verdict = ("solved", "bold green") if solution.solved else (_unsolved(solution, broken), "bold red")
     return Text.assemble(
         verdict,
-        (
-            f"  {_course(solution, width)}  halt probability {solution.chosen.halt_probability:.1%}"
-            f"  {solution.seconds:.2f} s",
-            "dim",
-        ),
+        (f"  {_course(solution, width)}  halt probability {solution.chosen.halt_probability:.1%}", "dim"),
+        (f"  {solution.seconds:.2f} s", "dim"),
     )
 
 

@@ -6,16 +6,16 @@ it does neither, whatever FORCE_COLOR says: scripts read there.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from trm_cli.solving.engine import Solution
+
+Bar = TypeVar("Bar", bound="ProgressBar")
 
 PIPE_WIDTH = 120  # columns of a table that is not drawn on a terminal
 
@@ -40,6 +40,11 @@ def has_colour(console: Console) -> bool:
     return console.color_system is not None and not console.no_color
 
 
+def is_ascii(console: Console) -> bool:
+    """Whether there are no characters but those of ASCII."""
+    return not (console.encoding or "ascii").lower().startswith("utf")
+
+
 def _console(stream: IO[str], quiet: bool = False) -> Console:
     on_screen = stream.isatty()
     return Console(
@@ -53,47 +58,25 @@ def _console(stream: IO[str], quiet: bool = False) -> Console:
     )
 
 
-@contextmanager
-def generating(total: int, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar; gives the function to call with the numbers of puzzles done and wanted."""
-    console = remarks_console(quiet)
-    progress = Progress(
-        TextColumn("generating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    )
-    bar = progress.add_task("", total=total)
-    with progress:
-        yield lambda done, wanted: progress.update(bar, completed=done, total=wanted)
-
-
 SAY_SECONDS = 30.0  # between two lines where there is no bar
 
 
-class StepsBar:
-    """A context manager; `add` says how much more is done."""
+class ProgressBar:
+    """A context manager that shows how far some work is: a bar on a terminal, now and then a line elsewhere."""
 
-    def __init__(self, what: str, total: int, *, quiet: bool) -> None:
+    def __init__(self, what: str, total: int, *, quiet: bool, done: int = 0, draws: bool = True) -> None:
         self.console = remarks_console(quiet)
-        self.what, self.total, self.done = what, total, 0
+        self.what, self.total, self.done = what, total, done
+        self.done_before = done  # by an earlier call
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
+        shows_bar = draws and self.console.is_terminal and not quiet
         self.progress = Progress(
-            TextColumn(what),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=self.console,
-            transient=True,
-            disable=quiet or not self.console.is_terminal,
+            TextColumn(what), *columns, console=self.console, transient=True, disable=not shows_bar
         )
-        self.bar = self.progress.add_task("", total=total)
+        self.bar = self.progress.add_task("", total=total, completed=done)
         self.started = self.said = time.perf_counter()
 
-    def __enter__(self) -> "StepsBar":
+    def __enter__(self: Bar) -> Bar:
         self.progress.start()
         return self
 
@@ -109,66 +92,47 @@ class StepsBar:
 
     def add(self, more: int = 1) -> None:
         """Count more as done."""
-        self.done += more
-        self.progress.update(self.bar, completed=self.done)
-        if not self.console.is_terminal and time.perf_counter() - self.said > SAY_SECONDS:
-            self.said = time.perf_counter()
-            minutes = self.seconds / self.done * (self.total - self.done) / 60
-            self.console.print(f"{self.what}: {self.done:,} of {self.total:,}, about {minutes:.1f} minutes to go")
+        self.reach(self.done + more, self.total)
+
+    def reach(self, done: int, total: int) -> None:
+        """So much is done, of so much."""
+        self.done, self.total = done, total
+        self.progress.update(self.bar, completed=done, total=total)
+        now = time.perf_counter()
+        if not self.console.is_terminal and now - self.said > SAY_SECONDS:
+            self.said = now
+            minutes = self.seconds / max(1, done - self.done_before) * (total - done) / 60
+            self.console.print(self._line(minutes))
+
+    def _line(self, minutes: float) -> str:
+        return f"{self.what}: {self.done:,} of {self.total:,}, about {minutes:.1f} minutes to go"
 
 
-class SolvingDisplay:
-    """Counts solutions and shows how far the work is; a context manager."""
+class SolvingDisplay(ProgressBar):
+    """Counts solutions, and says in the end how many are solved."""
 
     def __init__(
         self, total: int, *, quiet: bool, answers_on_screen: bool = False, done: int = 0, solved: int = 0
     ) -> None:
-        self.console = remarks_console(quiet)
         # Answers and a bar on one terminal would disturb each other.
-        shows_bar = self.console.is_terminal and not quiet and not answers_on_screen
-        self.progress = Progress(
-            TextColumn("solving"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not shows_bar or total == 1,
-        )
-        self.bar = self.progress.add_task("", total=total, completed=done)
-        self.total = total
-        self.solved, self.done = solved, done
-        self.done_before = done  # by an earlier call
-        self.started = self.said = time.perf_counter()
-
-    def __enter__(self) -> "SolvingDisplay":
-        self.progress.start()
-        return self
+        super().__init__("solving", total, quiet=quiet, done=done, draws=total > 1 and not answers_on_screen)
+        self.solved = solved
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        super().__exit__(kind, error, trace)
         if kind is None and self.total > 1:
-            seconds = time.perf_counter() - self.started
+            speed = (self.done - self.done_before) / self.seconds
             self.console.print(
-                f"{self.solved} of {self.done} solved in {seconds:.1f} s "
-                f"({(self.done - self.done_before) / seconds:.1f} puzzles a second)"
+                f"{self.solved} of {self.done} solved in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
             )
 
-    def show(self, *solutions: "Solution") -> None:
-        """Count solutions."""
-        self.done += len(solutions)
-        self.solved += sum(solution.solved for solution in solutions)
-        self.progress.update(self.bar, completed=self.done)
-        if not self.console.is_terminal and time.perf_counter() - self.said > SAY_SECONDS:
-            self._say()
+    def show(self, solution: "Solution") -> None:
+        """Count a solution."""
+        self.solved += solution.solved
+        self.add()
 
-    def _say(self) -> None:
-        """How far it is, in a line of its own: there is no bar on a pipe or in a log."""
-        self.said = time.perf_counter()
-        rate = (self.done - self.done_before) / (self.said - self.started)
-        minutes = (self.total - self.done) / rate / 60
-        self.console.print(
-            f"{self.solved:,} of {self.done:,} solved, {self.total - self.done:,} to go: about {minutes:.1f} minutes"
-        )
+    def _line(self, minutes: float) -> str:
+        left = self.total - self.done
+        return f"{self.solved:,} of {self.done:,} solved, {left:,} to go: about {minutes:.1f} minutes"

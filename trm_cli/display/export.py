@@ -14,13 +14,14 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, ROLES, Look, cells, view_of, written
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, view_of, written
 from trm_cli.display.charts import plain
 from trm_cli.display.screen import HOTTEST, Scene, verdict
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
+from trm_cli.tasks.base import Colour, Role
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     Font = FreeTypeFont | ImageFont
 
 
-ONE_SIZE, MANY_SIZE = (80, 24), (112, 42)  # columns and rows of a picture of one puzzle, of several
+ONE_SIZE, MANY_SIZE = (80, 24), (116, 42)  # columns and rows of a picture of one puzzle, of several
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
 THEME = TerminalTheme(
@@ -48,56 +49,16 @@ THEME = TerminalTheme(
     ],
 )
 
-# How far a line reaches from the middle of its character: left, right, up, down; 2 is heavy.
-ARMS = {
-    "─": "1100",
-    "│": "0011",
-    "┌": "0101",
-    "┐": "1001",
-    "└": "0110",
-    "┘": "1010",
-    "├": "0111",
-    "┤": "1011",
-    "┬": "1101",
-    "┴": "1110",
-    "┼": "1111",
-    "╭": "0101",
-    "╮": "1001",
-    "╰": "0110",
-    "╯": "1010",
-    "╴": "1000",
-    "╶": "0100",
-    "╵": "0010",
-    "╷": "0001",
-    "━": "2200",
-    "┃": "0022",
-    "┏": "0202",
-    "┓": "2002",
-    "┗": "0220",
-    "┛": "2020",
-    "┣": "0222",
-    "┫": "2022",
-    "┳": "2202",
-    "┻": "2220",
-    "╋": "2222",
-    "┯": "2201",
-    "┷": "2210",
-    "┿": "2211",
-    "┠": "0122",
-    "┨": "1022",
-    "╂": "1122",
-    "╸": "2000",
-    "╺": "0200",
-    "╹": "0020",
-    "╻": "0002",
-}
+LINES = "─│┌┐└┘├┤┬┴┼╭╮╰╯╴╶╵╷━┃┏┓┗┛┣┫┳┻╋┯┷┿┠┨╂╸╺╹╻"
+REACH = """1100 0011 0101 1001 0110 1010 0111 1011 1101 1110 1111 0101 1001 0110 1010 1000 0100 0010 0001
+2200 0022 0202 2002 0220 2020 0222 2022 2202 2220 2222 2201 2210 2211 0122 1022 1122 2000 0200 0020 0002"""
+ARMS = dict(zip(LINES, REACH.split(), strict=True))  # from the middle: left, right, up, down; 2 is heavy
 BLOCKS = {mark: (1 - (level + 1) / 8, 1.0) for level, mark in enumerate("▁▂▃▄▅▆▇█")}
 BLOCKS["▀"] = (0.0, 0.5)  # from and to which height it is filled
 SHADED = {"░": 0.25, "▒": 0.5, "▓": 0.75}  # how much of it is filled
 LIGHT, HEAVY = 0.07, 0.17  # thickness of lines, of a character's height
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom; 0 to 1 of a character
-RGB = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -106,8 +67,8 @@ class Glyph:
 
     column: int
     text: str
-    ink: RGB
-    paper: RGB | None  # None is the screen's own
+    ink: Colour
+    paper: Colour | None  # None is the screen's own
     is_bold: bool
     is_underlined: bool
 
@@ -186,7 +147,7 @@ def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
         column += len(text)
 
 
-def _colours(style: Style) -> tuple[RGB, RGB | None]:
+def _colours(style: Style) -> tuple[Colour, Colour | None]:
     ink = _rgb(style.color, INK)
     paper = None if style.bgcolor is None else _rgb(style.bgcolor, PAPER)
     if style.reverse:
@@ -196,13 +157,13 @@ def _colours(style: Style) -> tuple[RGB, RGB | None]:
     return ink, paper
 
 
-def _rgb(colour: Color | None, default: RGB) -> RGB:
+def _rgb(colour: Color | None, default: Colour) -> Colour:
     if colour is None or colour.is_default:
         return default
     return _triple(colour.get_truecolor(THEME))
 
 
-def _triple(colour: ColorTriplet) -> RGB:
+def _triple(colour: ColorTriplet) -> Colour:
     return colour.red, colour.green, colour.blue
 
 
@@ -364,6 +325,7 @@ PLACE_OF_RUN = "/*RUN*/"
 
 def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The page; `seconds` is how long each step stays when it plays."""
+    roles = header.task.roles
     run = {
         "task": header.task.name,
         "model": header.model,
@@ -373,37 +335,48 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
         "rows": header.rows,
         "columns": header.columns,
         "seconds": seconds,
-        "roles": ROLES,
+        "layout": header.task.layout.value,
+        "roles": [{"name": name, **_role(role)} for name, role in roles.items()],
         "praise": header.task.praise,
         "puzzles": [[_shape(frame) for frame in moment.frames] for moment in moments if moment.is_question],
-        "moments": [_moment(moment) for moment in moments],
+        "moments": [_moment(moment, list(roles)) for moment in moments],
     }
     told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
     return TEMPLATE.read_text(encoding="utf-8").replace(PLACE_OF_RUN, told).encode()
 
 
+def _role(role: Role) -> dict[str, Any]:
+    words = (role.style or "").split()
+    return {
+        "fills": role.fills,
+        "colour": role.colour and written(role.colour),
+        "ink": role.ink and written(role.ink),
+        "bold": "bold" in words,
+        "dim": "dim" in words,
+        "by_confidence": role.style is None,
+    }
+
+
 def _shape(frame: Frame) -> dict[str, int]:
-    view = view_of(frame)
-    return {"height": view.height, "width": view.width, "box_height": view.box_height, "box_width": view.box_width}
+    return dict(zip(("height", "width", "box_height", "box_width"), view_of(frame).shape, strict=True))
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
-    frames = [{"place": place, **_frame(moment.frames[place])} for place in sorted(moment.moved)]
+def _moment(moment: Moment, roles: list[str]) -> dict[str, Any]:
+    frames = [{"place": place, **_frame(moment.frames[place], roles)} for place in sorted(moment.moved)]
     return {"page": moment.page, "inside": moment.is_inside, "frames": frames}
 
 
-def _frame(frame: Frame) -> dict[str, Any]:
-    described = cells(frame.task.name, view_of(frame))
-    update = frame.update
+def _frame(frame: Frame, roles: list[str]) -> dict[str, Any]:
+    cells, confidence, update = view_of(frame).cells, frame.confidence, frame.update
     return {
         "step": frame.step,
         "max_steps": frame.max_steps,
         "inside": frame.is_inside,
-        "glyphs": [cell.glyph for cell in described],
-        "roles": [ROLES.index(cell.role) for cell in described],
-        "confidence": None if frame.confidence is None else [round(100 * sure) for sure in frame.confidence.tolist()],
+        "glyphs": [cell.glyph for cell in cells],
+        "roles": [roles.index(cell.role) for cell in cells],
+        "confidence": None if confidence is None else (100 * confidence).round().astype(int).tolist(),
         "changed": sorted(frame.changed),
-        "violated": len(frame.violated),
+        "violations": sorted(frame.violated),
         "halt": frame.halt_probability,
         "change_y": frame.change_y,
         "change_z": frame.change_z,
@@ -411,9 +384,8 @@ def _frame(frame: Frame) -> dict[str, Any]:
         "attempt": frame.attempt,
         "verdict": verdict(frame).plain,
         "ending": "" if not frame.is_last else "solved" if frame.solved else "failed",
-        "update": None
-        if update is None
-        else {
+        "update": update
+        and {
             "stream": update.stream,
             "recursion": update.recursion,
             "number": update.number,

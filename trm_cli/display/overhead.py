@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -21,26 +21,14 @@ WIDTH, HEIGHT = 80, 24  # of the terminal that is drawn to, in memory
 
 
 @dataclass(frozen=True)
-class Round:
-    """The same puzzles solved once unseen and once watched."""
-
-    steps: int  # supervision steps
-    draws: int  # screens drawn
-    unseen: float  # seconds by the clock, from the first step to the last
-    watched: float
-    unseen_cpu: float  # seconds of the processor, all threads
-    watched_cpu: float
-
-
-@dataclass(frozen=True)
 class Overhead:
-    """What several rounds say."""
+    """What several rounds say: the median of each."""
 
     steps: int  # supervision steps of a round
     draws: float  # screens drawn in a round
     unseen: float  # seconds of a round, unseen
     slower: float  # how much longer it took watched, by the clock: 0.05 is 5 %
-    slower_cpu: float  # how much more the processor had to do
+    slower_cpu: float  # how much more the processor had to do, all threads
 
 
 class NoKeys(Keys):
@@ -48,59 +36,6 @@ class NoKeys(Keys):
 
     def __enter__(self) -> Keys:
         return self
-
-
-def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], *, rounds: int) -> Overhead:
-    """Solve the puzzles one by one, unseen and watched in turn; the middle of all rounds counts."""
-    settings = SolveSettings()
-    _round(network, header, puzzles, settings)  # to warm up
-    done = [_round(network, header, puzzles, settings) for _ in range(rounds)]
-    return Overhead(
-        steps=done[0].steps,
-        draws=median(each.draws for each in done),
-        unseen=median(each.unseen for each in done),
-        slower=median(each.watched / each.unseen for each in done) - 1,
-        slower_cpu=median(each.watched_cpu / each.unseen_cpu for each in done) - 1,
-    )
-
-
-def overhead_line(measured: Overhead) -> str:
-    """The same on one line."""
-    return (
-        f"{measured.steps} steps take {measured.unseen:.2f} s unseen; watched, with "
-        f"{measured.draws:.0f} screens drawn, {measured.slower:+.1%} by the clock and "
-        f"{measured.slower_cpu:+.1%} of processor time"
-    )
-
-
-def _round(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], settings: SolveSettings) -> Round:
-    def solve_unseen() -> int:
-        return sum(
-            sum(1 for _ in run(network, header.task, [puzzle.tokens], batch_size=1, settings=settings))
-            for puzzle in puzzles
-        )
-
-    steps, unseen, unseen_cpu = _timed(solve_unseen)
-    timed = TimedMoments(moments(network, header.task, puzzles, settings=settings))
-    console = Console(
-        file=io.StringIO(),
-        force_terminal=True,
-        color_system="truecolor",
-        width=WIDTH,
-        height=HEIGHT,
-        legacy_windows=False,
-    )
-    player = Player(iter(timed), header, pace=Pace(0.0), look=Look(), console=console, keys=NoKeys())
-    _, _, watched_cpu = _timed(player.play)
-    return Round(steps, player.num_draws, unseen, timed.seconds, unseen_cpu, watched_cpu)
-
-
-def _timed(work: Callable[[], object]) -> tuple[int, float, float]:
-    """What work returns if it is a number, and its seconds by the clock and of the processor."""
-    began, began_cpu = time.perf_counter(), time.process_time()
-    result = work()
-    spent = time.perf_counter() - began, time.process_time() - began_cpu
-    return result if isinstance(result, int) else 0, *spent
 
 
 class TimedMoments:
@@ -114,3 +49,50 @@ class TimedMoments:
         began = time.perf_counter()
         yield from self.source
         self.seconds = time.perf_counter() - began
+
+
+def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], *, rounds: int) -> Overhead:
+    """Solve the puzzles one by one, unseen and watched in turn."""
+    _round(network, header, puzzles)  # to warm up
+    done = [_round(network, header, puzzles) for _ in range(rounds)]
+    return Overhead(
+        steps=done[0].steps,
+        draws=median(each.draws for each in done),
+        unseen=median(each.unseen for each in done),
+        slower=median(each.slower for each in done),
+        slower_cpu=median(each.slower_cpu for each in done),
+    )
+
+
+def overhead_line(measured: Overhead) -> str:
+    """The same on one line."""
+    return (
+        f"{measured.steps} steps take {measured.unseen:.2f} s unseen; watched, with "
+        f"{measured.draws:.0f} screens drawn, {measured.slower:+.1%} by the clock and "
+        f"{measured.slower_cpu:+.1%} of processor time"
+    )
+
+
+def _round(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle]) -> Overhead:
+    """The same puzzles solved once unseen and once watched."""
+    settings = SolveSettings()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    steps = 0
+    for puzzle in puzzles:
+        steps += sum(1 for _ in run(network, header.task, [puzzle.tokens], batch_size=1, settings=settings))
+    unseen, unseen_cpu = time.perf_counter() - began, time.process_time() - began_cpu
+
+    console = Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        width=WIDTH,
+        height=HEIGHT,
+        legacy_windows=False,
+    )
+    timed = TimedMoments(moments(network, header.task, puzzles, settings=settings))
+    player = Player(iter(timed), header, pace=Pace(0.0), look=Look(), console=console, keys=NoKeys())
+    began_cpu = time.process_time()
+    player.play()
+    watched_cpu = time.process_time() - began_cpu
+    return Overhead(steps, player.num_draws, unseen, timed.seconds / unseen - 1, watched_cpu / unseen_cpu - 1)

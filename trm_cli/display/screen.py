@@ -9,7 +9,18 @@ from itertools import zip_longest
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from trm_cli.display.boards import HALTING, MOVING, NEW, SURE, WRONG, Look, board_text, heat_map, view_of, written
+from trm_cli.display.boards import (
+    CERTAIN,
+    HALTING,
+    MOVING,
+    NEW,
+    VIOLATION,
+    Look,
+    board_text,
+    heat_map,
+    view_of,
+    written,
+)
 from trm_cli.solving.trace import Frame, Header, Moment
 
 
@@ -109,8 +120,8 @@ def _rows(levels: list[int], height: int, symbols: str) -> list[str]:
     ]
 
 
-LABELS, VALUES = 9, 7  # columns
-CHARTS_FROM = 24  # columns that have room for sparklines; below it, values alone
+LABELS, VALUES = 11, 7  # columns
+CHARTS_FROM = 26  # columns that have room for sparklines; below it, values alone
 MOST_PITCH = 3  # columns of one step in a sparkline, at most
 EACH, GROUPS, NOWHERE = range(3)  # where there are empty lines
 SIZES = ((3, EACH), (2, EACH), (1, EACH), (1, GROUPS), (1, NOWHERE))  # rows of a chart; empty lines
@@ -146,36 +157,31 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
 
 
 def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> Iterator[Text]:
-    of = " of " if width >= CHARTS_FROM else "/"
+    is_wide = width >= CHARTS_FROM
+    of = " of " if is_wide else "/"
     yield Text.assemble(_label("step"), (str(frame.step), "bold"), (f"{of}{frame.max_steps}", "dim"))
-    if width >= CHARTS_FROM:
-        yield _progress(frame.step / frame.max_steps, width, look)
+    if is_wide:
+        done = round(width * frame.step / frame.max_steps)
+        full, rest = ("=", "-") if look.ascii_only else ("━", "─")
+        yield Text.assemble((full * done, written(CERTAIN)), (rest * (width - done), "dim"))
     if gaps != NOWHERE:
         yield Text()
     for reading in _readings(frame):
-        if width < CHARTS_FROM:
-            yield Text.assemble(_label(reading.name), (reading.value, "bold"))
-        else:
+        if is_wide:
             yield from _chart(reading, frame.history, look, width=width, rows=rows)
+        else:
+            yield Text.assemble(_label(reading.name), (reading.value, "bold"))
         if gaps == EACH or (gaps == GROUPS and reading.ends_group):
             yield Text()
-    attempt = Text.assemble(_label("attempt"), str(frame.attempt + 1))
-    seconds = f"{frame.seconds:.2f} s"
-    if width < CHARTS_FROM:
-        yield from (attempt, Text.assemble(_label("time"), seconds))
+    attempt, seconds = str(frame.attempt + 1), f"{frame.seconds:.2f} s"
+    if is_wide:
+        yield Text.assemble(_label("attempt"), f"{attempt:{VALUES + 2}}", ("time ", "dim"), seconds)
     else:
-        attempt.pad_right(LABELS + VALUES + 2 - attempt.cell_len)
-        yield attempt.append("time ", "dim").append(seconds)
+        yield from (Text.assemble(_label("attempt"), attempt), Text.assemble(_label("time"), seconds))
 
 
 def _label(name: str) -> tuple[str, str]:
     return name.ljust(LABELS), "dim"
-
-
-def _progress(share: float, width: int, look: Look) -> Text:
-    done = round(width * share)
-    full, rest = ("=", "-") if look.ascii_only else ("━", "─")
-    return Text.assemble((full * done, written(SURE)), (rest * (width - done), "dim"))
 
 
 def _readings(frame: Frame) -> list[Reading]:
@@ -183,12 +189,13 @@ def _readings(frame: Frame) -> list[Reading]:
     update = frame.update
     moved = {update.stream: update.change} if update and frame.is_inside else {}
     halt = frame.history[-1].halt_probability if frame.history else None
-    sure, new, wrong = written(SURE), written(NEW), written(WRONG)
+    certain, new, wrong = written(CERTAIN), written(NEW), written(VIOLATION)
+    confidence = percent(mean_confidence(frame))
     return [
         Reading("halt", percent(halt), HALTING, lambda f: f.halt_probability, is_share=True),
-        Reading("sure", percent(mean_confidence(frame)), sure, mean_confidence, is_share=True, ends_group=True),
+        Reading("confidence", confidence, certain, mean_confidence, is_share=True, ends_group=True),
         Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
-        Reading("violated", str(len(frame.violated)), wrong, lambda f: len(f.violated), ends_group=True),
+        Reading("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated), ends_group=True),
         Reading("change y", _norm(moved.get("y", frame.change_y)), MOVING, lambda f: f.change_y),
         Reading("change z", _norm(moved.get("z", frame.change_z)), MOVING, lambda f: f.change_z, ends_group=True),
     ]
@@ -200,12 +207,11 @@ def _chart(reading: Reading, history: tuple[Frame, ...], look: Look, *, width: i
     values = [reading.of(step) for step in history]
     columns = max(len(values), min(room, MOST_PITCH * len(values)))
     series = [values[column * len(values) // columns] for column in range(columns)]
-    most = max((value for value in series if value is not None), default=0.0)
-    bounds = (0.0, TOP * (1.0 if reading.is_share else most or 1.0))
-    drawn = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=bounds)
-    for row in drawn[:-1]:
+    most = 1.0 if reading.is_share else max((value for value in series if value is not None), default=0.0) or 1.0
+    *above, last = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=(0.0, TOP * most))
+    for row in above:
         yield Text(" " * (LABELS + VALUES + 2)).append(row, reading.colour)
-    yield Text.assemble(_label(reading.name), (reading.value.rjust(VALUES), "bold"), "  ", (drawn[-1], reading.colour))
+    yield Text.assemble(_label(reading.name), (reading.value.rjust(VALUES), "bold"), "  ", (last, reading.colour))
 
 
 def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
@@ -246,16 +252,15 @@ def verdict(frame: Frame) -> Text:
     cells = len(frame.violated)
     broken = "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
     if frame.is_last:
-        failure = f"not {frame.task.praise}"
-        return Text.assemble((failure, "bold red"), f": {broken} after {steps}")
+        return Text.assemble((f"not {frame.task.praise}", "bold red"), f": {broken} after {steps}")
     return Text("the rules hold" if frame.solved else broken, "dim")
 
 
 GAP = 3  # columns between a board and its figures
-LEAST_FIGURES, MOST_FIGURES = 14, 60  # columns of the figures
-WIDE_FIGURES = 28  # columns that figures take from a board that could be larger
+LEAST_FIGURES, MOST_FIGURES = 17, 60  # columns of the figures
+WIDE_FIGURES = 30  # columns that figures take from a board that could be larger
 FIGURE_LINES = 9  # rows of figures below a board
-CAPTION = 11  # columns beside a tile
+CAPTION = 15  # columns beside a tile
 AIRY_HEIGHT = 23  # rows of a terminal that has room for empty lines
 
 
@@ -281,8 +286,8 @@ class Scene:
         else:
             body = self._tiles(inside, height - 3)[: height - 3]
         between = [Text()] if len(body) + 5 <= height else []
-        below = [*between, self._verdict(), self._footer(inside)]
-        lines = [self._title(inside), *between, *body, *below]
+        footer = spread(Text(self.keys, "dim"), Text(self.state, "bold"), inside)
+        lines = [self._title(inside), *between, *body, *between, self._verdict(), footer]
         for line in lines:
             line.truncate(inside)
         return [Text(" ", no_wrap=True, overflow="ignore").append_text(line) for line in lines[:height]]
@@ -314,16 +319,14 @@ class Scene:
         if 2 * height > width:
             above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
             board = above if len(above) > len(board) else board
-        room = width - _width(board) - GAP
+        room = min(width - _width(board) - GAP, MOST_FIGURES)
         if room >= LEAST_FIGURES:
-            told = readings(frame, self.header, self.look, width=min(room, MOST_FIGURES), height=height)
-            return beside([board, told], GAP)
-        told = readings(frame, self.header, self.look, width=width, height=height - len(board))
-        return [*board, *told]
+            return beside([board, readings(frame, self.header, self.look, width=room, height=height)], GAP)
+        return [*board, *readings(frame, self.header, self.look, width=width, height=height - len(board))]
 
     def _board(self, frame: Frame, width: int, height: int) -> list[Text]:
         look = replace(self.look, max_width=width, max_height=height)
-        return rows_of(board_text(self.header.task.name, view_of(frame), look))
+        return rows_of(board_text(view_of(frame), look))
 
     def _tiles(self, width: int, height: int) -> list[Text]:
         columns = self.header.columns
@@ -343,7 +346,7 @@ class Scene:
         look = replace(self.look, max_width=width - CAPTION, max_height=height)
         if index not in self.moment.moved:
             look = replace(look, flash=0)
-        board = rows_of(board_text(self.header.task.name, view_of(frame), look))[:height]
+        board = rows_of(board_text(view_of(frame), look))[:height]
         number = self.moment.page * self.at_once + index + 1
         lines = beside([board, _caption(number, frame)], 2)[: max(height, 1)]
         for line in lines:
@@ -359,13 +362,9 @@ class Scene:
         solved = sum(frame.solved and frame.is_last for frame in frames)
         running = sum(not frame.is_last for frame in frames)
         text = Text.assemble((f"{solved} {praise}", "bold green" if solved else "bold"))
-        failed = len(frames) - solved - running
-        if failed:
+        if failed := len(frames) - solved - running:
             text.append("  ").append(f"{failed} not {praise}", "bold red")
         return text.append(f"  {running} still thinking" if running else "", "dim")
-
-    def _footer(self, width: int) -> Text:
-        return spread(Text(self.keys, "dim"), Text(self.state, "bold"), width)
 
 
 def _width(lines: list[Text]) -> int:
@@ -382,5 +381,6 @@ def _caption(number: int, frame: Frame) -> list[Text]:
     if frame.is_last and frame.solved:
         told.append(Text(frame.task.praise, "bold green"))
     elif frame.step:
-        told.append(Text(f"{len(frame.violated)} wrong", "bold red" if frame.is_last else ""))
+        wrong = len(frame.violated)
+        told.append(Text(f"{wrong} violation{'s' * (wrong != 1)}", "bold red" if frame.is_last else ""))
     return told

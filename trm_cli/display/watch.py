@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
 from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
@@ -20,14 +21,14 @@ from rich.live import Live
 from rich.text import Text
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, heat_map, view_of
-from trm_cli.display.console import answers_console, has_colour
+from trm_cli.display.console import answers_console, has_colour, is_ascii
 from trm_cli.display.screen import HOTTEST, Scene, beside, mean_confidence, percent, rows_of, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
 
 Item = TypeVar("Item")
 
 
-class Ahead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """Pulls items before they are taken, but no more than `limit` of them."""
 
     def __init__(self, source: Iterator[Item], limit: int = 1) -> None:
@@ -103,37 +104,24 @@ try:
 except ImportError:  # no such terminals: everything plays, without keys
     termios = None  # type: ignore[assignment]
 
-TOGGLE, BACK, FORTH, FIRST, LAST, FASTER, SLOWER, QUIT = (
-    "toggle",
-    "back",
-    "forth",
-    "first",
-    "last",
-    "faster",
-    "slower",
-    "quit",
-)
 PRESSED = re.compile(rb"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Z]|[^\x1b]")
 UNFINISHED = re.compile(rb"\x1b(?:O|\[[0-9;]*)?$")
-MEANINGS = {
-    b" ": TOGGLE,
-    b"q": QUIT,
-    b"Q": QUIT,
-    b"\x1b[D": BACK,
-    b"\x1bOD": BACK,
-    b"\x1b[C": FORTH,
-    b"\x1bOC": FORTH,
-    b"\x1b[H": FIRST,
-    b"\x1bOH": FIRST,
-    b"\x1b[1~": FIRST,
-    b"\x1b[F": LAST,
-    b"\x1bOF": LAST,
-    b"\x1b[4~": LAST,
-    b"+": FASTER,
-    b"=": FASTER,
-    b"-": SLOWER,
-    b"_": SLOWER,
-}
+
+
+class Key(Enum):
+    """What is asked for by a key, and what terminals send for it."""
+
+    TOGGLE = (b" ",)
+    BACK = (b"\x1b[D", b"\x1bOD")
+    FORTH = (b"\x1b[C", b"\x1bOC")
+    FIRST = (b"\x1b[H", b"\x1bOH", b"\x1b[1~")
+    LAST = (b"\x1b[F", b"\x1bOF", b"\x1b[4~")
+    FASTER = (b"+", b"=")
+    SLOWER = (b"-", b"_")
+    QUIT = (b"q", b"Q")
+
+
+MEANINGS = {sent: key for key in Key for sent in key.value}
 
 
 class Keys:
@@ -185,7 +173,7 @@ class Keys:
         if self._descriptor is not None and self._before:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
 
-    def read(self, timeout: float) -> list[str]:
+    def read(self, timeout: float) -> list[Key]:
         """What was pressed, waiting at most `timeout` seconds for the first key."""
         if self._descriptor is None:
             time.sleep(timeout)
@@ -198,12 +186,12 @@ class Keys:
             self._forget()
         return self._meanings(came)
 
-    def _meanings(self, came: bytes) -> list[str]:
+    def _meanings(self, came: bytes) -> list[Key]:
         came = self._rest + came
         unfinished = UNFINISHED.search(came)
         self._rest = unfinished.group() if unfinished else b""
         whole = came[: len(came) - len(self._rest)]
-        return [MEANINGS[key] for key in PRESSED.findall(whole) if key in MEANINGS]
+        return [MEANINGS[sent] for sent in PRESSED.findall(whole) if sent in MEANINGS]
 
     def _forget(self) -> None:
         if self._is_ours and self._descriptor is not None:
@@ -240,7 +228,7 @@ def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
     told = _figures(frame, header)
     if header.rows * header.columns > 1:
         told = [f"puzzle {number}", *told]
-    board = rows_of(board_text(header.task.name, view_of(frame), look))
+    board = rows_of(board_text(view_of(frame), look))
     if frame.update is not None:
         heat = heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
         board = beside([board, [Text(f"{frame.update.stream} moved"), *rows_of(heat)]], GAP)
@@ -253,14 +241,14 @@ def _figures(frame: Frame, header: Header) -> list[str]:
     update = frame.update
     if update is not None:
         step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"
-    counts = f"changed {len(frame.changed)}  violated {len(frame.violated)}"
+    counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
     if frame.is_inside and update is not None:
         return [step, f"{counts}  change {update.stream} {update.change:.3f}"]
     moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
     return [
         f"{step}  {frame.seconds:.2f} s",
         f"{counts}  halt {percent(frame.halt_probability)}",
-        f"sure {percent(mean_confidence(frame))}  {moved}",
+        f"confidence {percent(mean_confidence(frame))}  {moved}",
     ]
 
 
@@ -327,51 +315,51 @@ class Player:
             self._cost = CELL_COST * sum(len(frame.answer) for moment in self.history for frame in moment.frames)
             if self.pause > 0:  # else the network is not kept waiting
                 self._draw(live, has_keys=keys.there, is_busy=False)
-            ahead = Ahead(self.source, self._limit)
+            prefetcher = Prefetcher(self.source, self._limit)
             self._polled = self.clock()
             try:
-                while not self._is_finished(ahead):
+                while not self._is_finished(prefetcher):
                     pressed = keys.read(1 / self.fps)
-                    for name in pressed:
-                        self._press(name)
-                    self._advance(ahead)
-                    self._draw(live, has_keys=keys.there, is_busy=ahead.is_busy and not pressed)
+                    for key in pressed:
+                        self._press(key)
+                    self._advance(prefetcher)
+                    self._draw(live, has_keys=keys.there, is_busy=prefetcher.is_busy and not pressed)
             finally:
-                ahead.close()
+                prefetcher.close()
         return self.history
 
-    def _is_finished(self, ahead: Ahead[Moment]) -> bool:
+    def _is_finished(self, prefetcher: Prefetcher[Moment]) -> bool:
         if self.is_quit:
             return True
-        is_at_end = ahead.is_over and self.cursor == len(self.history) - 1
+        is_at_end = prefetcher.is_over and self.cursor == len(self.history) - 1
         lingers = self.is_paused or self.clock() < self.shown_at + LINGERING * self.pause
         return is_at_end and not lingers
 
-    def _press(self, name: str) -> None:
+    def _press(self, key: Key) -> None:
         last = len(self.history) - 1
-        if name == QUIT:
+        if key == Key.QUIT:
             self.is_quit = True
-        elif name == TOGGLE:
+        elif key == Key.TOGGLE:
             self.is_paused = not self.is_paused
             self.shown_at = self.clock()
-        elif name in (FASTER, SLOWER):
-            factor = 1 / PACE_FACTOR if name == FASTER else PACE_FACTOR
+        elif key in (Key.FASTER, Key.SLOWER):
+            factor = 1 / PACE_FACTOR if key == Key.FASTER else PACE_FACTOR
             self.pause = min(MOST_PAUSE, max(LEAST_PAUSE, self.pause * factor))
         else:
             self.is_paused = True
-            places = {BACK: self.cursor - 1, FORTH: self.cursor + 1, FIRST: 0, LAST: last}
-            self._show(min(max(places[name], 0), max(last, 0)))
+            places = {Key.BACK: self.cursor - 1, Key.FORTH: self.cursor + 1, Key.FIRST: 0, Key.LAST: last}
+            self._show(min(max(places[key], 0), max(last, 0)))
 
     def _show(self, cursor: int) -> None:
         if cursor != self.cursor:
             self.cursor, self.shown_at = cursor, self.clock()
 
-    def _advance(self, ahead: Ahead[Moment]) -> None:
+    def _advance(self, prefetcher: Prefetcher[Moment]) -> None:
         """Show the next moment if the one that is shown has had its time."""
-        ahead.allow(self._limit)
+        prefetcher.allow(self._limit)
         while not self.is_paused and self.clock() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
-                moment = ahead.take()
+                moment = prefetcher.take()
                 if moment is None:
                     return
                 self.history.append(moment)
@@ -483,8 +471,7 @@ class Viewer:
         """Show moments until they end or someone quits."""
         passing = record.passing(source)
         if self.quiet:
-            for _ in passing:
-                pass
+            deque(passing, maxlen=0)
         elif self.console.is_terminal and not self.console.is_dumb_terminal:
             self._play(passing)
         else:
@@ -494,13 +481,9 @@ class Viewer:
             missed = self.header.num_puzzles - record.num_ended
             self.console.print(f"{told}, {missed} not finished" if missed else told)
 
-    @property
-    def _ascii_only(self) -> bool:
-        return not self.console.encoding.lower().startswith("utf")
-
     def _play(self, moments: Iterator[Moment]) -> None:
         """Play on a screen of its own, then leave the last scene where the command was typed."""
-        look = Look(ascii_only=self._ascii_only, marks=not has_colour(self.console))
+        look = Look(ascii_only=is_ascii(self.console), marks=not has_colour(self.console))
         pace = Pace(TERMINAL_PAUSE if self.pause is None else self.pause, self.fps)
         player = Player(moments, self.header, pace=pace, look=look, console=self.console)
         if history := player.play():
@@ -511,7 +494,7 @@ class Viewer:
     def _print(self, moments: Iterator[Moment]) -> None:
         """Print one plain frame a step."""
         for moment in moments:
-            for line in plain_lines(moment, self.header, ascii_only=self._ascii_only):
+            for line in plain_lines(moment, self.header, ascii_only=is_ascii(self.console)):
                 self.console.file.write(line + "\n")
             self.console.file.flush()
             time.sleep(self.pause or 0.0)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import (
     EMPTY,
+    PADDING,
     Cell,
     Dataset,
     Generator,
@@ -278,7 +279,7 @@ ROLES = {
     "empty": EMPTY,  # a token that is no cell of a maze
 }
 ROLE_OF = {WALL: "wall", OPEN: "open", START: "start", GOAL: "goal", PATH: "path"}
-END_LETTERS = {START: "S", GOAL: "G"}
+GLYPHS = {PADDING: "?", START: "S", GOAL: "G"}
 
 # `trm data maze --size 15 --generate 4 --seed 22`.
 EXAMPLES = """\
@@ -427,7 +428,7 @@ class Maze(Task, Rules, Symmetries, Generator):
         return [Violation(c // width + 1, c % width + 1, rules[c]) for c in sorted(rules)]
 
     def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
-        return [Cell(END_LETTERS.get(token, ""), ROLE_OF.get(token, "empty")) for token in answer.tolist()]
+        return [Cell(GLYPHS.get(token, ""), ROLE_OF.get(token, "empty")) for token in answer.tolist()]
 
     def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
         """`valid`, `path` as [row, column] from S to G if it is valid, `moves` and `shortest`."""

@@ -1,4 +1,4 @@
-"""ARC's grids as they are drawn."""
+"""Answers that were voted on, as they are drawn."""
 
 import io
 from typing import Any
@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from tests.test_voting import ballot
-from trm_cli.display.answers import COLOURS, Style, draw_task, grid_lines
+from trm_cli.display.answers import Style, draw_problem, grid_lines
+from trm_cli.display.boards import written
 from trm_cli.solving.voting import Ballot
+from trm_cli.tasks.arc import INKS, Arc
 from trm_cli.tasks.arc_grids import ArcView, decode
 from trm_cli.tasks.problems import Problem
 
@@ -23,7 +25,7 @@ def drawn(ballots: list[Ballot], width: int = 100, **options: Any) -> str:
     """What comes out, on a console of that width."""
     out = io.StringIO()
     console = Console(file=out, width=width, highlight=False, **options)
-    draw_task(console, TASK, ballots)
+    draw_problem(console, Arc(), TASK, ballots)
     return out.getvalue()
 
 
@@ -47,18 +49,17 @@ def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> 
     wide = np.ones((30, 30), np.uint8)
     large = Problem("x", ((wide, wide),), (wide,), (None,), "f.json")
     out = io.StringIO()
-    draw_task(Console(file=out, width=80), large, [Ballot()])
+    draw_problem(Console(file=out, width=80), Arc(), large, [Ballot()])
     assert max(map(len, out.getvalue().splitlines())) == 63
     assert "no attempt: no prediction holds a grid" in out.getvalue()
 
 
 @pytest.mark.parametrize("is_wide", [True, False])
 def test_every_colour_is_that_of_arc(is_wide: bool) -> None:
-    lines = grid_lines(ALL, Style(coloured=True, is_wide=is_wide))
+    lines = grid_lines(Arc(), ALL, Style(coloured=True, is_wide=is_wide))
     assert len(lines) == (2 if is_wide else 1)
     styles = " ".join(str(span.style) for line in lines for span in line.spans)
-    assert all(colour in styles for colour in COLOURS)
-    assert len(set(COLOURS)) == 10
+    assert all(written(ink) in styles for ink in INKS)
 
 
 def test_colours_are_left_out_where_they_are_not_wanted() -> None:

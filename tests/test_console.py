@@ -1,8 +1,10 @@
+"""How far the work is, where no bar can be drawn."""
+
 import pytest
 
 from tests.test_attempts import solved_by
 from tests.test_engine import ScriptedNetwork
-from trm_cli.display import console as solving
+from trm_cli.display import console
 from trm_cli.display.console import SolvingDisplay
 from trm_cli.tasks.base import Dataset
 
@@ -10,7 +12,7 @@ from trm_cli.tasks.base import Dataset
 def test_a_log_is_told_how_far_it_is_and_how_long_it_will_take(
     small_data: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(solving, "SAY_SECONDS", -1.0)
+    monkeypatch.setattr(console, "SAY_SECONDS", -1.0)
     network = ScriptedNetwork(small_data.head(2), [1, 1], [1, 9])
     with SolvingDisplay(1003, quiet=False, done=1001, solved=900) as display:
         for solution in solved_by(network, small_data.head(2), attempts=1):
