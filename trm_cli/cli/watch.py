@@ -96,7 +96,7 @@ def watch(
     Example: trm watch sudoku examples/minimal.txt
     """
     from trm_cli.display.export import check_names, save_run
-    from trm_cli.display.watch import Record, Viewer
+    from trm_cli.display.watch import Viewer
     from trm_cli.solving.trace import read_trace
 
     shape = _shape(grid)
@@ -111,11 +111,11 @@ def watch(
             raise UsageError(f"what should be watched? Give a task, such as {next(iter(BUILT_IN))}, or --replay TRACE")
         settings = chosen_settings(chosen)
         trace = _computed(task, file, shape, model, revision, settings, inner=inner, machine=machine)
-    record = Record(keeps=bool(save))
-    Viewer(trace.header, pause, fps, quiet).show(trace.moments, record)
+    viewer = Viewer(trace.header, pause, fps, quiet, keeps=bool(save))
+    viewer.show(trace.moments)
     for path in save or []:
-        save_run(path, trace.header, record.moments, pause=pause)
-    raise typer.Exit(SOLVED if record.num_solved == trace.header.num_puzzles else NOT_ALL_SOLVED)
+        save_run(path, trace.header, viewer.moments, pause=pause)
+    raise typer.Exit(SOLVED if viewer.num_solved == trace.header.num_puzzles else NOT_ALL_SOLVED)
 
 
 def _shape(grid: str) -> tuple[int, int]:

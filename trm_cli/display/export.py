@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, view_of, written
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, view_of, written
 from trm_cli.display.charts import plain
 from trm_cli.display.screen import HOTTEST, Scene, verdict
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
@@ -77,6 +77,32 @@ class Glyph:
         """Whether there is nothing to draw but the paper."""
         return self.paper is None and not self.text.strip()
 
+    @property
+    def shade(self) -> float:
+        """How much of its shapes is filled."""
+        return SHADED.get(self.text[0], 1.0)
+
+    def shapes(self, aspect: float) -> list[Rectangle]:
+        """Its lines and blocks, in characters from its column; those side by side are one."""
+        found = [
+            (left + place, top, right + place, bottom)
+            for place, character in enumerate(self.text)
+            for left, top, right, bottom in rectangles(character, aspect) or []
+        ]
+        merged: list[Rectangle] = []
+        for left, top, right, bottom in sorted(found, key=lambda shape: (shape[1], shape[3], shape)):
+            before = merged[-1] if merged else None
+            if before and before[1::2] == (top, bottom) and before[2] >= left - 1e-6:
+                merged[-1] = (before[0], top, max(right, before[2]), bottom)
+            else:
+                merged.append((left, top, right, bottom))
+        return merged
+
+    @property
+    def letters(self) -> str:
+        """Its text, with spaces for lines and blocks."""
+        return "".join(" " if rectangles(character, 1.0) else character for character in self.text)
+
 
 Row = tuple[Glyph, ...]
 
@@ -119,52 +145,32 @@ def _shots(header: Header, moments: list[Moment], seconds: float, size: tuple[in
         color_system="truecolor",
         legacy_windows=False,
     )
+    options = console.options.update(width=width, height=height)
     for place, moment in enumerate(moments):
         stays = seconds * (INNER_SHARE if moment.is_inside else 1)
         stays = max(stays, LAST_SECONDS) if place == len(moments) - 1 else stays
-        changes = any(frame.changed for frame in moment.new_frames)
-        flashes = (FLASH_STRONG, FLASH_SOFT) if changes and not moment.is_inside else ()
-        flash_seconds = min(FLASH_SECONDS, stays / 4)
-        for flash in flashes:
-            rows = _rows(console, Scene(moment, header, Look(flash=flash)))
-            yield Shot(rows, flash_seconds)
-        rows = _rows(console, Scene(moment, header))
-        yield Shot(rows, stays - flash_seconds * len(flashes))
-
-
-def _rows(console: Console, scene: Scene) -> tuple[Row, ...]:
-    width, height = console.size
-    options = console.options.update(width=width, height=height)
-    return tuple(tuple(_glyphs(line)) for line in console.render_lines(scene, options))
+        is_still = moment.is_inside or not any(frame.changed for frame in moment.new_frames)
+        flash_seconds = 0.0 if is_still else min(FLASH_SECONDS, stays / 4)
+        for flash in (0,) if is_still else (FLASH_STRONG, FLASH_SOFT, 0):
+            lines = console.render_lines(Scene(moment, header, Look(flash=flash)), options)
+            rows = tuple(tuple(_glyphs(line)) for line in lines)
+            yield Shot(rows, flash_seconds if flash else stays - 2 * flash_seconds)
 
 
 def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
     column = 0
     for text, style, _ in line:
-        ink, paper = _colours(style or Style())
-        shown = style or Style()
-        yield Glyph(column, text, ink, paper, bool(shown.bold), bool(shown.underline))
+        style = style or Style()
+        paper = None if style.bgcolor is None else _truecolour(style.bgcolor, PAPER)
+        ink = _truecolour(style.color, INK)
+        if style.dim:
+            ink = blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45)
+        yield Glyph(column, text, ink, paper, bool(style.bold), bool(style.underline))
         column += len(text)
 
 
-def _colours(style: Style) -> tuple[Colour, Colour | None]:
-    ink = _rgb(style.color, INK)
-    paper = None if style.bgcolor is None else _rgb(style.bgcolor, PAPER)
-    if style.reverse:
-        ink, paper = paper or PAPER, ink
-    if style.dim:
-        ink = _triple(blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45))
-    return ink, paper
-
-
-def _rgb(colour: Color | None, default: Colour) -> Colour:
-    if colour is None or colour.is_default:
-        return default
-    return _triple(colour.get_truecolor(THEME))
-
-
-def _triple(colour: ColorTriplet) -> Colour:
-    return colour.red, colour.green, colour.blue
+def _truecolour(colour: Color | None, default: Colour) -> Colour:
+    return default if colour is None or colour.is_default else colour.get_truecolor(THEME)
 
 
 def rectangles(character: str, aspect: float) -> list[Rectangle] | None:
@@ -177,22 +183,18 @@ def rectangles(character: str, aspect: float) -> list[Rectangle] | None:
     if character in BLOCKS:
         top, bottom = BLOCKS[character]
         return [(0.0, top, 1.0, bottom)]
-    arms = ARMS.get(character)
-    if arms is None:
+    if character not in ARMS:
         return None
-    left, right, up, down = ((0, LIGHT, HEAVY)[int(arm)] / 2 for arm in arms)
-    across = max(up, down, LIGHT / 2) / aspect  # half the thickness of the upright, in widths
-    along = max(left, right, LIGHT / 2)  # of the level, in heights
-    found = []
-    if left:
-        found.append((0.0, 0.5 - left, 0.5 + across * bool(up or down), 0.5 + left))
-    if right:
-        found.append((0.5 - across * bool(up or down), 0.5 - right, 1.0, 0.5 + right))
-    if up:
-        found.append((0.5 - up / aspect, 0.0, 0.5 + up / aspect, 0.5 + along * bool(left or right)))
-    if down:
-        found.append((0.5 - down / aspect, 0.5 - along * bool(left or right), 0.5 + down / aspect, 1.0))
-    return found
+    left, right, up, down = ((0, LIGHT, HEAVY)[int(arm)] / 2 for arm in ARMS[character])
+    across = max(up, down, LIGHT / 2) / aspect * bool(up or down)  # half the thickness of the upright, in widths
+    along = max(left, right, LIGHT / 2) * bool(left or right)  # of the level, in heights
+    found = [
+        (left, (0.0, 0.5 - left, 0.5 + across, 0.5 + left)),
+        (right, (0.5 - across, 0.5 - right, 1.0, 0.5 + right)),
+        (up, (0.5 - up / aspect, 0.0, 0.5 + up / aspect, 0.5 + along)),
+        (down, (0.5 - down / aspect, 0.5 - along, 0.5 + down / aspect, 1.0)),
+    ]
+    return [shape for thickness, shape in found if thickness]
 
 
 CELL_WIDTH, CELL_HEIGHT, FONT_SIZE = 9, 19, 15  # pixels; a monospaced letter is 0.6 of its size
@@ -274,41 +276,19 @@ def _drawn(glyph: Glyph, number: int) -> list[str]:
     if glyph.paper is not None:
         paper = _outline(glyph.column, number, (0, 0, len(glyph.text), 1))
         parts.append(f'<path d="{paper}" fill="{written(glyph.paper)}"/>')
-    shapes: list[Rectangle] = []
-    letters = ""
-    for place, character in enumerate(glyph.text):
-        found = rectangles(character, CELL_WIDTH / CELL_HEIGHT)
-        letters += character if found is None else " "
-        shapes += [(left + place, top, right + place, bottom) for left, top, right, bottom in found or []]
-    if shapes:
-        path = "".join(_outline(glyph.column, number, shape) for shape in _merged(shapes))
-        faint = f' opacity="{SHADED[glyph.text[0]]}"' if glyph.text[0] in SHADED else ""
+    if shapes := glyph.shapes(CELL_WIDTH / CELL_HEIGHT):
+        path = "".join(_outline(glyph.column, number, shape) for shape in shapes)
+        faint = f' opacity="{glyph.shade}"' if glyph.shade < 1 else ""
         parts.append(f'<path d="{path}" fill="{written(glyph.ink)}"{faint}/>')
-    if word := letters.strip():
-        parts.append(_text(glyph, letters.index(word), word, number))
+    if word := glyph.letters.strip():
+        x = (glyph.column + glyph.letters.index(word)) * CELL_WIDTH
+        y = (number + BASELINE) * CELL_HEIGHT
+        classes = " ".join(["b"] * glyph.is_bold + ["u"] * glyph.is_underlined)
+        style = f' class="{classes}"' if classes else ""
+        fill = "" if glyph.ink == INK else f' fill="{written(glyph.ink)}"'
+        length = len(word) * CELL_WIDTH
+        parts.append(f'<text x="{x}" y="{y:.1f}" textLength="{length}"{style}{fill}>{plain(word)}</text>')
     return parts
-
-
-def _merged(shapes: list[Rectangle]) -> list[Rectangle]:
-    """Rectangles of one height that touch or overlap, side by side, as one."""
-    merged: list[Rectangle] = []
-    for left, top, right, bottom in sorted(shapes, key=lambda shape: (shape[1], shape[3], shape)):
-        before = merged[-1] if merged else None
-        if before and before[1::2] == (top, bottom) and before[2] >= left - 1e-6:
-            merged[-1] = (before[0], top, max(right, before[2]), bottom)
-        else:
-            merged.append((left, top, right, bottom))
-    return merged
-
-
-def _text(glyph: Glyph, first: int, word: str, number: int) -> str:
-    x = (glyph.column + first) * CELL_WIDTH
-    y = (number + BASELINE) * CELL_HEIGHT
-    classes = " ".join(["b"] * glyph.is_bold + ["u"] * glyph.is_underlined)
-    style = f' class="{classes}"' if classes else ""
-    fill = "" if glyph.ink == INK else f' fill="{written(glyph.ink)}"'
-    length = len(word) * CELL_WIDTH
-    return f'<text x="{x}" y="{y:.1f}" textLength="{length}"{style}{fill}>{plain(word)}</text>'
 
 
 def _outline(column: int, number: int, shape: Rectangle) -> str:
@@ -327,13 +307,8 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The page; `seconds` is how long each step stays when it plays."""
     roles = header.task.roles
     run = {
+        **{name: value for name, value in vars(header).items() if name != "task"},
         "task": header.task.name,
-        "model": header.model,
-        "parameters": header.num_parameters,
-        "n": header.n,
-        "T": header.T,
-        "rows": header.rows,
-        "columns": header.columns,
         "seconds": seconds,
         "layout": header.task.layout.value,
         "roles": [{"name": name, **_role(role)} for name, role in roles.items()],
@@ -369,8 +344,7 @@ def _moment(moment: Moment, roles: list[str]) -> dict[str, Any]:
 def _frame(frame: Frame, roles: list[str]) -> dict[str, Any]:
     cells, confidence, update = view_of(frame).cells, frame.confidence, frame.update
     return {
-        "step": frame.step,
-        "max_steps": frame.max_steps,
+        **{name: getattr(frame, name) for name in ("step", "max_steps", "change_y", "change_z", "seconds", "attempt")},
         "inside": frame.is_inside,
         "glyphs": [cell.glyph for cell in cells],
         "roles": [roles.index(cell.role) for cell in cells],
@@ -378,20 +352,9 @@ def _frame(frame: Frame, roles: list[str]) -> dict[str, Any]:
         "changed": sorted(frame.changed),
         "violations": sorted(frame.violated),
         "halt": frame.halt_probability,
-        "change_y": frame.change_y,
-        "change_z": frame.change_z,
-        "seconds": frame.seconds,
-        "attempt": frame.attempt,
         "verdict": verdict(frame).plain,
         "ending": "" if not frame.is_last else "solved" if frame.solved else "failed",
-        "update": update
-        and {
-            "stream": update.stream,
-            "recursion": update.recursion,
-            "number": update.number,
-            "change": update.change,
-            "heat": [round(value / HOTTEST, 3) for value in update.heat.tolist()],
-        },
+        "update": update and {**vars(update), "heat": [round(value / HOTTEST, 3) for value in update.heat.tolist()]},
     }
 
 
@@ -465,39 +428,29 @@ class Painter:
         for number, row in enumerate(shot.rows):
             for glyph in row:
                 if not glyph.is_blank:
-                    self._glyph(draw, glyph, GIF_MARGIN + number * GIF_CELL_HEIGHT)
+                    self._glyph(draw, glyph, number)
         return picture
 
-    def _glyph(self, draw: "ImageDraw", glyph: Glyph, y: int) -> None:
-        x = GIF_MARGIN + glyph.column * GIF_CELL_WIDTH
-        if glyph.paper is not None:
-            right = x + len(glyph.text) * GIF_CELL_WIDTH
-            draw.rectangle((x, y, right - 1, y + GIF_CELL_HEIGHT - 1), fill=glyph.paper)
-        for place, character in enumerate(glyph.text):
-            self._character(draw, character, glyph, x + place * GIF_CELL_WIDTH, y)
+    def _glyph(self, draw: "ImageDraw", glyph: Glyph, number: int) -> None:
+        def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
+            x, across = round(left * GIF_CELL_WIDTH), round(right * GIF_CELL_WIDTH)
+            y, down = round(top * GIF_CELL_HEIGHT), round(bottom * GIF_CELL_HEIGHT)
+            return x0 + x, y0 + y, x0 + max(x, across - 1), y0 + max(y, down - 1)
 
-    def _character(self, draw: "ImageDraw", character: str, glyph: Glyph, x: int, y: int) -> None:
-        shapes = rectangles(character, GIF_CELL_WIDTH / GIF_CELL_HEIGHT)
-        if shapes is None:
-            if not character.isspace():
-                middle = (x + GIF_CELL_WIDTH / 2, y + GIF_CELL_HEIGHT * 0.74)
-                font = self.bold if glyph.is_bold else self.plain
-                draw.text(middle, character, fill=glyph.ink, font=font, anchor="ms")
-            if glyph.is_underlined:
-                low = y + GIF_CELL_HEIGHT - 3
-                draw.line((x, low, x + GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
-            return
-        share = SHADED.get(character, 1.0)
-        behind = glyph.paper or PAPER
-        ink = tuple(round(low + (high - low) * share) for low, high in zip(behind, glyph.ink, strict=True))
-        for left, top, right, bottom in shapes:
-            edges = (
-                x + round(left * GIF_CELL_WIDTH),
-                y + round(top * GIF_CELL_HEIGHT),
-                x + round(right * GIF_CELL_WIDTH),
-                y + round(bottom * GIF_CELL_HEIGHT),
-            )
-            draw.rectangle((*edges[:2], max(edges[0], edges[2] - 1), max(edges[1], edges[3] - 1)), fill=ink)
+        x0, y0 = GIF_MARGIN + glyph.column * GIF_CELL_WIDTH, GIF_MARGIN + number * GIF_CELL_HEIGHT
+        if glyph.paper is not None:
+            draw.rectangle(box(0, 0, len(glyph.text), 1), fill=glyph.paper)
+        ink = between((glyph.paper or PAPER, glyph.ink), glyph.shade)
+        for shape in glyph.shapes(GIF_CELL_WIDTH / GIF_CELL_HEIGHT):
+            draw.rectangle(box(*shape), fill=ink)
+        font = self.bold if glyph.is_bold else self.plain
+        for place, letter in enumerate(glyph.letters):
+            if not letter.isspace():
+                middle = (x0 + (place + 0.5) * GIF_CELL_WIDTH, y0 + GIF_CELL_HEIGHT * 0.74)
+                draw.text(middle, letter, fill=glyph.ink, font=font, anchor="ms")
+        if glyph.is_underlined and glyph.letters.strip():
+            low = y0 + GIF_CELL_HEIGHT - 3
+            draw.line((x0, low, x0 + len(glyph.text) * GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
 
 
 def _fonts() -> "tuple[Font, Font]":

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from types import FrameType, TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -25,65 +25,61 @@ from trm_cli.display.console import answers_console, has_colour, is_ascii
 from trm_cli.display.screen import HOTTEST, Scene, beside, mean_confidence, percent, rows_of, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
 
-Item = TypeVar("Item")
 
+class Prefetcher:
+    """Pulls moments before they are taken, but no more than `limit` of them."""
 
-class Prefetcher(Generic[Item]):
-    """Pulls items before they are taken, but no more than `limit` of them."""
-
-    def __init__(self, source: Iterator[Item], limit: int = 1) -> None:
+    def __init__(self, source: Iterator[Moment], limit: int) -> None:
         self.limit = limit
-        self._items: deque[Item] = deque()
+        self._moments: deque[Moment] = deque()
         self._error: BaseException | None = None
-        self._is_over = False
-        self._is_closed = False
-        self._is_waiting = False
+        self._is_over = self._is_closed = self._is_waiting = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._pull, args=(source,), daemon=True)
         self._thread.start()
 
-    def take(self) -> Item | None:
-        """The next item if there is one; raises what the source raised, after its last item."""
+    def take(self) -> Moment | None:
+        """The next moment if there is one; raises what the source raised, after its last moment."""
         with self._changed:
-            if self._items:
+            if self._moments:
                 self._changed.notify()
-                return self._items.popleft()
+                return self._moments.popleft()
             if self._error:
                 raise self._error
             return None
 
     @property
     def is_over(self) -> bool:
-        """Whether every item was taken and no more will come."""
+        """Whether every moment was taken and no more will come."""
         with self._changed:
-            return self._is_over and not self._items and not self._error
+            return self._is_over and not self._moments and not self._error
 
     @property
     def is_busy(self) -> bool:
-        """Whether the next item is being made at this moment."""
+        """Whether the next one is being computed now."""
         with self._changed:
             return not (self._is_over or self._is_waiting)
 
+    def allow(self, limit: int) -> None:
+        """Change how many may wait to be taken."""
+        with self._changed:
+            self.limit = limit
+            self._changed.notify()
+
     def close(self) -> None:
-        """Have the thread end after the item that it is making, and wait for it."""
+        """Have the thread end after the moment that it computes, and wait for it."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
         self._thread.join()
 
-    def allow(self, limit: int) -> None:
-        """Change how many items may wait to be taken."""
-        with self._changed:
-            self.limit = limit
-            self._changed.notify()
-
-    def _pull(self, source: Iterator[Item]) -> None:
+    def _pull(self, source: Iterator[Moment]) -> None:
         try:
-            for item in source:
+            for moment in source:
                 with self._changed:
-                    self._items.append(item)
+                    self._moments.append(moment)
                     self._is_waiting = True
-                    self._changed.wait_for(self._may_go_on)
+                    self._changed.wait_for(lambda: self._is_closed or len(self._moments) < self.limit)
                     self._is_waiting = False
                     if self._is_closed:
                         return
@@ -93,9 +89,6 @@ class Prefetcher(Generic[Item]):
             if isinstance(source, Generator):
                 source.close()
             self._is_over = True
-
-    def _may_go_on(self) -> bool:
-        return self._is_closed or len(self._items) < self.limit
 
 
 try:
@@ -184,9 +177,6 @@ class Keys:
         came = os.read(self._descriptor, 1024)
         if not came:  # the terminal is gone
             self._forget()
-        return self._meanings(came)
-
-    def _meanings(self, came: bytes) -> list[Key]:
         came = self._rest + came
         unfinished = UNFINISHED.search(came)
         self._rest = unfinished.group() if unfinished else b""
@@ -285,7 +275,6 @@ class Player:
         look: Look,
         console: Console,
         keys: Keys | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
         self.header = header
@@ -293,15 +282,14 @@ class Player:
         self.look = look
         self.console = console
         self.keys = keys or Keys()
-        self.clock = clock
         self.history: list[Moment] = []
         self.cursor = -1  # which moment is shown
-        self.shown_at = clock()  # since when
+        self.shown_at = time.monotonic()  # since when
         self.is_paused = False
         self.is_quit = False
         self._drawn: object = None  # what the screen shows, as a key
         self.num_draws = 0
-        self._polled = clock()
+        self._polled = time.monotonic()
         self._busy = 0.0  # seconds that the network has computed for while others watched
         self._spent = 0.0  # seconds of drawing in that time
         self._cost = 0.0  # seconds that the latest drawing took
@@ -316,7 +304,7 @@ class Player:
             if self.pause > 0:  # else the network is not kept waiting
                 self._draw(live, has_keys=keys.there, is_busy=False)
             prefetcher = Prefetcher(self.source, self._limit)
-            self._polled = self.clock()
+            self._polled = time.monotonic()
             try:
                 while not self._is_finished(prefetcher):
                     pressed = keys.read(1 / self.fps)
@@ -328,11 +316,11 @@ class Player:
                 prefetcher.close()
         return self.history
 
-    def _is_finished(self, prefetcher: Prefetcher[Moment]) -> bool:
+    def _is_finished(self, prefetcher: Prefetcher) -> bool:
         if self.is_quit:
             return True
         is_at_end = prefetcher.is_over and self.cursor == len(self.history) - 1
-        lingers = self.is_paused or self.clock() < self.shown_at + LINGERING * self.pause
+        lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
         return is_at_end and not lingers
 
     def _press(self, key: Key) -> None:
@@ -341,7 +329,7 @@ class Player:
             self.is_quit = True
         elif key == Key.TOGGLE:
             self.is_paused = not self.is_paused
-            self.shown_at = self.clock()
+            self.shown_at = time.monotonic()
         elif key in (Key.FASTER, Key.SLOWER):
             factor = 1 / PACE_FACTOR if key == Key.FASTER else PACE_FACTOR
             self.pause = min(MOST_PAUSE, max(LEAST_PAUSE, self.pause * factor))
@@ -352,12 +340,12 @@ class Player:
 
     def _show(self, cursor: int) -> None:
         if cursor != self.cursor:
-            self.cursor, self.shown_at = cursor, self.clock()
+            self.cursor, self.shown_at = cursor, time.monotonic()
 
-    def _advance(self, prefetcher: Prefetcher[Moment]) -> None:
+    def _advance(self, prefetcher: Prefetcher) -> None:
         """Show the next moment if the one that is shown has had its time."""
         prefetcher.allow(self._limit)
-        while not self.is_paused and self.clock() >= self.shown_at + self._stay():
+        while not self.is_paused and time.monotonic() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
                 moment = prefetcher.take()
                 if moment is None:
@@ -378,12 +366,13 @@ class Player:
 
     def _draw(self, live: Live, *, has_keys: bool, is_busy: bool) -> None:
         """Draw if anything is new, unless that would take too much of the network's time."""
-        before = self.clock()
+        before = time.monotonic()
         self._busy += (before - self._polled) * is_busy
         self._polled = before
         if self.cursor < 0:
             return
-        state, flash = self._state(), self._flash(before)
+        flash = self._flash(before)
+        state = f"paused {self.cursor + 1}/{len(self.history)}" if self.is_paused else f"{self.pause:.2g} s a step"
         new = (self.cursor, state, flash, self.console.size)
         is_dear = is_busy and self._spent + self._cost > DRAWING_SHARE * self._busy
         if new == self._drawn or is_dear:
@@ -393,7 +382,7 @@ class Player:
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
         self.num_draws += 1
-        self._cost = self.clock() - before
+        self._cost = time.monotonic() - before
         self._spent += self._cost * is_busy
 
     def _flash(self, now: float) -> int:
@@ -401,10 +390,6 @@ class Player:
             return 0
         phase = int((now - self.shown_at) / FLASH_SECONDS)
         return (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)]
-
-    def _state(self) -> str:
-        place = f"{self.cursor + 1}/{len(self.history)}"
-        return f"paused {place}" if self.is_paused else f"{self.pause:.2g} s a step"
 
 
 @contextmanager
@@ -438,16 +423,34 @@ TERMINAL_PAUSE = 0.6  # seconds that a step stays if nothing is said
 
 
 @dataclass
-class Record:
-    """What came by: counted for the verdict, and kept for what is saved."""
+class Viewer:
+    """Shows a run the way that stdout can, counts how it ended, and keeps what is to be saved."""
 
-    keeps: bool  # the moments
+    header: Header
+    pause: float | None = None  # seconds that a step stays; None for what suits the place
+    fps: float = 20.0  # times a second that a screen is drawn anew, at most
+    quiet: bool = False  # nothing but how it ended
+    keeps: bool = False  # the moments
+    console: Console = field(default_factory=answers_console)
     moments: list[Moment] = field(default_factory=list)
     num_ended: int = 0
     num_solved: int = 0
 
-    def passing(self, source: Iterator[Moment]) -> Iterator[Moment]:
-        """The same moments, noted as they pass."""
+    def show(self, source: Iterator[Moment]) -> None:
+        """Show moments until they end or someone quits."""
+        passing = self._note(source)
+        if self.quiet:
+            deque(passing, maxlen=0)
+        elif self.console.is_terminal and not self.console.is_dumb_terminal:
+            self._play(passing)
+        else:
+            self._print(passing)
+        if self.header.num_puzzles > 1 or self.quiet:
+            told = f"{self.num_solved} of {self.header.num_puzzles} {self.header.task.praise}"
+            missed = self.header.num_puzzles - self.num_ended
+            self.console.print(f"{told}, {missed} not finished" if missed else told)
+
+    def _note(self, source: Iterator[Moment]) -> Iterator[Moment]:
         for moment in source:
             if self.keeps:
                 self.moments.append(moment)
@@ -456,39 +459,13 @@ class Record:
             self.num_solved += sum(frame.solved for frame in ended)
             yield moment
 
-
-@dataclass(frozen=True)
-class Viewer:
-    """Shows a run the way that stdout can."""
-
-    header: Header
-    pause: float | None = None  # seconds that a step stays; None for what suits the place
-    fps: float = 20.0  # times a second that a screen is drawn anew, at most
-    quiet: bool = False  # nothing but how it ended
-    console: Console = field(default_factory=answers_console)
-
-    def show(self, source: Iterator[Moment], record: Record) -> None:
-        """Show moments until they end or someone quits."""
-        passing = record.passing(source)
-        if self.quiet:
-            deque(passing, maxlen=0)
-        elif self.console.is_terminal and not self.console.is_dumb_terminal:
-            self._play(passing)
-        else:
-            self._print(passing)
-        if self.header.num_puzzles > 1 or self.quiet:
-            told = f"{record.num_solved} of {self.header.num_puzzles} {self.header.task.praise}"
-            missed = self.header.num_puzzles - record.num_ended
-            self.console.print(f"{told}, {missed} not finished" if missed else told)
-
     def _play(self, moments: Iterator[Moment]) -> None:
         """Play on a screen of its own, then leave the last scene where the command was typed."""
         look = Look(ascii_only=is_ascii(self.console), marks=not has_colour(self.console))
         pace = Pace(TERMINAL_PAUSE if self.pause is None else self.pause, self.fps)
         player = Player(moments, self.header, pace=pace, look=look, console=self.console)
         if history := player.play():
-            width, height = self.console.size
-            for line in Scene(history[-1], self.header, look).lines(width, height)[:-1]:
+            for line in Scene(history[-1], self.header, look).lines(*self.console.size)[:-1]:
                 self.console.print(line)
 
     def _print(self, moments: Iterator[Moment]) -> None:
