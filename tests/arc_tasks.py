@@ -14,8 +14,8 @@ from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_dataset import Subset, build, open_data
 from trm_cli.tasks.arc_grids import read_problems
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.data import sized
-from trm_cli.training.recipes import Recipe, get_recipe
+from trm_cli.training.recipes import Recipe
+from trm_cli.training.run import Options, resolve_plan
 from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.puzzle_table import save_table
 from trm_cli.weights.tensors import save_checkpoint
@@ -65,7 +65,7 @@ def small_data(folder: Path) -> ProblemData:
 
 def small_recipe(data: ProblemData) -> Recipe:
     """The recipe `tiny`, made tinier, for a data set."""
-    recipe = sized(get_recipe("arc", "tiny"), [str(data.folder)])
+    recipe = resolve_plan(Options("arc", "tiny", data=[str(data.folder)])).recipe
     model = replace(recipe.model, hidden_size=8, channel_width=8, num_heads=2, n=1, T=1, N_sup=2)
     return replace(recipe, model=model, train=replace(recipe.train, batch_size=4, muon_lr=0.02))
 

@@ -17,7 +17,7 @@ from trm_cli.cli.app import app
 from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_grids import as_json, parse_problems
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.arc import Adaptation, adapt
+from trm_cli.training.problems import Adaptation, adapt
 from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config, write_config
 from trm_cli.weights.puzzle_table import PuzzleTable
 from trm_cli.weights.tensors import load_checkpoint

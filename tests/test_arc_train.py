@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_one_line(data: ProblemData, tmp_path: Path) -> Non
         ),
         (
             ["--recipe", "tiny", "--set", "data.puzzles=3"],
-            "--set data.puzzles=3: arc has no data.puzzles: its data set is a folder",
+            "--set data.puzzles=3: there is no [data] in this recipe; leave data.puzzles out",
         ),
     ):
         done = train(*words, "--run", tmp_path / "run")

@@ -22,7 +22,7 @@ def make_batch(data: Dataset, **changes: object) -> tuple[TinyRecursiveModel, Ro
     examples = Examples.on_device(data.puzzles, data.answers, pool, CPU)
     config = replace(TINY, **changes)  # type: ignore[arg-type] # values of mixed types
     generator = torch.Generator().manual_seed(0)
-    return network, RollingBatch(network, examples, config, slots=config.batch_size, generator=generator)
+    return network, RollingBatch(network, examples, config, config.batch_size, generator)
 
 
 def test_drawn_examples_keep_their_rules_under_symmetries_and_hints(small_data: Dataset) -> None:
@@ -47,7 +47,7 @@ def test_only_halted_slots_are_refilled(small_data: Dataset) -> None:
     batch.refill(network)
     before = batch.puzzles.clone()
     halt = torch.tensor([1.0, -1.0] * 4)
-    batch.advance(batch.y + 1, batch.z + 1, halt)
+    batch.carry(batch.y + 1, batch.z + 1, halt)
     assert batch.halted.tolist() == [True, False] * 4
     kept = batch.z[1].clone()
     batch.refill(network)
@@ -61,10 +61,10 @@ def test_exploration_holds_back_from_halting_but_never_past_the_ceiling(small_da
     network, batch = make_batch(small_data, exploration=1.0, batch_size=64)
     eager = torch.ones(64)
     batch.refill(network)
-    batch.advance(batch.y, batch.z, eager)
+    batch.carry(batch.y, batch.z, eager)
     assert not batch.halted.any()  # every slot explores, for two steps at least
     for _ in range(small_config().N_sup - 1):
-        batch.advance(batch.y, batch.z, eager)
+        batch.carry(batch.y, batch.z, eager)
     assert batch.halted.all()
 
 
@@ -73,7 +73,7 @@ def test_noise_moves_z_alone_by_a_deviation_of_each_puzzle_s_own(small_data: Dat
     batch.refill(network)
     deviations = batch.noise.clone()
     assert 0 < deviations.min() < 0.1 < 0.4 < deviations.max() < 0.5
-    batch.advance(batch.y, torch.zeros_like(batch.z), torch.full((64,), -1.0))
+    batch.carry(batch.y, torch.zeros_like(batch.z), torch.full((64,), -1.0))
     y = batch.y.clone()
     batch.refill(network)
     torch.testing.assert_close(batch.z.flatten(1).std(1), deviations, rtol=0.2, atol=0)

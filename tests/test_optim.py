@@ -9,16 +9,7 @@ from torch import Tensor, nn
 from tests.conftest import small_config
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.training.optim import (
-    AdamATan2,
-    AveragedWeights,
-    Muon,
-    SignSGD,
-    build_optimizers,
-    orthogonalise,
-    rate_factor,
-    set_rate,
-)
+from trm_cli.training.optim import EMA, AdamATan2, Muon, SignSGD, build_optimizers, orthogonalise, rate_factor, set_rate
 from trm_cli.training.recipes import get_recipe
 
 TINY = TrainConfig(batch_size=8)
@@ -129,7 +120,7 @@ def test_the_paper_s_puzzle_embedding_is_turned_by_sign_sgd_and_all_else_by_adam
     adam, sign = build_optimizers(network, recipe.train)
     assert (type(adam), type(sign)) == (AdamATan2, SignSGD)
     assert [p.shape for group in sign.param_groups for p in group["params"]] == [(1, 16)]
-    averaged = AveragedWeights(network, decay=0.9)
+    averaged = EMA(network, decay=0.9)
     with torch.no_grad():
         network.get_parameter("embed.puzzles").fill_(3.0)
     averaged.update(network, 500)
@@ -150,7 +141,7 @@ def test_the_rate_warms_up_and_follows_a_cosine() -> None:
 
 def test_averaged_weights_are_the_exponential_mean() -> None:
     network = TinyRecursiveModel(small_config())
-    averaged = AveragedWeights(network, decay=0.9)
+    averaged = EMA(network, decay=0.9)
     weight = network.output_head.weight
     expected = weight.detach().clone()
     for step in range(200, 203):

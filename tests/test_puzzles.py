@@ -17,11 +17,14 @@ from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_grids import VOCAB_SIZE
 from trm_cli.tasks.base import PADDING
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer, _solution, update_rows
-from trm_cli.training.data import folder_of, judged_by, sized
+from trm_cli.training.data import load_data, pairs_to_judge_by
 from trm_cli.training.distributed import Workers
+from trm_cli.training.loop import Evaluation, Limits, SavePoint
+from trm_cli.training.problems import PuzzleExamples, PuzzleTrainer, _solution, update_rows
 from trm_cli.training.recipes import get_recipe
-from trm_cli.training.state import find_state, load_state, save_state
+from trm_cli.training.run import Options, Plan, Run, folder_of_problems, resolve_plan
+from trm_cli.training.runner import start_run
+from trm_cli.training.state import load_state, newest_state, save_state
 from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable
 
@@ -37,14 +40,7 @@ def new_trainer(data: ProblemData, workers: Workers | None = None) -> PuzzleTrai
     torch.manual_seed(0)
     recipe = small_recipe(data)
     examples = PuzzleExamples.of_part(data.train, VOCAB_SIZE, CPU)
-    return PuzzleTrainer(
-        TinyRecursiveModel(recipe.model),
-        examples,
-        recipe.train,
-        seed=0,
-        register=register_of(Arc(), data),
-        workers=workers,
-    )
+    return PuzzleTrainer(TinyRecursiveModel(recipe.model), examples, recipe.train, seed=0, workers=workers)
 
 
 def test_rows_change_as_under_a_dense_sign_descent_with_decoupled_decay() -> None:
@@ -133,7 +129,9 @@ def test_a_state_brings_back_table_and_puzzles(data: ProblemData, tmp_path: Path
     for _ in range(2):
         trainer.supervise(0.0)
     save_state(tmp_path, trainer)
-    load_state(find_state(tmp_path), other)
+    state = newest_state(tmp_path)
+    assert state is not None
+    load_state(state, other)
     for both in (trainer, other):
         both.supervise(0.0)
     assert torch.equal(trainer.table, other.table)
@@ -141,18 +139,18 @@ def test_a_state_brings_back_table_and_puzzles(data: ProblemData, tmp_path: Path
 
 
 def test_the_table_is_written_with_what_its_rows_stand_for(data: ProblemData, tmp_path: Path) -> None:
-    trainer = new_trainer(data)
-    trainer.table.copy_(torch.randn(trainer.table.shape))
-    for _ in range(2):  # what was there is replaced
-        trainer.save_beside(tmp_path)
-    table = PuzzleTable(tmp_path / TABLE_FILE)
-    assert torch.equal(table.whole(), trainer.table)
+    plan = Plan(small_recipe(data), Arc(), [str(data.folder)])
+    run = Run(plan, tmp_path / "run")
+    events = start_run(run, load_data(plan, None, print), Limits(2), device=CPU, command="trm train")
+    assert [type(event) for event in events][-2:] == [Evaluation, SavePoint]  # both write; what was there is replaced
+    table = PuzzleTable(run.folder / "checkpoint" / TABLE_FILE)
+    assert table.whole().any()
     assert table.register() == register_of(Arc(), data)
 
 
 def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ProblemData) -> None:
     assert data.test is not None
-    pairs = judged_by(data, 5)
+    pairs = pairs_to_judge_by(data, 5, "ARC tests")
     assert len(pairs) == len(pairs.ids) == 5
     assert {data.names[row].split("|||")[0] for row in pairs.ids} <= {t.name for t in data.tests}
     trainer = new_trainer(data)
@@ -161,7 +159,7 @@ def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ProblemData) -
     assert [solution.chosen.steps for solution in found] == [trainer.network.config.N_sup] * 5
     assert not any(solution.solved for solution in found)
     assert trainer.judge(get_task("arc"), pairs, lambda: True) is None
-    whole = judged_by(replace(data, test=None), 1000)
+    whole = pairs_to_judge_by(replace(data, test=None), 1000, "ARC tests")
     assert {data.names[row] for row in whole.ids} == {name for name in data.names[1:] if "|||" not in name}
 
 
@@ -180,9 +178,9 @@ def test_what_is_judged_is_what_the_label_says_and_nothing_else(data: ProblemDat
 def test_one_folder_is_wanted(tmp_path: Path) -> None:
     for sources in ([], [str(tmp_path / "none")], ["a", "b"]):
         with pytest.raises(UsageError, match="trm data arc"):
-            folder_of(sources)
+            folder_of_problems(Arc(), sources)
     with pytest.raises(UsageError, match="no counts of an ARC data set"):
-        sized(get_recipe("arc", "tiny"), [str(tmp_path)])
+        resolve_plan(Options("arc", "tiny", data=[str(tmp_path)]))
 
 
 def test_the_published_recipes_are_the_published_ones() -> None:

@@ -14,12 +14,11 @@ from typer.testing import CliRunner
 from tests.conftest import sudokus
 from trm_cli.cli.app import app
 from trm_cli.cli.options import parse_duration
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveSettings, override
 from trm_cli.errors import TRMError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
-from trm_cli.training.overrides import override
 from trm_cli.training.recipes import get_recipe
 from trm_cli.weights.catalogue import bundled_checkpoints
 
@@ -214,7 +213,7 @@ def test_python_in_the_documents_takes_the_validation_set_apart(
     data = sudokus(510, side=4, givens=(5, 8))
     Path("hard_train.csv.gz").write_bytes(dataset_bytes(data, Sudoku(), gzipped=True))
     exec(block, {})
-    assert len(read_dataset(Path("held_out.csv.gz"), Sudoku())) == 500
+    assert len(read_dataset(Path("validation.csv.gz"), Sudoku())) == 500
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "examples").iterdir()))

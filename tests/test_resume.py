@@ -100,7 +100,9 @@ def test_runs_killed_at_random_moments_give_the_losses_of_one_that_was_not(
     data_file: Path, whole: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    rng = random.Random(time.time_ns())
+    seed = time.time_ns()
+    print(f"seed {seed}")  # noqa: T201 # shown if the test fails
+    rng = random.Random(seed)
     process = start(train_words(data_file, folder))
     for least in (1, 20, 40):
         wait_for_step(folder, least + rng.randrange(8))

@@ -10,44 +10,24 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import small_config, sudokus
-from trm_cli.config import TrainConfig
+from tests.small_runs import CPU, SmallRun, small_run
+from trm_cli.config import override
 from trm_cli.errors import TrainingError, UsageError
+from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.maze import Maze
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import join
-from trm_cli.training.data import Gathered, split
+from trm_cli.training.data import split
 from trm_cli.training.loop import Evaluation, Limits, Report, SavePoint
-from trm_cli.training.overrides import override
 from trm_cli.training.recipes import RECIPES, get_recipe
-from trm_cli.training.run import Plan, RunRequest, run
-from trm_cli.training.state import find_state
+from trm_cli.training.run import Plan, find_state
 from trm_cli.weights.tensors import load_checkpoint
 
-CPU = torch.device("cpu")
-TINY = TrainConfig(batch_size=8, steps=12, validation=10, report_every=5, evaluate_every=8)
 
-
-def small_request(
-    data: Dataset, folder: Path, *, limits: Limits | None = None, seed: int = 0, **train: Any
-) -> RunRequest:
-    """A run of seconds on 4x4 puzzles."""
-    recipe = get_recipe("sudoku", "tiny")
-    recipe = replace(recipe, model=small_config(), train=replace(TINY, **train))
-    plan = Plan(recipe, ["generated.csv"], seed, None)
-    gathered = Gathered(data, ["generated"])
-    return RunRequest(plan, gathered, folder, CPU, limits or Limits(), "trm train")
-
-
-def resumed(request: RunRequest, limits: Limits | None = None) -> RunRequest:
-    """The same run, to go on from its newest state."""
-    state = find_state(request.folder)
-    return replace(request, resumed=state, limits=limits or Limits())
-
-
-def log_of(request: RunRequest) -> list[dict[str, Any]]:
-    text = (request.folder / "log.jsonl").read_text()
+def log_of(run: SmallRun) -> list[dict[str, Any]]:
+    text = (run.folder / "log.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -58,8 +38,8 @@ def figures(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_a_run_reports_evaluates_and_leaves_two_checkpoints(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run")
-    events = [(type(event), event.step) for event in run(request)]
+    run = small_run(small_data, tmp_path / "run")
+    events = [(type(event), event.step) for event in run.events()]
     assert events == [
         (Report, 1),
         (Report, 5),
@@ -70,7 +50,7 @@ def test_a_run_reports_evaluates_and_leaves_two_checkpoints(small_data: Dataset,
         (Evaluation, 12),
         (SavePoint, 12),
     ]
-    assert [entry["step"] for entry in log_of(request)] == [1, 5, 8, 8, 10, 12, 12]
+    assert [entry["step"] for entry in log_of(run)] == [1, 5, 8, 8, 10, 12, 12]
     averaged = load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
     raw = load_checkpoint(tmp_path / "run" / "checkpoint-raw", source="run", device=CPU)
     assert averaged.checkpoint.training["steps"] == 12
@@ -80,8 +60,8 @@ def test_a_run_reports_evaluates_and_leaves_two_checkpoints(small_data: Dataset,
 
 
 def test_reports_count_the_puzzles_that_halted_at_each_step(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run", report_every=1)
-    reports = [event for event in run(request) if isinstance(event, Report)]
+    run = small_run(small_data, tmp_path / "run", report_every=1)
+    reports = [event for event in run.events() if isinstance(event, Report)]
     most = small_config().N_sup
     assert all(len(report.halting_histogram) == most for report in reports)
     assert reports[most - 1].halting_histogram[most - 1] > 0  # nobody halts early so soon
@@ -92,8 +72,8 @@ def test_reports_count_the_puzzles_that_halted_at_each_step(small_data: Dataset,
 
 def test_the_same_seed_trains_the_same_network(small_data: Dataset, tmp_path: Path) -> None:
     def losses(name: str, seed: int) -> list[float]:
-        request = small_request(small_data, tmp_path / name, seed=seed)
-        return [event.loss for event in run(request) if isinstance(event, Report)]
+        run = small_run(small_data, tmp_path / name, seed=seed)
+        return [event.loss for event in run.events() if isinstance(event, Report)]
 
     assert losses("a", 0) == losses("b", 0) != losses("c", 1)
 
@@ -102,12 +82,12 @@ def test_the_same_seed_trains_the_same_network(small_data: Dataset, tmp_path: Pa
 @pytest.mark.parametrize("stop", [3, 8])
 def test_a_run_in_two_parts_is_the_run_in_one(optimizer: str, stop: int, small_data: Dataset, tmp_path: Path) -> None:
     kinds: dict[str, Any] = {"optimizer": optimizer, "latent_noise": 0.3, "hint_share": 0.5, "exploration": 0.5}
-    whole = small_request(small_data, tmp_path / "whole", **kinds)
-    list(run(whole))
-    parts = small_request(small_data, tmp_path / "parts", limits=Limits(max_steps=stop), **kinds)
-    list(run(parts))
+    whole = small_run(small_data, tmp_path / "whole", **kinds)
+    list(whole.events())
+    parts = replace(small_run(small_data, tmp_path / "parts", **kinds), limits=Limits(max_steps=stop))
+    list(parts.events())
     torch.manual_seed(99)  # whatever happened in between
-    list(run(resumed(parts)))
+    list(parts.resumed().events())
     again = [entry for entry in figures(log_of(parts)) if entry["step"] != 3]
     assert again == [entry for entry in figures(log_of(whole)) if entry["step"] != 3]
     for kind in ("checkpoint", "checkpoint-raw"):
@@ -116,26 +96,26 @@ def test_a_run_in_two_parts_is_the_run_in_one(optimizer: str, stop: int, small_d
 
 
 def test_bfloat16_keeps_float32_weights_and_resumes_exactly(small_data: Dataset, tmp_path: Path) -> None:
-    whole = small_request(small_data, tmp_path / "whole", precision="bfloat16", report_every=1)
-    list(run(whole))
+    whole = small_run(small_data, tmp_path / "whole", precision="bfloat16", report_every=1)
+    list(whole.events())
     parts = replace(whole, folder=tmp_path / "parts", limits=Limits(max_steps=7))
-    list(run(parts))
-    list(run(resumed(parts)))
+    list(parts.events())
+    list(parts.resumed().events())
     ours, theirs = ([e["loss"] for e in log_of(r) if "loss" in e] for r in (whole, parts))
     assert ours == theirs
     assert ours[-1] < ours[0]
-    exact = small_request(small_data, tmp_path / "exact", report_every=1)
-    list(run(exact))
+    exact = small_run(small_data, tmp_path / "exact", report_every=1)
+    list(exact.events())
     assert log_of(exact)[0]["loss"] == pytest.approx(ours[0], rel=0.02)
     assert log_of(exact)[0]["loss"] != ours[0]
 
 
 def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "a", limits=Limits(max_steps=3))
-    assert list(run(request))[-1].step == 3
+    run = replace(small_run(small_data, tmp_path / "a"), limits=Limits(max_steps=3))
+    assert list(run.events())[-1].step == 3
     by_time: dict[str, Any] = {"decay_by": "time", "minutes": 2 / 60, "report_every": 1, "evaluate_every": 10**9}
-    request = small_request(small_data, tmp_path / "b", steps=10**9, **by_time)
-    events = list(run(request))
+    run = small_run(small_data, tmp_path / "b", steps=10**9, **by_time)
+    events = list(run.events())
     reports = [event for event in events if isinstance(event, Report)]
     assert isinstance(events[-2], Evaluation)
     assert reports[0].rate > 0.9
@@ -144,17 +124,17 @@ def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path:
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(small_data: Dataset, tmp_path: Path) -> None:
     wild: dict[str, Any] = {"adamw_lr": 1e30, "report_every": 10**6, "evaluate_every": 4}
-    request = small_request(small_data, tmp_path / "run", **wild)
+    run = small_run(small_data, tmp_path / "run", **wild)
     with pytest.raises(TrainingError, match="the loss is no number at step 4"):
-        list(run(request))
+        list(run.events())
     assert not (tmp_path / "run" / "checkpoint").exists()
     assert find_state(tmp_path / "run").step == 0
 
 
 def test_a_stopped_run_ends_after_the_step_and_keeps_weights_and_state(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run")
+    run = small_run(small_data, tmp_path / "run")
     seen: list[tuple[type, int]] = []
-    for event in run(replace(request, stopped=lambda: len(seen) > 0)):
+    for event in replace(run, stopped=lambda: len(seen) > 0).events():
         seen.append((type(event), event.step))
     assert seen == [(Report, 1), (Report, 2), (SavePoint, 2)]
     assert load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
@@ -166,15 +146,15 @@ def test_a_run_that_began_with_other_weights_resumes_with_their_start(
     precision: str, small_data: Dataset, tmp_path: Path
 ) -> None:
     torch.manual_seed(5)
-    first = small_request(small_data, tmp_path / "first", seed=7, limits=Limits(max_steps=1))
-    list(run(first))
+    first = replace(small_run(small_data, tmp_path / "first", seed=7), limits=Limits(max_steps=1))
+    list(first.events())
     start = load_checkpoint(first.folder / "checkpoint", source="first", device=CPU)
     settings: dict[str, Any] = {"precision": precision, "report_every": 1}
-    whole = replace(small_request(small_data, tmp_path / "whole", **settings), start=start)
-    list(run(whole))
+    whole = replace(small_run(small_data, tmp_path / "whole", **settings), start=start)
+    list(whole.events())
     parts = replace(whole, folder=tmp_path / "parts", limits=Limits(max_steps=5))
-    list(run(parts))
-    list(run(replace(resumed(parts), start=None)))
+    list(parts.events())
+    list(replace(parts.resumed(), start=None).events())
     ours, theirs = ([e["loss"] for e in log_of(r) if "loss" in e] for r in (whole, parts))
     assert ours == theirs
 
@@ -182,8 +162,8 @@ def test_a_run_that_began_with_other_weights_resumes_with_their_start(
 def test_an_evaluation_that_a_stop_prevented_is_made_first_when_the_run_goes_on(
     small_data: Dataset, tmp_path: Path
 ) -> None:
-    whole = small_request(small_data, tmp_path / "whole")
-    list(run(whole))
+    whole = small_run(small_data, tmp_path / "whole")
+    list(whole.events())
     for last in (8, 12):  # in the middle, and at the end
         steps: list[int] = []
 
@@ -191,11 +171,11 @@ def test_an_evaluation_that_a_stop_prevented_is_made_first_when_the_run_goes_on(
             return last in steps
 
         parts = replace(whole, folder=tmp_path / f"stopped-{last}", stopped=stopped)
-        for event in run(parts):
+        for event in parts.events():
             steps.append(event.step)
         assert isinstance(event, SavePoint)
         assert event.stopped
-        *_, saved = run(replace(resumed(parts), stopped=lambda: False))
+        *_, saved = replace(parts.resumed(), stopped=lambda: False).events()
         assert isinstance(saved, SavePoint)
         assert not saved.stopped
         assert figures(log_of(parts)) == figures(log_of(whole))
@@ -203,9 +183,9 @@ def test_an_evaluation_that_a_stop_prevented_is_made_first_when_the_run_goes_on(
 
 def test_weights_that_are_no_numbers_never_replace_the_last_state(small_data: Dataset, tmp_path: Path) -> None:
     wild: dict[str, Any] = {"adamw_lr": 1e38, "report_every": 10**6, "save_minutes": 0.0}
-    request = small_request(small_data, tmp_path / "run", evaluate_every=10**6, **wild)
+    run = small_run(small_data, tmp_path / "run", evaluate_every=10**6, **wild)
     with pytest.raises(TrainingError, match="the loss is no number"):
-        list(run(request))
+        list(run.events())
     state = find_state(tmp_path / "run")
     weights = load_file(state.folder / "shared.safetensors")
     assert all(tensor.isfinite().all() for tensor in weights.values())
@@ -213,37 +193,37 @@ def test_weights_that_are_no_numbers_never_replace_the_last_state(small_data: Da
 
 def test_a_run_whose_time_is_spent_has_nothing_to_resume(small_data: Dataset, tmp_path: Path) -> None:
     by_time: dict[str, Any] = {"decay_by": "time", "minutes": 0.5 / 60, "steps": 10**9}
-    request = small_request(small_data, tmp_path / "run", **by_time)
-    list(run(request))
+    run = small_run(small_data, tmp_path / "run", **by_time)
+    list(run.events())
     with pytest.raises(UsageError, match="there is nothing to resume"):
-        list(run(resumed(request)))
+        list(run.resumed().events())
 
 
 def test_a_thousand_sources_are_counted_and_a_few_named(small_data: Dataset, tmp_path: Path) -> None:
     many = replace(small_data, sources=[f"book {i}" for i in range(len(small_data))])
-    request = small_request(many, tmp_path / "run", limits=Limits(max_steps=1))
-    list(run(request))
+    run = replace(small_run(many, tmp_path / "run"), limits=Limits(max_steps=1))
+    list(run.events())
     sources = json.loads((tmp_path / "run" / "config.json").read_text())["training"]["sources"]
     assert len(sources) == 21
     assert sources["others"] == len(small_data) - 10 - 20
 
 
 def test_what_is_held_out_is_not_trained_on_though_the_data_have_it_twice(small_data: Dataset) -> None:
-    parts = split(join([small_data, small_data]), validation=10, subsample=None, seed=0)
-    held_out = {row.tobytes() for row in parts.held_out.puzzles}
-    assert not any(row.tobytes() in held_out for row in parts.used.puzzles)
+    training, validation = split(join([small_data, small_data]), validation=10, subsample=None, seed=0)
+    kept = {row.tobytes() for row in validation.puzzles}
+    assert not any(row.tobytes() in kept for row in training.puzzles)
 
 
 def test_a_network_that_does_not_fit_into_memory_is_refused_in_one_line(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run")
-    huge = replace(request.plan.recipe, model=small_config(channel_width=1 << 20, hidden_size=1 << 20))
+    run = small_run(small_data, tmp_path / "run")
+    huge = replace(run.plan.recipe, model=small_config(channel_width=1 << 20, hidden_size=1 << 20))
     with pytest.raises(TrainingError, match=r"out of memory; lower train\.batch_size"):
-        list(run(replace(request, plan=replace(request.plan, recipe=huge))))
+        list(replace(run, plan=replace(run.plan, recipe=huge)).events())
 
 
 def test_a_run_learns(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run", steps=60, report_every=10, batch_size=32)
-    reports = [event for event in run(request) if isinstance(event, Report)]
+    run = small_run(small_data, tmp_path / "run", steps=60, report_every=10, batch_size=32)
+    reports = [event for event in run.events() if isinstance(event, Report)]
     assert reports[-1].answer_loss < 0.7 * reports[0].answer_loss
 
 
@@ -260,14 +240,13 @@ def test_every_recipe_takes_a_step(recipe: Any, tmp_path: Path) -> None:
         data = Maze().generate(WantedMazes(4), size=side, seed=0)
     else:
         data = sudokus(4, side=side, givens=(side * side - 9, side * side - 5), seed=0)
-    plan = Plan(recipe, ["generated.csv"], 0, None)
-    request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU, Limits(1), "")
-    assert [event.step for event in run(request)] == [1, 1, 1]
+    run = SmallRun(Plan(recipe, get_task(recipe.task), ["x.csv"]), data, tmp_path / "run", Limits(1))
+    assert [event.step for event in run.events()] == [1, 1, 1]
 
 
 def test_misfits_are_refused_before_anything_is_written(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run")
-    plan = request.plan
+    run = small_run(small_data, tmp_path / "run")
+    plan = run.plan
     boxes = replace(plan.recipe, model=small_config(box_height=1, box_width=4))
     misfits = {
         "puzzles of 16 cells": replace(plan, recipe=get_recipe("sudoku", "fast")),
@@ -276,45 +255,45 @@ def test_misfits_are_refused_before_anything_is_written(small_data: Dataset, tmp
     }
     for message, wrong in misfits.items():
         with pytest.raises(UsageError, match=message):
-            list(run(replace(request, plan=wrong)))
+            list(replace(run, plan=wrong).events())
     with pytest.raises(UsageError, match="held out"):
-        list(run(replace(request, gathered=Gathered(small_data.head(10), ["few"]))))
+        list(replace(run, data=small_data.head(10)).events())
     assert not (tmp_path / "run").exists()
 
 
 def test_what_is_held_out_follows_from_the_data_and_never_from_the_seed(small_data: Dataset) -> None:
-    first, second = (split(small_data, validation=10, subsample=20, seed=s) for s in (0, 1))
-    assert first.held_out.sha256 == second.held_out.sha256
-    assert first.used.sha256 != second.used.sha256
-    assert first.used.sha256 == split(small_data, validation=10, subsample=20, seed=0).used.sha256
-    assert len(first.used) == 20
-    kept = {row.tobytes() for row in first.held_out.puzzles}
-    assert not any(row.tobytes() in kept for row in first.used.puzzles)
+    (first, judge), (second, other) = (split(small_data, validation=10, subsample=20, seed=s) for s in (0, 1))
+    assert judge.sha256 == other.sha256
+    assert first.sha256 != second.sha256
+    assert first.sha256 == split(small_data, validation=10, subsample=20, seed=0)[0].sha256
+    assert len(first) == 20
+    kept = {row.tobytes() for row in judge.puzzles}
+    assert not any(row.tobytes() in kept for row in first.puzzles)
 
 
 def test_a_state_of_another_architecture_batch_or_data_is_refused(small_data: Dataset, tmp_path: Path) -> None:
-    request = small_request(small_data, tmp_path / "run", limits=Limits(max_steps=2))
-    list(run(request))
-    again = resumed(request)
-    wider = replace(request.plan.recipe, model=small_config(hidden_size=20))
+    run = replace(small_run(small_data, tmp_path / "run"), limits=Limits(max_steps=2))
+    list(run.events())
+    again = run.resumed()
+    wider = replace(run.plan.recipe, model=small_config(hidden_size=20))
     with pytest.raises(UsageError, match=r"of another architecture or batch: averaged\.embed"):
-        list(run(replace(again, plan=replace(request.plan, recipe=wider))))
-    larger = small_request(small_data, tmp_path / "run", batch_size=9)
+        list(replace(again, plan=replace(run.plan, recipe=wider)).events())
+    larger = small_run(small_data, tmp_path / "run", batch_size=9)
     with pytest.raises(UsageError, match=r"batch\.answers is \[8, 16\] there and \[9, 16\] here"):
-        list(run(replace(again, plan=larger.plan)))
+        list(replace(again, plan=larger.plan).events())
     with pytest.raises(UsageError, match="was trained on other puzzles"):
-        list(run(replace(again, gathered=Gathered(small_data.head(50), ["fewer"]))))
+        list(replace(again, data=small_data.head(50)).events())
     with pytest.raises(UsageError, match="has had its 2 steps; there is nothing to resume"):
-        list(run(resumed(request, Limits(max_steps=2))))
-    assert list(run(again))[-1].step == 12
+        list(run.resumed(Limits(max_steps=2)).events())
+    assert list(again.events())[-1].step == 12
 
 
 @pytest.mark.slow
 def test_tiny_reaches_nine_in_ten_within_a_quarter_of_an_hour(tmp_path: Path) -> None:
     recipe = get_recipe("sudoku", "tiny")
     data = Sudoku().generate(recipe.wanted, size=6, seed=0)
-    plan = Plan(recipe, ["generated.csv"], 0, None)
-    request = RunRequest(plan, Gathered(data, ["generated"]), tmp_path / "run", CPU, Limits(max_seconds=840), "trm")
-    *_, last, _ = run(request)
+    plan = Plan(recipe, Sudoku(), ["generated.csv"])
+    run = SmallRun(plan, data, tmp_path / "run", Limits(max_seconds=840))
+    *_, last, _ = run.events()
     assert isinstance(last, Evaluation)
     assert last.scores.exact >= 0.9

@@ -1,25 +1,93 @@
-"""Every number that a network, a training run or a solver depends on, as frozen dataclasses.
+"""Every number that a network, a training run or a solver depends on, as frozen dataclasses; TOML in and out.
 
 `ModelConfig` travels inside each checkpoint; `TrainConfig` is what a recipe resolves to;
 `SolveSettings` says when an attempt stops, what the next varies, which answer is taken.
+The functions at the end change any dataclass whose sections are dataclasses, such as a recipe:
+by settings (`--set train.batch_size=64`) or by a TOML file,
+
+    [model]
+    n = 3
+    [train]
+    batch_size = 64
 """
 
+import difflib
+import json
 import math
-from dataclasses import dataclass, fields, replace
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trm_cli.errors import ConfigError, UsageError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Config = TypeVar("Config", bound=DataclassInstance)
+
 NEWEST = "newest"  # what `--resume` means without a path
 MIXERS = ("mlp", "attention", "equivariant", "units", "convolution")
-GLUS = ("plain", "normalised")
-STARTS = ("fixed", "random")
-ROTARIES = ("none", "1d", "2d")
-RECURSIONS = ("y_and_z", "single_z")
 MOST_STEPS = 10**12  # of a run; far beyond any that ends
-SHARES = ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing", "muon_momentum")
-MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding: those of ARC have more than a million
+MOST = 1_000_000  # of steps, attempts and views when solving
+LARGEST_FILE = 1 << 20  # bytes of a config
+MODEL_CHOICES = {
+    "mixer": MIXERS,
+    "glu": ("plain", "normalised"),
+    "start": ("fixed", "random"),
+    "rotary": ("none", "1d", "2d"),
+    "recursion": ("y_and_z", "single_z"),
+}
+TRAIN_CHOICES = {
+    "decay_by": ("steps", "time"),
+    "schedule": ("cosine", "constant"),
+    "optimizer": ("muon", "adamw", "adam_atan2"),
+    "loss": ("softmax", "stablemax"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "compile_unit": ("net", "step"),
+}
+SOLVE_CHOICES = {
+    "halt": ("verified", "q", "never"),
+    "starts": ("fixed", "random"),
+    "select": ("verified", "q", "mode", "margin", "residual"),
+}
+MODEL_RANGES = {"num_prefix": (0, LARGEST), "num_puzzles": (0, MOST_PUZZLES), "rotary_base": (0, math.inf)}
+TRAIN_RANGES = {
+    "batch_size": (1, LARGEST),
+    "warmup_steps": (0, MOST_STEPS),
+    "fresh_puzzles": (0, MOST_STEPS),
+    **dict.fromkeys(
+        ("ema_decay", "exploration", "hint_share", "max_hints", "label_smoothing", "muon_momentum"), (0, 1)
+    ),
+}
+
+
+def _check(
+    config: "DataclassInstance",
+    section: str,
+    *,
+    choices: Mapping[str, tuple[str, ...]],
+    ranges: Mapping[str, tuple[float, float]],
+    largest: int,
+) -> None:
+    """Raise ConfigError for a value that is none of the choices or outside its range.
+
+    Where `ranges` says nothing, whole numbers go from 1 to `largest`, other numbers from 0 up.
+    """
+    for field in fields(config):
+        name, value = f"{section}.{field.name}", getattr(config, field.name)
+        if field.name in choices and value not in choices[field.name]:
+            raise ConfigError(f"{name}: expected one of {', '.join(choices[field.name])}, got {value!r}")
+        if field.type not in (int, float):
+            continue
+        least, most = ranges.get(field.name, (1, largest) if field.type is int else (0, math.inf))
+        fits = isinstance(value, int) or (field.type is float and isinstance(value, float) and math.isfinite(value))
+        if not (fits and least <= value <= most):
+            expected = f"{least} or more" if most == math.inf else f"{least} to {most:,}"
+            raise ConfigError(f"{name}: expected {expected}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -48,23 +116,13 @@ class ModelConfig:
     N_sup: int = 16  # supervision steps trained for
     start: str = "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
     damping: float = 0.0  # share of the old y or z that each update keeps; 0 in the paper
-    recursion: str = "y_and_z"  # the paper's, or single_z: see model/variants.py
+    recursion: str = "y_and_z"  # the paper's, or single_z: see model/recursion.py
 
     def __post_init__(self) -> None:
-        _one_of("model.mixer", self.mixer, MIXERS)
-        _one_of("model.glu", self.glu, GLUS)
-        _one_of("model.start", self.start, STARTS)
-        _one_of("model.rotary", self.rotary, ROTARIES)
-        _one_of("model.recursion", self.recursion, RECURSIONS)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name in ("num_prefix", "num_puzzles") else 1
-            most = MOST_PUZZLES if field.name == "num_puzzles" else LARGEST
-            if field.type is int and not (isinstance(value, int) and least <= value <= most):
-                raise ConfigError(f"model.{field.name}: expected {least} to {most:,}, got {value!r}")
-        if not (math.isfinite(self.rotary_base) and self.rotary_base > 0):
-            raise ConfigError(f"model.rotary_base: expected more than 0, got {self.rotary_base}")
-        if not 0 <= self.damping < 1:
+        _check(self, "model", choices=MODEL_CHOICES, ranges=MODEL_RANGES, largest=LARGEST)
+        if self.rotary_base == 0:
+            raise ConfigError("model.rotary_base: expected more than 0, got 0")
+        if not self.damping < 1:
             raise ConfigError(f"model.damping: expected 0 to less than 1, got {self.damping}")
         if self.num_symbols < 1:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
@@ -115,11 +173,6 @@ def same_weights(first: ModelConfig, second: ModelConfig) -> bool:
     return replace(first, **{name: getattr(second, name) for name in free}) == second
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """How a network is trained: what a recipe resolves to."""
@@ -139,7 +192,7 @@ class TrainConfig:
     puzzle_lr: float = 1e-4  # learning rate of the puzzle embedding, under SignSGD
     puzzle_decay: float = 1.0  # decoupled weight decay of the puzzle embedding
     clip: float = 1.0  # largest norm of the whole gradient; 0 never clips
-    ema_decay: float = 0.999  # of the averaged weights that are kept; 0 averages nothing
+    ema_decay: float = 0.999  # of the EMA weights; 0 averages nothing
     loss: str = "softmax"  # cross-entropy over softmax or over stablemax
     label_smoothing: float = 0.0  # share of the target spread over all tokens; softmax only
     halt_weight: float = 0.5  # of the halting loss beside the answer's
@@ -149,9 +202,9 @@ class TrainConfig:
     hint_share: float = 0.0  # share of puzzles shown with more givens, taken from the answer
     max_hints: float = 0.5  # most of the empty cells that hints may fill
     latent_noise: float = 0.0  # largest deviation of the noise on z before a step; z is near 1
-    validation: int = 1000  # puzzles held out from the training data
+    validation: int = 1000  # puzzles of the validation set, which are not trained on
     report_every: int = 50  # steps between two reports
-    evaluate_every: int = 2000  # steps between two evaluations on the held-out puzzles
+    evaluate_every: int = 2000  # steps between two evaluations on the validation set
     save_minutes: float = 5.0  # between two saved states; 0 saves after every step
     precision: str = "auto"  # of the recursion: float32, bfloat16, or auto (bfloat16 on CUDA)
     recompute: bool = False  # keep no activations inside the net: less memory, a third slower
@@ -160,33 +213,11 @@ class TrainConfig:
     cuda_graphs: bool = False  # record what is compiled as CUDA graphs
 
     def __post_init__(self) -> None:
-        _one_of("train.decay_by", self.decay_by, ("steps", "time"))
-        _one_of("train.schedule", self.schedule, ("cosine", "constant"))
-        _one_of("train.optimizer", self.optimizer, ("muon", "adamw", "adam_atan2"))
-        _one_of("train.precision", self.precision, ("auto", "float32", "bfloat16"))
-        _one_of("train.compile_unit", self.compile_unit, ("net", "step"))
+        _check(self, "train", choices=TRAIN_CHOICES, ranges=TRAIN_RANGES, largest=MOST_STEPS)
         if self.cuda_graphs and not (self.compile and self.compile_unit == "step"):
             raise ConfigError("train.cuda_graphs: needs train.compile and train.compile_unit=step")
         if self.label_smoothing and self.loss == "stablemax":
             raise ConfigError("train.label_smoothing: is for train.loss=softmax")
-        _one_of("train.loss", self.loss, ("softmax", "stablemax"))
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int:
-                least = 0 if field.name in ("warmup_steps", "fresh_puzzles") else 1
-                most = LARGEST if field.name == "batch_size" else MOST_STEPS
-                if not least <= value <= most:
-                    raise ConfigError(f"train.{field.name}: expected {least} to {most:,}, got {value}")
-            elif field.type is float:
-                is_share = field.name in SHARES
-                if not (0 <= value <= (1 if is_share else math.inf) and math.isfinite(value)):
-                    expected = "0 to 1" if is_share else "0 or more"
-                    raise ConfigError(f"train.{field.name}: expected {expected}, got {value}")
-
-
-HALTS = ("verified", "q", "never")
-SELECTS = ("verified", "q", "mode", "margin", "residual")
-MOST = 1_000_000  # of steps, attempts and views
 
 
 @dataclass(frozen=True)
@@ -206,18 +237,17 @@ class SolveSettings:
     noise: float = 0.0  # deviation of what is added to z before each of their steps; z is near 1
     views: int = 1  # symmetric views that they go through, the puzzle as it is among them
     guess: bool = False  # each of them fills a blank with what the network believed
-    select: str = "verified"  # whose answer is taken: see solving/engine.py
+    select: str = "verified"  # whose answer is taken: see solving/search.py
     breadth_first: bool = False  # every puzzle's attempt 0 comes before any further attempt
 
     def __post_init__(self) -> None:
-        for name, choices in (("halt", HALTS), ("starts", STARTS), ("select", SELECTS)):
+        for name, choices in SOLVE_CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise UsageError(f"--{name} {value}: choose {', '.join(choices)}")
-        for name, least in LEAST.items():
+        for name, least in (("max_steps", 1), ("attempts", 1), ("retry_steps", 0), ("step_limit", 0), ("views", 1)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= MOST:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} {value}: choose a whole number, {least} to {MOST:,}")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: choose a whole number, {least} to {MOST:,}")
         if type(self.noise) not in (int, float) or not 0 <= self.noise < math.inf:
             raise UsageError(f"--noise {self.noise}: choose a number from 0 up")
         for name in ("guess", "breadth_first"):
@@ -255,4 +285,110 @@ class SolveSettings:
         return self.starts == "fixed" and self.noise == 0 and self.views == 1
 
 
-LEAST = {"max_steps": 1, "attempts": 1, "retry_steps": 0, "step_limit": 0, "views": 1}
+def override(config: "Config", settings: list[str]) -> "Config":
+    """Apply settings spelled `section.name=value`.
+
+    Raises UsageError for an unknown name, with the nearest one, and for a value of another type.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        section, _, name = path.strip().partition(".")
+        if not equals or section not in _sections(config):
+            known = [f"{section}.NAME=VALUE" for section in _sections(config)]
+            raise UsageError(f"--set {setting}: write {', '.join(known[:-1])} or {known[-1]}")
+        kind = _kind(config, section, name, f"--set {setting}")
+        values.setdefault(section, {})[name] = _parse(text.strip(), kind, setting)
+    return _replaced(config, values, "--set")
+
+
+def read_toml(config: "Config", path: Path) -> "Config":
+    """Apply a TOML file; raises UsageError naming the file where it cannot be read or does not fit."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{path}: larger than any config; give a TOML file")
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a text file; give a TOML file") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML ({error}); correct the file") from error
+    return apply(config, values, str(path))
+
+
+def apply(config: "Config", values: Mapping[str, Any], source: str) -> "Config":
+    """Apply sections of values; raises UsageError, naming the source, where one does not fit."""
+    typed: dict[str, dict[str, Any]] = {}
+    for section, changes in values.items():
+        if section not in _sections(config) or not isinstance(changes, Mapping):
+            known = [f"[{section}]" for section in _sections(config)]
+            raise UsageError(f"{source}: {section} is no section; write {', '.join(known[:-1])} or {known[-1]}")
+        typed[section] = {}
+        for name, value in changes.items():
+            kind = _kind(config, section, name, source)
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise UsageError(f"{source}: {section}.{name}: expected {kind.__name__}, got {value!r}")
+            try:
+                typed[section][name] = kind(value)
+            except OverflowError as error:
+                raise UsageError(f"{source}: a number is too large ({error})") from error
+    return _replaced(config, typed, source)
+
+
+def as_toml(config: "DataclassInstance", title: str) -> str:
+    """The numbers as TOML, as `read_toml` takes them, below a comment."""
+    lines = [f"# {title}"]
+    for section, values in _sections(config).items():
+        if values is not None:
+            lines += ["", f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in asdict(values).items())]
+    return "\n".join(lines)
+
+
+def differences(ours: "Config", theirs: "Config") -> list[str]:
+    """Names and values in which two configs differ: `train.batch_size is 64, not 32`."""
+    return [
+        f"{section}.{field.name} is {one}, not {other}"
+        for section, values in _sections(ours).items()
+        if values is not None
+        for field in fields(values)
+        if (one := getattr(values, field.name)) != (other := getattr(getattr(theirs, section), field.name))
+    ]
+
+
+def _sections(config: "DataclassInstance") -> "dict[str, DataclassInstance | None]":
+    """The parts that hold numbers; None where a config goes without one."""
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    return {name: value for name, value in values.items() if value is None or hasattr(value, "__dataclass_fields__")}
+
+
+def _kind(config: "DataclassInstance", section: str, name: str, source: str) -> Any:
+    """The type of a value; raises UsageError with the nearest name where there is none."""
+    values = _sections(config)[section]
+    if values is None:
+        raise UsageError(f"{source}: there is no [{section}] in this recipe; leave {section}.{name} out")
+    known = {field.name: type(getattr(values, field.name)) for field in fields(values)}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise UsageError(f"{source}: no {section}.{name}; did you mean {section}.{near}?")
+    return known[name]
+
+
+def _replaced(config: "Config", values: Mapping[str, Mapping[str, Any]], source: str) -> "Config":
+    try:
+        return replace(config, **{s: replace(getattr(config, s), **v) for s, v in values.items() if v})
+    except ConfigError as error:
+        raise UsageError(f"{source}: {error}") from error
+
+
+def _parse(text: str, kind: Any, setting: str) -> Any:
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError) as error:
+        expected = "true or false" if kind is bool else f"{kind.__name__}, got {text!r}"
+        raise UsageError(f"--set {setting}: expected {expected}") from error

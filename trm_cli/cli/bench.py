@@ -59,9 +59,9 @@ def bench_train(
 
     Example: trm bench train sudoku --recipe fast --batch-sizes 32,64 --set train.compile=true
     """
+    from trm_cli.config import override
     from trm_cli.display.listings import announced, show_speeds
     from trm_cli.training.benchmark import Speed, measure
-    from trm_cli.training.overrides import override
     from trm_cli.training.recipes import get_recipe
 
     resolved = override(get_recipe(task, recipe), settings or [])

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from trm_cli.solving.voting import Voter
     from trm_cli.tasks.base import Task
     from trm_cli.tasks.problems import Demonstrated, Problem
-    from trm_cli.training.arc import Adaptation, Adapted
+    from trm_cli.training.problems import Adaptation, Adapted
 
 SOLVED, NOT_ALL_SOLVED = 0, 1
 AUGMENTATIONS = 30  # views of a new problem, if nothing is said
@@ -199,7 +199,7 @@ def _vote(task: "Demonstrated", request: Request, adapt: int | None, augment: in
 
     from trm_cli.display.console import answers_console, file_console
     from trm_cli.solving.voting import Voter
-    from trm_cli.training.arc import Adaptation
+    from trm_cli.training.problems import Adaptation
 
     hide_download_bars(request.quiet)
     device, dtype = choose_machine(request.machine)
@@ -261,7 +261,7 @@ def _answer(
 def _learn(voter: "Voter", problem: "Problem", how: "Adaptation", quiet: bool) -> "tuple[Adapted, float]":
     """A network that has learned the problem, and how long that took, in seconds."""
     from trm_cli.display.console import ProgressBar, remarks_console
-    from trm_cli.training.arc import adapt
+    from trm_cli.training.problems import adapt
     from trm_cli.training.step import memory_translated
 
     trained = voter.loaded.checkpoint.training.get("train", {})

@@ -25,15 +25,12 @@ from trm_cli.cli.options import (
 )
 from trm_cli.config import NEWEST
 from trm_cli.errors import TrainingError, UsageError
-from trm_cli.files import write_whole
 
 if TYPE_CHECKING:
     import torch
 
     from trm_cli.training.loop import Limits
-    from trm_cli.training.run import Work
-
-CURVES_FILE = "curves.svg"  # in the run's folder
+    from trm_cli.training.run import Run
 
 
 class TrainCommand(TyperCommand):
@@ -76,7 +73,7 @@ def train(
             metavar="SOURCE",
             show_default="generate",
             help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
-            "may be repeated. For arc: the folder that `trm data arc` made.",
+            "may be repeated. For a task of problems: the folder that `trm data TASK` made.",
         ),
     ] = None,
     subsample: Annotated[
@@ -133,21 +130,24 @@ def train(
 
     Example: trm train sudoku --recipe tiny --max-time 10m
     """
-    from trm_cli.training.distributed import is_worker
-    from trm_cli.training.loggers import check_trackers
-    from trm_cli.training.loop import Limits
-    from trm_cli.training.overrides import as_toml
-    from trm_cli.training.run import Options, plan_work, resolve_recipe
+    from trm_cli.config import as_toml
+    from trm_cli.training.run import Options, new_run, resolve_plan, resumed_run
 
     if revision is not None and init is None:
         raise UsageError("--revision: of which model? Give --init OWNER/NAME with it")
     options = Options(task, recipe, config, settings, data, subsample, seed, run, resume, init)
     if print_config:
-        typer.echo(as_toml(resolve_recipe(options)))
+        resolved = (resumed_run(options).plan if resume is not None else resolve_plan(options)).recipe
+        typer.echo(as_toml(resolved, title=f"{resolved.task}, recipe {resolved.name}"))
         return
-    check_trackers(log_to or [])
+
+    from trm_cli.training.distributed import is_worker
+    from trm_cli.training.loggers import check_loggers
+    from trm_cli.training.loop import Limits
+
+    check_loggers(log_to or [])
     limits = Limits(max_steps, parse_duration(max_time))
-    work = plan_work(options, limits.max_seconds, is_worker=is_worker())
+    work = resumed_run(options) if resume is not None else new_run(options, limits.max_seconds, is_worker=is_worker())
     chosen = _device(device, threads, gpus)
     if gpus is not None and gpus > 1 and not is_worker():
         raise typer.Exit(_launch(gpus, work))
@@ -173,26 +173,25 @@ def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
     return chosen
 
 
-def _launch(count: int, work: "Work") -> int:
+def _launch(count: int, run: "Run") -> int:
     """Start the same command in `count` workers; returns the exit code."""
     from trm_cli.training.distributed import launch
     from trm_cli.training.step import slots_per_worker
 
-    slots_per_worker(work.plan.recipe.train.batch_size, count)
+    slots_per_worker(run.plan.recipe.train.batch_size, count)
     arguments = sys.argv[1:]
-    if not _typed("--run") and work.resumed is None:
-        arguments = [*arguments, "--run", str(work.folder)]
+    if not _typed("--run") and run.resumed is None:
+        arguments = [*arguments, "--run", str(run.folder)]
     try:
         return launch(count, arguments)
     except TrainingError as error:
-        if not (work.folder / "state").is_dir():
+        if not run.has_state():
             raise
-        line = _how_to_resume(work.plan.recipe.task, work.folder, count)
-        raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
+        raise TrainingError(f"{error}; the last saved state is intact: `{_how_to_resume(run, count)}`") from None
 
 
 def _train(
-    work: "Work",
+    run: "Run",
     limits: "Limits",
     device: "torch.device",
     *,
@@ -201,65 +200,61 @@ def _train(
     log_to: list[str],
     quiet: bool,
 ) -> bool:
-    """Do the work of one process; returns whether the user stopped it."""
+    """Train in this process; returns whether the user stopped it."""
     from trm_cli.display.training import TrainingDisplay
-    from trm_cli.training.data import GENERATED_FILE, gather, refuse_misfits
+    from trm_cli.training.data import load_data, refuse_misfits
     from trm_cli.training.distributed import joined_workers
-    from trm_cli.training.loggers import trackers
+    from trm_cli.training.loggers import Loggers
     from trm_cli.training.loop import Evaluation, SavePoint
-    from trm_cli.training.run import RunRequest
-    from trm_cli.training.run import run as start_run
+    from trm_cli.training.runner import start_run
     from trm_cli.weights.catalogue import open_model
 
     hide_download_bars(quiet)
-    recipe = work.plan.recipe
-    start = open_model(init, task=recipe.task, device=device, revision=revision) if init else None
-    refuse_misfits(recipe, start)
+    plan = run.plan
+    start = open_model(init, task=plan.task.name, device=device, revision=revision) if init else None
+    refuse_misfits(plan.task, plan.recipe.model, start.checkpoint.model if start else None)
+    was_stopped = False
     with joined_workers(device) as workers:
-        folder = workers.share(work.folder)
-        with TrainingDisplay(recipe, limits, quiet=quiet or not workers.is_first) as display:
-            kept = folder / GENERATED_FILE
-            gathered = gather(recipe, work.plan.sources, work.plan.seed, kept=kept, progress=display.generating)
-            if work.resumed is not None:
-                display.resumed(folder, work.resumed.step)
-            with (
-                trackers(log_to if workers.is_first else [], folder) as tracker,
-                stop_on_signals(patient=workers.count > 1) as stopped,
-            ):
-                request = RunRequest(
-                    work.plan, gathered, folder, device, limits, as_typed(), start, work.resumed, workers, stopped
-                )
-                was_stopped = False
-                for event in start_run(request):
+        run.folder = workers.share(run.folder)
+        with (
+            TrainingDisplay(plan.recipe, limits, quiet=quiet or not workers.is_first) as display,
+            Loggers(log_to if workers.is_first else [], run.folder) as loggers,
+        ):
+            data = load_data(plan, run.read_data(), display.generating)
+            if run.resumed is not None:
+                display.resumed(run.folder, run.resumed.step)
+            with stop_on_signals(patient=workers.count > 1) as stopped:
+                for event in start_run(
+                    run, data, limits, device=device, command=as_typed(), start=start, workers=workers, stopped=stopped
+                ):
                     if isinstance(event, SavePoint):
                         was_stopped = event.stopped
                         continue
                     display.show(event)
-                    tracker.note(event)
+                    loggers.log(event)
                     if isinstance(event, Evaluation):
-                        _draw_curves(folder)
+                        _draw_curves(run)
         if was_stopped:
-            display.interrupted(folder, _how_to_resume(recipe.task, folder, workers.count))
+            display.interrupted(run.folder, _how_to_resume(run, workers.count))
         else:
-            display.finished(folder)
+            display.finished(run.folder)
         if workers.is_first:
-            _draw_curves(folder)
+            _draw_curves(run)
     return was_stopped
 
 
-def _draw_curves(folder: Path) -> None:
+def _draw_curves(run: "Run") -> None:
     """Draw the run's log beside it."""
     from trm_cli.display.charts import draw_curves
     from trm_cli.training.run import read_log
 
     with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
-        picture = draw_curves(read_log(folder), title=f"Training curves of {folder.name}")
-        write_whole(folder / CURVES_FILE, picture)
+        run.write_curves(draw_curves(read_log(run.folder), title=f"Training curves of {run.folder.name}"))
 
 
-def _how_to_resume(task: str, folder: Path, workers: int) -> str:
+def _how_to_resume(run: "Run", workers: int) -> str:
     """The line that goes on with a run, on the same device with the same threads and workers."""
-    line = f"trm train {task} --resume {shlex.quote(str(folder))}"
+    line = f"trm train {run.plan.task.name} --resume {shlex.quote(str(run.folder))}"
     if workers > 1 and not _typed("--gpus"):
         return f"torchrun ... -m -- {line.replace('trm', 'trm_cli', 1)}"
     return " ".join([line, *_typed("--gpus"), *_typed("--device"), *_typed("--threads")])

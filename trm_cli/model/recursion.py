@@ -3,7 +3,7 @@
 x puzzle, y answer, z latent: tensors of one shape, ending in the hidden size D. The net is called
 n times on the latent and once on the answer, and all of that T times, in one supervision step.
 Deep supervision, the paper's third loop, is `solving.engine.run` when solving and
-`training.loop.train` when training.
+`training.step.Trainer.supervise` when training.
 Source: Jolicoeur-Martineau 2025, arXiv:2510.04871, figure 3.
 """
 

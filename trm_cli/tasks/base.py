@@ -133,6 +133,11 @@ def digest(puzzles: Tokens, answers: Tokens) -> str:
     return hashlib.sha256(puzzles.tobytes() + answers.tobytes()).hexdigest()
 
 
+def as_rows(tokens: Tokens) -> np.ndarray:
+    """Tokens [N, L] as N values that can be compared with one another."""
+    return np.ascontiguousarray(tokens).view(f"V{tokens.shape[1]}").ravel()
+
+
 @dataclass(frozen=True)
 class Role:
     """How cells of one kind are drawn.

@@ -1,11 +1,13 @@
-"""The examples on the device, and the rolling batch that walks through them.
+"""The examples on the device, the fresh ones that replace them, and the rolling batch that walks through them.
 
 Shapes: B slots of the batch, N examples, L cells, V tokens. A slot holds one puzzle with its y, z
 and the steps it has had; when it halts, a fresh puzzle takes its place. Every tensor keeps its
 shape, so that a step never waits for the host.
 """
 
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +15,10 @@ from torch import Tensor
 
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.base import Transforms
+from trm_cli.tasks.base import Dataset, Generator, Tokens, Transforms, Wanted, as_rows
+
+SLICE = 256  # fresh puzzles that are made and put in place together
+TENSORS = ("puzzles", "answers", "y", "z", "steps", "least_steps", "halted", "noise")  # of a rolling batch
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,64 @@ class Examples:
         )
 
 
-class RollingBatch:
-    """B puzzles at different supervision steps; `refill` before a step, `advance` after it."""
+class Supply:
+    """Replaces examples by fresh puzzles, `per_step` in every step, slice after slice.
+
+    validation    puzzles [N, L] that must not come.
+    num_examples  how many there are to replace.
+    """
 
     def __init__(
         self,
-        model: TinyRecursiveModel,
-        examples: Examples,
-        config: TrainConfig,
+        generator: Generator,
+        wanted: Wanted,
+        side: int,
         *,
-        slots: int,
-        generator: torch.Generator,
+        validation: Tokens,
+        num_examples: int,
+        per_step: int,
+        seed: int,
+    ) -> None:
+        self.generator = generator
+        self.size = min(SLICE, num_examples)
+        self.num_slices = num_examples // self.size
+        self.wanted = replace(wanted, puzzles=self.size)
+        self.side = side
+        self.validation = as_rows(validation)
+        self.per_step = per_step
+        self.seed = seed
+        self.placed = 0  # slices so far
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="puzzles")
+        self.coming: tuple[int, Future[Dataset]] | None = None  # the slice being made, its number
+
+    def renew(self, examples: Examples, step: int) -> None:
+        """Put in place all slices that are due before a step of the run."""
+        due = step * self.per_step // self.size
+        self.placed = max(self.placed, due - self.num_slices)  # what was replaced since is not made
+        while self.placed < due:
+            number, coming = self.coming or (None, None)
+            made = coming.result() if coming and number == self.placed else self.make_slice(self.placed)
+            first = self.placed % self.num_slices * self.size
+            for old, new in ((examples.puzzles, made.puzzles), (examples.answers, made.answers)):
+                old[first : first + self.size] = torch.from_numpy(new).to(old.device)
+            self.placed += 1
+        if self.coming is None or self.coming[0] != self.placed:
+            self.coming = (self.placed, self.thread.submit(self.make_slice, self.placed))
+
+    def make_slice(self, number: int) -> Dataset:
+        """The slice of that number, without the validation set's puzzles."""
+        made = self.generator.generate(self.wanted, size=self.side, seed=(self.seed, number + 1))
+        fresh = np.flatnonzero(~np.isin(as_rows(made.puzzles), self.validation))
+        return made.rows(np.resize(fresh, self.size)) if len(fresh) < self.size else made
+
+
+class RollingBatch:
+    """B puzzles at different supervision steps; `refill` before a step, `carry` after it."""
+
+    CARRIED: ClassVar[tuple[str, ...]] = TENSORS
+
+    def __init__(
+        self, model: TinyRecursiveModel, examples: Examples, config: TrainConfig, slots: int, generator: torch.Generator
     ) -> None:
         self.examples = examples
         self.config = config
@@ -82,21 +134,21 @@ class RollingBatch:
         self.y = torch.where(fresh_state, y, self.y)
         self.z = torch.where(fresh_state, z, self.z)
         self.steps = torch.where(fresh, 0, self.steps)
-        self.least_steps = torch.where(fresh, self.draw_least_steps(), self.least_steps)
+        self.least_steps = torch.where(fresh, self._draw_least_steps(), self.least_steps)
         if self.config.latent_noise:
-            self.shake()
+            self._add_noise()
 
-    def shake(self) -> None:
+    def _add_noise(self) -> None:
         """Add normal noise to z: every puzzle has a deviation of its own, drawn when it came."""
-        fresh_noise = self.config.latent_noise * self._uniform(self.halted.shape)
+        fresh_noise = self.config.latent_noise * self._uniform(self.slots)
         self.noise = torch.where(self.halted, fresh_noise, self.noise)
         deviation = self.noise.view(-1, *(1,) * (self.z.dim() - 1))
         normal = torch.randn(self.z.shape, generator=self.generator, device=self.z.device)
         self.z = self.z + (deviation * normal).to(self.z)
 
     @torch.no_grad()
-    def advance(self, y: Tensor, z: Tensor, halt: Tensor) -> None:
-        """Keep the new state; halt where the head says so, and at the last step in any case."""
+    def carry(self, y: Tensor, z: Tensor, halt: Tensor) -> None:
+        """Keep the new y and z; halt where the head says so, and at the last step in any case."""
         self.y, self.z = y.detach(), z.detach()
         self.steps = self.steps + 1
         wants_to_stop = (halt > 0) & (self.steps >= self.least_steps)
@@ -107,7 +159,7 @@ class RollingBatch:
         rows = self._integers(len(self.examples.puzzles))
         puzzles, answers = self.examples.puzzles[rows], self.examples.answers[rows]
         if self.config.hint_share:
-            puzzles = torch.where(self.draw_hints(puzzles.shape), answers, puzzles)
+            puzzles = torch.where(self._draw_hints(puzzles.shape), answers, puzzles)
         if self.config.symmetries:
             pool = len(self.examples.cells)
             # Two moves in a row reach far more layouts than the pool has entries.
@@ -118,25 +170,21 @@ class RollingBatch:
             answers = symbols.gather(1, answers.gather(1, cells).long())
         return puzzles.long(), answers.long()
 
-    def draw_hints(self, shape: torch.Size) -> Tensor:
+    def _draw_hints(self, shape: torch.Size) -> Tensor:
         """Cells to fill in beforehand, [B, L] bool: a random share of some puzzles' cells."""
-        device = self.examples.puzzles.device
-        gets_hints, share = torch.rand(2, shape[0], 1, generator=self.generator, device=device)
+        gets_hints, share = self._uniform(2, shape[0], 1)
         share = share * self.config.max_hints * (gets_hints < self.config.hint_share)
-        hinted: Tensor = torch.rand(shape, generator=self.generator, device=device) < share
+        hinted: Tensor = self._uniform(*shape) < share
         return hinted
 
-    def draw_least_steps(self) -> Tensor:
+    def _draw_least_steps(self) -> Tensor:
         """Steps that a puzzle must be given at least, [B]: exploration, as in the official code."""
-        device = self.examples.puzzles.device
-        explores = torch.rand(self.slots, generator=self.generator, device=device)
-        steps = torch.randint(2, max(self.N_sup, 2) + 1, (self.slots,), generator=self.generator, device=device)
-        return torch.where(explores < self.config.exploration, steps, 0)
+        explores = self._uniform(self.slots)
+        return torch.where(explores < self.config.exploration, self._integers(max(self.N_sup, 2) + 1, least=2), 0)
 
-    def _uniform(self, shape: torch.Size) -> Tensor:
-        device = self.examples.puzzles.device
-        drawn: Tensor = torch.rand(shape, generator=self.generator, device=device)
+    def _uniform(self, *shape: int) -> Tensor:
+        drawn: Tensor = torch.rand(shape, generator=self.generator, device=self.generator.device)
         return drawn
 
-    def _integers(self, high: int) -> Tensor:
-        return torch.randint(high, (self.slots,), generator=self.generator, device=self.examples.puzzles.device)
+    def _integers(self, end: int, least: int = 0) -> Tensor:
+        return torch.randint(least, end, (self.slots,), generator=self.generator, device=self.generator.device)

@@ -44,8 +44,11 @@ class Speed:
 
 def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float, device: torch.device) -> Iterator[Speed]:
     """Train for `seconds` at each batch size, yielding what was measured."""
-    refuse_misfits(recipe, None)
-    examples = _examples(recipe, device)
+    task = get_task(recipe.task)
+    refuse_misfits(task, recipe.model)
+    data = generator_of(task).generate(replace(recipe.wanted, puzzles=EXAMPLES), size=recipe.model.height, seed=0)
+    pool = draw_transforms(task, recipe.model.num_cells, count=EXAMPLES, rng=np.random.default_rng(0))
+    examples = Examples.on_device(data.puzzles, data.answers, pool, device)
     peak = 0.0
     for batch_size in batch_sizes:
         if device.type == "cuda":
@@ -100,14 +103,6 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
         _synchronise(device)
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
-
-
-def _examples(recipe: Recipe, device: torch.device) -> Examples:
-    task, size = get_task(recipe.task), recipe.model.height
-    data = generator_of(task).generate(replace(recipe.wanted, puzzles=EXAMPLES), size=size, seed=0)
-    rng = np.random.default_rng(0)
-    pool = draw_transforms(task, recipe.model.num_cells, count=EXAMPLES, rng=rng)
-    return Examples.on_device(data.puzzles, data.answers, pool, device)
 
 
 def _time_steps(trainer: Trainer, steps: int) -> float:

@@ -16,7 +16,6 @@ from trm_cli.errors import TrainingError
 from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task
-from trm_cli.training.optim import rate_factor
 from trm_cli.training.step import SUMS, Trainer
 
 NO_NUMBER = (
@@ -48,7 +47,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The averaged weights on puzzles that judge them."""
+    """The EMA weights on puzzles that judge them."""
 
     step: int
     seconds: float
@@ -76,16 +75,7 @@ class Limits:
     max_seconds: float | None = None  # of this call
 
 
-@dataclass(frozen=True)
-class _Moment:
-    """What every worker sees alike after a step; the run's seconds are the trainer's."""
-
-    here: float  # seconds since the start of this call
-    unsaved: float  # seconds since the last save point
-    stopped: bool  # the user wishes to stop
-
-
-def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits, stopped: Stops = never) -> Iterator[Event]:
+def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, stopped: Stops = never) -> Iterator[Event]:
     """Train to the end of the run or to a limit, yielding what happened on the way.
 
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
@@ -93,58 +83,72 @@ def train(trainer: Trainer, task: Task, held_out: Dataset, limits: Limits, stopp
     not the run was interrupted; where a limit ended a part of it, there is one more of each.
     Raises TrainingError if the loss is no number.
     """
-    config, workers = trainer.config, trainer.workers
-    by_time = config.decay_by == "time"
-    run_seconds = config.minutes * 60 if by_time else float("inf")
-    most_seconds = float("inf") if limits.max_seconds is None else limits.max_seconds
-    before = saved = trainer.seconds
-    began = time.perf_counter() - before  # so that the run's clock stands still between two calls
-
-    def look() -> _Moment:
-        seconds = time.perf_counter() - began
-        seconds, here, unsaved, wish, evaluated = workers.latest(
-            [seconds, seconds - before, seconds - saved, float(stopped()), trainer.evaluated]
-        )
-        trainer.seconds, trainer.evaluated = seconds, int(evaluated)
-        return _Moment(here, unsaved, bool(wish))
-
-    def judge() -> Iterator[Evaluation]:
-        if workers.is_first and (found := evaluate(trainer, task, held_out, stopped)):
-            trainer.evaluated = trainer.step
-            yield found
-
-    def save(moment: _Moment) -> SavePoint:
-        refuse_no_number(trainer)
-        is_done = is_over(trainer, limits) and not evaluation_is_due(trainer)
-        return SavePoint(trainer.step, trainer.seconds, moment.stopped and not is_done)
-
-    if evaluation_is_due(trainer):  # the run was stopped before it
-        yield from judge()
-    moment = look()
-    is_last = is_over(trainer, limits) or moment.stopped
+    config = trainer.config
+    began = time.perf_counter() - trainer.seconds  # so that the run's clock stands still between two calls
+    call_ends = trainer.seconds + (float("inf") if limits.max_seconds is None else limits.max_seconds)
+    saved = trainer.seconds
+    if evaluation_is_due(trainer) and (due := evaluate(trainer, task, validation, stopped)):
+        yield due  # the run was stopped before it
+    is_stopped = _synchronise(trainer, began, stopped)
+    is_last = is_stopped or is_over(trainer, limits)
     if is_last:
-        yield save(moment)
+        yield _save_point(trainer, limits, is_stopped)
     while not is_last:
-        progress = trainer.seconds / run_seconds if by_time else trainer.step / config.steps
+        by_time = config.decay_by == "time"
+        progress = trainer.seconds / (config.minutes * 60) if by_time else trainer.step / config.steps
         trainer.supervise(progress)
-        moment = look()
-        is_last = is_over(trainer, limits) or moment.here >= most_seconds or moment.stopped
+        is_stopped = _synchronise(trainer, began, stopped)
+        is_last = is_stopped or is_over(trainer, limits) or trainer.seconds >= call_ends
+
         evaluates = trainer.step % config.evaluate_every == 0
-        reports = trainer.step == 1 or trainer.step % config.report_every == 0 or evaluates
+        reports = evaluates or trainer.step == 1 or trainer.step % config.report_every == 0
         if reports or is_last:
             yield _report(trainer, progress)
         if reports:
             trainer.sums.zero_()
             trainer.reported = trainer.seconds
-        if (evaluates or is_last) and not moment.stopped:
-            judged_from = trainer.seconds
-            yield from judge()
-            moment = look()
-            trainer.reported += trainer.seconds - judged_from
-            is_last = is_last or moment.stopped
-        if is_last or moment.unsaved >= config.save_minutes * 60:
-            yield save(moment)
-            saved = time.perf_counter() - began
+
+        if (evaluates or is_last) and not is_stopped:
+            before = trainer.seconds
+            if evaluation := evaluate(trainer, task, validation, stopped):
+                yield evaluation
+            is_stopped = _synchronise(trainer, began, stopped)
+            is_last = is_last or is_stopped
+            trainer.reported += trainer.seconds - before
+
+        if is_last or trainer.seconds - saved >= config.save_minutes * 60:
+            yield _save_point(trainer, limits, is_stopped)
+            _synchronise(trainer, began, stopped)
+            saved = trainer.seconds
+
+
+def evaluate(trainer: Trainer, task: Task, validation: Dataset, stopped: Stops) -> Evaluation | None:
+    """Judge the EMA weights by the validation set; None in all workers but one, or if `stopped` said so."""
+    solutions = trainer.judge(task, validation, stopped) if trainer.workers.is_first else None
+    if solutions is None:
+        return None
+    trainer.evaluated = trainer.step
+    return Evaluation(trainer.step, trainer.seconds, score(validation, solutions), validation.role)
+
+
+def _synchronise(trainer: Trainer, began: float, stopped: Stops) -> bool:
+    """Move the run's clock on, alike in every worker; returns whether the user of one wishes to stop.
+
+    began  when the run's clock stood at zero, in seconds of the process's.
+    """
+    seconds = time.perf_counter() - began
+    trainer.seconds, evaluated, wish = trainer.workers.latest([seconds, trainer.evaluated, stopped()])
+    trainer.evaluated = int(evaluated)
+    return bool(wish)
+
+
+def _save_point(trainer: Trainer, limits: Limits, is_stopped: bool) -> SavePoint:
+    """A moment to save; raises TrainingError where losses, gradients or weights are infinite or no number."""
+    weights = [parameter.isfinite().all() for parameter in trainer.network.parameters()]
+    if not torch.stack([*weights, trainer.sums.isfinite().all()]).all():
+        raise TrainingError(NO_NUMBER.format(step=trainer.step))
+    is_done = is_over(trainer, limits) and not evaluation_is_due(trainer)
+    return SavePoint(trainer.step, trainer.seconds, is_stopped and not is_done)
 
 
 def is_over(trainer: Trainer, limits: Limits) -> bool:
@@ -162,21 +166,6 @@ def evaluation_is_due(trainer: Trainer) -> bool:
     return trainer.step > trainer.evaluated and asks
 
 
-def refuse_no_number(trainer: Trainer) -> None:
-    """Raise TrainingError where losses, gradients or weights are infinite or no number."""
-    weights = [parameter.isfinite().all() for parameter in trainer.network.parameters()]
-    if not torch.stack([*weights, trainer.sums.isfinite().all()]).all():
-        raise TrainingError(NO_NUMBER.format(step=trainer.step))
-
-
-def evaluate(trainer: Trainer, task: Task, held_out: Dataset, stopped: Stops = never) -> Evaluation | None:
-    """Judge the averaged weights by held-out puzzles; None if `stopped` said so on the way."""
-    solutions = trainer.judge(task, held_out, stopped)
-    if solutions is None:
-        return None
-    return Evaluation(trainer.step, trainer.seconds, score(held_out, solutions), held_out.role)
-
-
 def _report(trainer: Trainer, progress: float) -> Report:
     """Means over the steps and the workers since the last report; the only wait for the device."""
     lapse = max(trainer.seconds - trainer.reported, 1e-9)
@@ -186,20 +175,17 @@ def _report(trainer: Trainer, progress: float) -> Report:
     steps, halted = named["steps"], named["halted"]
     if not named["loss"] < float("inf"):
         raise TrainingError(NO_NUMBER.format(step=trainer.step))
+    means = ("loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm")
     return Report(
         step=trainer.step,
         seconds=trainer.seconds,
-        loss=named["loss"] / steps,
-        answer_loss=named["answer_loss"] / steps,
-        halting_loss=named["halting_loss"] / steps,
-        cell_accuracy=named["cell_accuracy"] / steps,
+        **{name: named[name] / steps for name in means},
         solved=named["halted_right"] / halted if halted else None,
         halting_step=sum(n * c for n, c in enumerate(counts, 1)) / halted if halted else None,
         halting_histogram=counts,
-        gradient_norm=named["gradient_norm"] / steps,
         puzzles_per_second=halted / lapse,
         pairs_per_second=steps * trainer.batch.slots / lapse,
-        rate=rate_factor(trainer.config, trainer.step, progress),
+        rate=trainer.rate,
         progress=progress,
         memory=memory_in_use(trainer.device),
     )

@@ -22,6 +22,8 @@ from trm_cli.model.network import TinyRecursiveModel
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Muon: steepest at zero, nearly one above it
 SMALLEST_NORM = 1e-7  # that a matrix is divided by
+ADAM_BETAS = (0.9, 0.95)  # as in arXiv:2510.04871
+PUZZLES = "embed.puzzles"  # the embedding of puzzles in the network
 
 
 class AdamATan2(Optimizer):
@@ -145,14 +147,11 @@ def _with_gradients(group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
     return params, [param.grad for param in params]
 
 
-ADAM_BETAS = (0.9, 0.95)  # as in arXiv:2510.04871
-
-
 def build_optimizers(model: TinyRecursiveModel, config: TrainConfig) -> list[Optimizer]:
     """Muon for the net's matrices where it is chosen, SignSGD for puzzles, Adam for the rest."""
     matrices, puzzles, rest = [], [], []
     for name, param in model.named_parameters():
-        if name == "embed.puzzles":
+        if name == PUZZLES:
             puzzles.append(param)
         elif config.optimizer == "muon" and name.startswith("net.") and param.dim() == 2:
             matrices.append(param)
@@ -201,8 +200,8 @@ def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
     return warm * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 
-class AveragedWeights:
-    """An exponential moving average of a model's parameters, in float32.
+class EMA:
+    """An exponential moving average of a model's parameters, in float32: the EMA weights.
 
     Embeddings of puzzles are copied, not averaged: a row is touched too seldom for a mean over
     steps to follow it (as in the official code).
@@ -211,14 +210,12 @@ class AveragedWeights:
     def __init__(self, model: TinyRecursiveModel, decay: float) -> None:
         self.model = copy.deepcopy(model).float().eval().requires_grad_(False)
         self.decay = decay
-        self.copied = [name for name, _ in model.named_parameters() if name == "embed.puzzles"]
 
     @torch.no_grad()
     def update(self, model: TinyRecursiveModel, step: int) -> None:
         """Move towards the model's weights; faster at first, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages: list[Tensor] = list(self.model.parameters())
-        current = [p.detach().float() for p in model.parameters()]
-        torch._foreach_lerp_(averages, current, 1 - decay)
-        for name in self.copied:
-            self.model.get_parameter(name).copy_(model.get_parameter(name))
+        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
+        for name, average in self.model.named_parameters():
+            if name == PUZZLES:
+                average.copy_(model.get_parameter(name))

@@ -1,69 +1,49 @@
-"""One run: from what was typed to a trainer, its events, and its folder kept up to date.
+"""A run: what it was asked to do, and its folder, which is read and written here alone.
 
 config.json        the resolved recipe, what it is trained on, and the command
 log.jsonl          one object per report or evaluation
+curves.svg         the same as curves
 checkpoint/        EMA weights with their card: what `trm solve --model` takes
-checkpoint-raw/    the same without the averaging
+checkpoint-raw/    the weights that they are the average of
 state/             what `--resume` goes on from
 data.csv.gz        the puzzles, where the run generated them
+
+To plan a run needs no torch, so that a recipe is printed at once.
 """
 
 import json
 import os
-import platform
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from trm_cli import __version__
-from trm_cli.config import NEWEST
-from trm_cli.errors import TrainingError, UsageError
+from trm_cli.config import NEWEST, apply, differences, override, read_toml
+from trm_cli.errors import UsageError
 from trm_cli.files import flush, write_whole
-from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Stops, never
-from trm_cli.solving.voting import register_of
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import HELD_OUT, draw_transforms
-from trm_cli.tasks.problems import Demonstrated, ProblemData
-from trm_cli.training.arc import PuzzleExamples, PuzzleTrainer
-from trm_cli.training.batches import Examples
-from trm_cli.training.data import (
-    ARC,
-    GENERATE,
-    GENERATED_FILE,
-    KNOWN,
-    TESTS,
-    Gathered,
-    Split,
-    Supply,
-    keep_generated,
-    refuse_misfits,
-    refuse_other_data,
-    sized,
-    split_gathered,
-    start_table,
-)
-from trm_cli.training.distributed import Workers
-from trm_cli.training.loop import Evaluation, Event, Limits, Report, SavePoint, evaluation_is_due, is_over, train
-from trm_cli.training.overrides import apply, differences, numbers, override, read_toml
+from trm_cli.tasks.base import HELD_OUT, Dataset, Task
+from trm_cli.tasks.problems import Demonstrated
+from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.training.state import SavedState, find_state, keep_only, load_state, save_state
-from trm_cli.training.step import Trainer, memory_translated
-from trm_cli.weights.card import write_card
-from trm_cli.weights.checkpoint import Checkpoint
-from trm_cli.weights.puzzle_table import Register
-from trm_cli.weights.tensors import LoadedModel, save_checkpoint
+from trm_cli.training.state import SavedState, keep_only, newest_state, read_state, save_state
 
+if TYPE_CHECKING:
+    from trm_cli.training.loop import Evaluation, Report
+    from trm_cli.training.step import Trainer
+    from trm_cli.weights.puzzle_table import Register
+
+GENERATE = "generate"  # the source that is no file
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
-CONFIG_FILE = "config.json"  # of a run's folder
+CONFIG_FILE, LOG_FILE, CURVES_FILE, DATA_FILE = "config.json", "log.jsonl", "curves.svg", "data.csv.gz"
+CHECKPOINT, RAW_CHECKPOINT, STATES = "checkpoint", "checkpoint-raw", "state"  # folders
+JUDGES = {  # what a run is judged by, as its card says it
+    HELD_OUT: "held out from the training data",
+    "known pairs": "pairs that were trained on",
+}
+JUDGED_BY_TESTS = "tests of evaluation tasks, each way by itself, no vote"
 
 
 @dataclass(frozen=True)
@@ -87,70 +67,57 @@ class Plan:
     """What a run was asked to do, as far as it must be the same when it is resumed."""
 
     recipe: Recipe
+    task: Task
     sources: list[str]  # of puzzles, as typed
-    seed: int
-    subsample: int | None
+    seed: int = DEFAULT_SEED
+    subsample: int | None = None
 
     @property
     def is_generated(self) -> bool:
         """Whether all puzzles come from the task's generator."""
         return self.sources in ([], [GENERATE])
 
-    def as_dict(self) -> dict[str, Any]:
-        """All but the recipe, for the run's config."""
-        return {"sources": self.sources, "seed": self.seed, "subsample": self.subsample}
 
-
-@dataclass(frozen=True)
-class Work:
-    """What is to be done, and in which folder."""
-
-    plan: Plan
-    folder: Path
-    resumed: SavedState | None  # the state to go on from
-
-
-def resolve_recipe(options: Options) -> Recipe:
-    """The recipe with the config file's numbers, then the settings, in place of its own."""
-    if options.resume is not None:
-        return _resumed(options).plan.recipe
-    recipe = get_recipe(options.task, options.recipe or DEFAULT_RECIPE)
+def resolve_plan(options: Options) -> Plan:
+    """The plan of a new run: the recipe with the config file's numbers, then the settings, in place of its own."""
+    recipe, task = get_recipe(options.task, options.recipe or DEFAULT_RECIPE), get_task(options.task)
     if options.config is not None:
         recipe = read_toml(recipe, options.config)
-    if recipe.task == ARC and options.data:
-        recipe = sized(recipe, options.data)
-    return override(recipe, options.settings or [])
+    if isinstance(task, Demonstrated) and options.data:
+        size = task.measure_data(folder_of_problems(task, options.data))
+        model = replace(recipe.model, num_puzzles=size.num_puzzles, height=size.side, width=size.side)
+        recipe = replace(recipe, model=model)
+    recipe = override(recipe, options.settings or [])
+    seed = DEFAULT_SEED if options.seed is None else options.seed
+    return Plan(recipe, task, options.data or [], seed, options.subsample)
 
 
-def plan_work(options: Options, max_seconds: float | None, *, is_worker: bool) -> Work:
-    """A new run, or the one that `--resume` means; raises UsageError where options contradict it.
+def folder_of_problems(task: Task, sources: list[str]) -> Path:
+    """The one data set that a task of problems is trained on; raises UsageError where another number is given."""
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        raise UsageError(f"{task.name}: give --data FOLDER, one folder made by `trm data {task.name}`")
+    return Path(sources[0])
+
+
+def new_run(options: Options, max_seconds: float | None, *, is_worker: bool) -> "Run":
+    """A run that is to begin; raises UsageError where its folder exists or cannot be made.
 
     is_worker  whoever started this process has chosen the folder already.
     """
-    if options.resume is not None:
-        return _resumed(options)
-    recipe = timed(resolve_recipe(options), max_seconds)
-    seed = DEFAULT_SEED if options.seed is None else options.seed
-    plan = Plan(recipe, options.data or [], seed, options.subsample)
-    if is_worker and options.run is not None:
-        return Work(plan, options.run, None)
-    return Work(plan, new_run_folder(options.task, recipe.name, options.run), None)
+    plan = resolve_plan(options)
+    recipe = plan.recipe
+    if recipe.train.decay_by == "time" and not recipe.train.minutes:
+        if max_seconds is None:
+            raise UsageError(
+                "train.decay_by=time needs --max-time, or --set train.minutes=..., to know when the run ends"
+            )
+        recipe = replace(recipe, train=replace(recipe.train, minutes=max_seconds / 60))
+    folder = options.run if is_worker and options.run else _new_folder(options.task, recipe.name, options.run)
+    return Run(replace(plan, recipe=recipe), folder)
 
 
-def timed(recipe: Recipe, max_seconds: float | None) -> Recipe:
-    """The recipe with the length of a schedule that follows the time; UsageError without one."""
-    if recipe.train.decay_by != "time" or recipe.train.minutes:
-        return recipe
-    if max_seconds is None:
-        raise UsageError("train.decay_by=time needs --max-time, or --set train.minutes=..., to know when the run ends")
-    return replace(recipe, train=replace(recipe.train, minutes=max_seconds / 60))
-
-
-def new_run_folder(task: str, name: str, wanted: Path | None) -> Path:
-    """The folder asked for, which must not exist, or the next free `runs/TASK/NAME-N`.
-
-    Raises UsageError where it exists or cannot be made.
-    """
+def _new_folder(task: str, name: str, wanted: Path | None) -> Path:
+    """The folder asked for, which must not exist, or the next free `runs/TASK/NAME-N`."""
     folder, number = wanted, 0
     while folder is None or (wanted is None and folder.exists()):
         number += 1
@@ -165,46 +132,21 @@ def new_run_folder(task: str, name: str, wanted: Path | None) -> Path:
     return folder
 
 
-def newest_run_folder(task: str) -> Path:
-    """The folder below `runs/TASK` whose state was saved last; raises UsageError if none was."""
-    states = sorted(Path("runs", task).glob("*/state/step-*"), key=lambda path: path.stat().st_mtime)
-    if not states:
-        raise UsageError(f"--resume: no saved state below runs/{task}; give the folder with --run")
-    return states[-1].parent.parent
-
-
-def read_plan(folder: Path) -> Plan:
-    """What the run in a folder was asked to do; raises UsageError where its config is damaged."""
-    with run_config(folder) as known:
-        values, plan = known["recipe"], known["plan"]
-        recipe = get_recipe(values.pop("task"), values.pop("name"))
-        return Plan(apply(recipe, values, str(folder / CONFIG_FILE)), **plan)
-
-
-@contextmanager
-def run_config(folder: Path) -> Iterator[dict[str, Any]]:
-    """What config.json of a run holds; UsageError where it, or what is read from it, is damaged."""
-    path = folder / CONFIG_FILE
-    try:
-        yield json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: no config of a run ({error}); give another folder") from error
-
-
-def _resumed(options: Options) -> Work:
-    """The run to go on with; what else was typed must agree with it."""
+def resumed_run(options: Options) -> "Run":
+    """The run that `--resume` means; raises UsageError where what else was typed does not agree with it."""
     if options.init is not None:
         raise UsageError("--init: a run that is resumed has its weights; leave the option out")
+    if options.resume != NEWEST and options.run is not None:
+        raise UsageError("--resume PATH says where the run is; leave --run out")
     if options.resume != NEWEST:
-        if options.run is not None:
-            raise UsageError("--resume PATH says where the run is; leave --run out")
         state = find_state(Path(str(options.resume)))
     else:
-        state = find_state(options.run or newest_run_folder(options.task))
-    plan = read_plan(state.run_folder)
-    begun = f"{state.run_folder}: was begun with"
-    if options.task != plan.recipe.task:
-        raise UsageError(f"{begun} {plan.recipe.task}, not {options.task}")
+        state = find_state(options.run or _newest_run(options.task))
+    folder = state.folder.parent.parent
+    plan = _read_plan(folder)
+    begun = f"{folder}: was begun with"
+    if options.task != plan.task.name:
+        raise UsageError(f"{begun} {plan.task.name}, not {options.task}")
     if options.recipe not in (None, plan.recipe.name):
         raise UsageError(f"{begun} --recipe {plan.recipe.name}; leave the option out")
     wanted = read_toml(plan.recipe, options.config) if options.config else plan.recipe
@@ -214,278 +156,150 @@ def _resumed(options: Options) -> Work:
         if getattr(options, name) not in (None, getattr(plan, name)):
             raise UsageError(f"{begun} --{name} {getattr(plan, name)}; leave the option out")
     plan = replace(plan, sources=options.data or plan.sources)  # their hash must be the same
-    return Work(plan, state.run_folder, state)
+    return Run(plan, folder, state)
 
 
-LOG_FILE = "log.jsonl"
-IN_FULL = {  # what judges a run, as its card says it
-    HELD_OUT: "held out from the training data",
-    KNOWN: "pairs that were trained on",
-    TESTS: "tests of evaluation tasks, each way by itself, no vote",
-}
+def find_state(path: Path) -> SavedState:
+    """The newest state of a run's folder, or the state whose folder is given; raises UsageError where there is none."""
+    if (path / "state.json").is_file():
+        return read_state(path.resolve())  # `.` lies in a run's folder too
+    state = newest_state(path / STATES)
+    if state is None:
+        what = "no saved state in it" if path.is_dir() else "no such folder"
+        raise UsageError(f"{path}: {what}; give the folder of a run, or leave out --resume")
+    return state
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What was recorded of a run when it began: data, hardware, versions, command."""
-    with run_config(folder) as known:
-        facts: dict[str, Any] = known["training"]
-        if not isinstance(facts["puzzles_sha256"], str):
-            raise TypeError("puzzles_sha256")
-    return facts
+def _newest_run(task: str) -> Path:
+    """The folder below `runs/TASK` whose state was saved last; raises UsageError if none was."""
+    states = sorted(Path("runs", task).glob(f"*/{STATES}/step-*"), key=lambda path: path.stat().st_mtime)
+    if not states:
+        raise UsageError(f"--resume: no saved state below runs/{task}; give the folder with --run")
+    return states[-1].parent.parent
+
+
+def _read_plan(folder: Path) -> Plan:
+    with _config_of(folder) as known:
+        values, plan = known["recipe"], known["plan"]
+        recipe = get_recipe(values.pop("task"), values.pop("name"))
+        return Plan(apply(recipe, values, str(folder / CONFIG_FILE)), get_task(recipe.task), **plan)
+
+
+@contextmanager
+def _config_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """What config.json of a run holds; UsageError where it, or what is read from it, is damaged."""
+    path = folder / CONFIG_FILE
+    try:
+        yield json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: no config of a run ({error}); give another folder") from error
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The objects of a run's log, in order; lines that were cut off or damaged are left out."""
-    entries = []
-    for line in (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
+    path, entries = folder / LOG_FILE, []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with suppress(ValueError):
             entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
-            entries.append(entry)
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                entries.append(entry)
     return entries
 
 
-class RunFolder:
-    """Writes the folder of one run as its events come; the first worker's task."""
+class Run:
+    """A run and its folder.
 
-    def __init__(self, path: Path, plan: Plan, facts: dict[str, Any]) -> None:
-        self.path = path
+    resumed   the state to go on from; None in a run that begins.
+    facts     what its card says of its training: data, hardware, versions, command.
+    measured  its latest evaluation, as the card has it.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, resumed: SavedState | None = None) -> None:
         self.plan = plan
-        self.facts = facts
+        self.folder = folder
+        self.resumed = resumed
+        self.facts: dict[str, Any] = {}
         self.measured: dict[str, Any] = {}
 
-    def begin(self, sources: list[str]) -> None:
-        """Make the folder and write what is to be trained, on puzzles from these sources."""
-        self.path.mkdir(parents=True)
-        recipe, plan = numbers(self.plan.recipe), self.plan.as_dict() | {"sources": sources}
-        whole = {"recipe": recipe, "plan": plan, "training": self.facts}
-        text = json.dumps(whole, indent=2) + "\n"
-        write_whole(self.path / CONFIG_FILE, text.encode(), lasting=True)
+    def read_data(self) -> Dataset | None:
+        """The puzzles that the run generated when it began, if it did."""
+        path = self.folder / DATA_FILE
+        return read_dataset(path, self.plan.task) if path.is_file() else None
 
-    def rewind(self, step: int) -> None:
-        """Drop from the log what came after a step; the run will write it again."""
-        log = self.path / LOG_FILE
-        entries = read_log(self.path) if log.exists() else []
-        kept = [entry for entry in entries if entry["step"] <= step]
-        write_whole(log, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
+    def begin(self, facts: dict[str, Any], sources: list[str], generated: Dataset | None) -> None:
+        """Make the folder and write what is to be trained, on puzzles from these sources."""
+        self.folder.mkdir(parents=True)
+        plan = self.plan
+        recipe = {name: value for name, value in asdict(plan.recipe).items() if value is not None}
+        planned = {"sources": sources, "seed": plan.seed, "subsample": plan.subsample}
+        whole = {"recipe": recipe, "plan": planned, "training": facts}
+        self._write(CONFIG_FILE, (json.dumps(whole, indent=2) + "\n").encode(), lasting=True)
+        if generated is not None:
+            self._write(DATA_FILE, dataset_bytes(generated, plan.task, gzipped=True), lasting=True)
+
+    def read_facts(self) -> dict[str, Any]:
+        """The facts as they were recorded when the run began."""
+        with _config_of(self.folder) as known:
+            facts: dict[str, Any] = known["training"]
+            if not isinstance(facts["puzzles_sha256"], str):
+                raise TypeError("puzzles_sha256")
+        return facts
+
+    def rewind(self, state: SavedState) -> None:
+        """Drop what came after a state from the log, and the other states; the run will write them again."""
+        kept = [entry for entry in read_log(self.folder) if entry["step"] <= state.step]
+        self._write(LOG_FILE, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
         for entry in kept:
             if entry.get("kind") == "evaluation" and "scores" in entry:
                 self._measure(entry["step"], entry["scores"], entry.get("judged_by", HELD_OUT))
+        keep_only(state.folder)
 
-    def flush_log(self) -> None:
-        """Have the disk keep the log, before a state that follows from it."""
-        if (self.path / LOG_FILE).exists():
-            flush(self.path / LOG_FILE)
-
-    def note(self, event: Report | Evaluation) -> None:
+    def log(self, event: "Report | Evaluation", kind: str) -> None:
         """Add an event to the log."""
-        kind = "evaluation" if isinstance(event, Evaluation) else "report"
-        with (self.path / LOG_FILE).open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"kind": kind, **asdict(event)}) + "\n")
-        if isinstance(event, Evaluation):
-            self._measure(event.step, event.scores.as_dict(), event.judged_by)
+        entry = {"kind": kind, **asdict(event)}
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(entry) + "\n")
+        if kind == "evaluation":
+            self._measure(event.step, entry["scores"], entry["judged_by"])
 
     def _measure(self, step: int, scores: dict[str, Any], judged_by: str) -> None:
         entry = {"command": self.facts["command"], "groups": [scores]}
-        self.measured = {f"{IN_FULL.get(judged_by, judged_by)}, step {step:,}": entry}
+        self.measured = {f"{JUDGES.get(judged_by, JUDGED_BY_TESTS)}, step {step:,}": entry}
 
-    def save_weights(self, trainer: Trainer) -> None:
-        """Write both checkpoints, the averaged one with its card."""
+    def write_curves(self, picture: bytes) -> None:
+        """Put the curves beside the log that they show."""
+        self._write(CURVES_FILE, picture)
+
+    def has_state(self) -> bool:
+        """Whether there is something to resume."""
+        return (self.folder / STATES).is_dir()
+
+    def save_state(self, trainer: "Trainer") -> None:
+        """Save what `--resume` goes on from; every worker calls it at the same step."""
+        if trainer.workers.is_first and (self.folder / LOG_FILE).exists():
+            flush(self.folder / LOG_FILE)  # before a state that follows from it
+        save_state(self.folder / STATES, trainer)
+
+    def save_weights(self, trainer: "Trainer", register: "Register | None") -> None:
+        """Write both checkpoints, that of the EMA weights with its card; register: of the table's rows."""
+        from trm_cli.weights.card import write_card
+        from trm_cli.weights.checkpoint import Checkpoint
+        from trm_cli.weights.puzzle_table import chunks_of, save_table
+        from trm_cli.weights.tensors import save_checkpoint
+
         training = {**self.facts, "steps": trainer.step, "seconds": round(trainer.seconds, 1)}
-        recipe = self.plan.recipe
-        name = self.path.name
-        averaged = Checkpoint(name, recipe.task, recipe.model, training, self.measured)
-        save_checkpoint(self.path / "checkpoint", averaged, trainer.averaged.model)
-        trainer.save_beside(self.path / "checkpoint")
-        write_card(self.path / "checkpoint", averaged)
+        recipe, name = self.plan.recipe, self.folder.name
+        ema = Checkpoint(name, recipe.task, recipe.model, training, self.measured)
         raw = Checkpoint(f"{name}-raw", recipe.task, recipe.model, training)
-        save_checkpoint(self.path / "checkpoint-raw", raw, trainer.network)
-        trainer.save_beside(self.path / "checkpoint-raw")
+        for folder, checkpoint, network in (
+            (self.folder / CHECKPOINT, ema, trainer.ema.model),
+            (self.folder / RAW_CHECKPOINT, raw, trainer.network),
+        ):
+            save_checkpoint(folder, checkpoint, network)
+            if (table := trainer.table) is not None:
+                save_table(folder, chunks_of(table), shape=(table.shape[0], table.shape[1]), register=register)
+        write_card(self.folder / CHECKPOINT, ema)
 
-
-MOST_SOURCES = 20  # that a config names one by one
-SYMMETRY_POOL = 4096  # ways to redraw a puzzle that are drawn once; two of them are combined
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What to train, on what, where, and for how long."""
-
-    plan: Plan
-    gathered: Gathered
-    folder: Path
-    device: torch.device
-    limits: Limits
-    command: str  # as typed, for the card
-    start: LoadedModel | None = None  # weights to start from
-    resumed: SavedState | None = None  # a state of this folder's run to go on from
-    workers: Workers = field(default_factory=Workers)
-    stopped: Stops = never  # says when the user wants the run to end
-
-
-def run(request: RunRequest) -> Iterator[Event]:
-    """Train as requested, writing the folder on the way, and yield what happens.
-
-    Raises UsageError where the request does not fit together, TrainingError where a run must stop.
-    """
-    plan, workers = request.plan, request.workers
-    refuse_misfits(plan.recipe, request.start)
-    refuse_other_data(plan.recipe, request.gathered)
-    parts = split_gathered(
-        request.gathered, validation=plan.recipe.train.validation, subsample=plan.subsample, seed=plan.seed
-    )
-    with memory_translated():
-        trainer = _trainer(request, parts)
-    facts = _facts(request, parts) if request.resumed is None else read_facts(request.folder)
-    folder = RunFolder(request.folder, plan, facts)
-    try:
-        if request.resumed is not None:
-            _resume(request.resumed, trainer, folder, parts, request.limits)
-        elif workers.is_first:
-            _begin(request, folder)
-        workers.wait()
-        if request.resumed is None:
-            save_state(request.folder, trainer)
-        task = get_task(plan.recipe.task)
-        with memory_translated():
-            for event in train(trainer, task, parts.held_out, request.limits, request.stopped):
-                _keep(event, folder, trainer)
-                yield event
-    except OSError as error:
-        raise TrainingError(
-            f"{error.filename or request.folder}: cannot be written ({error.strerror or error}); "
-            "see to it, then resume: what was saved before is intact"
-        ) from error
-
-
-def _trainer(request: RunRequest, parts: Split) -> Trainer:
-    plan = request.plan
-    torch.manual_seed(plan.seed)
-    if request.gathered.arc is not None:
-        return _puzzle_trainer(request, request.gathered.arc)
-    pool = draw_transforms(
-        get_task(plan.recipe.task),
-        parts.used.puzzles.shape[1],
-        count=SYMMETRY_POOL if plan.recipe.train.symmetries else 1,
-        rng=np.random.default_rng(plan.seed),
-    )
-    examples = Examples.on_device(parts.used.puzzles, parts.used.answers, pool, request.device)
-    supply = None
-    if plan.recipe.train.fresh_puzzles and plan.is_generated:
-        supply = Supply(plan.recipe, parts, seed=plan.seed)
-    return Trainer(
-        _network(request), examples, plan.recipe.train, seed=plan.seed, workers=request.workers, supply=supply
-    )
-
-
-def _puzzle_trainer(request: RunRequest, data: ProblemData) -> Trainer:
-    plan, register = request.plan, _register(request.plan.recipe.task, data)
-    return PuzzleTrainer(
-        _network(request),
-        PuzzleExamples.of_part(data.train, plan.recipe.model.vocab_size, request.device),
-        plan.recipe.train,
-        seed=plan.seed,
-        register=register,
-        table=start_table(request.start, register),
-        workers=request.workers,
-    )
-
-
-def _register(task_name: str, data: ProblemData) -> Register:
-    task = get_task(task_name)
-    assert isinstance(task, Demonstrated)
-    return register_of(task, data)
-
-
-def _network(request: RunRequest) -> TinyRecursiveModel:
-    """A new network, or a copy of the one to start from, the same in every worker."""
-    network = TinyRecursiveModel(request.plan.recipe.model)
-    if request.start is not None:
-        network.load_state_dict(request.start.network.state_dict())
-    network = network.to(request.device)
-    request.workers.spread([*network.parameters(), *network.buffers()])
-    return network
-
-
-def _begin(request: RunRequest, folder: RunFolder) -> None:
-    folder.begin(request.gathered.sources)
-    if request.plan.is_generated:
-        task = get_task(request.plan.recipe.task)
-        keep_generated(folder.path / GENERATED_FILE, request.gathered.data, task)
-
-
-def _resume(state: SavedState, trainer: Trainer, folder: RunFolder, parts: Split, limits: Limits) -> None:
-    """Bring trainer and folder to a saved state; raises UsageError where it cannot go on."""
-    before, now = folder.facts["puzzles_sha256"], parts.used.sha256
-    if before != now:
-        raise UsageError(
-            f"{state.run_folder}: was trained on other puzzles (sha256 {before[:16]}) than the "
-            f"data hold now ({now[:16]}); put the same data in their place"
-        )
-    load_state(state, trainer)
-    if is_over(trainer, limits) and not evaluation_is_due(trainer):
-        raise UsageError(f"{state.run_folder}: has had its {trainer.step:,} steps; there is nothing to resume")
-    trainer.workers.wait()  # the others may still read what is removed now
-    if trainer.workers.is_first:
-        folder.rewind(state.step)
-        keep_only(state.folder)
-
-
-def _keep(event: Event, folder: RunFolder, trainer: Trainer) -> None:
-    """Write what an event asks for."""
-    is_first = trainer.workers.is_first
-    if isinstance(event, SavePoint):
-        if is_first:
-            folder.flush_log()
-        save_state(folder.path, trainer)
-        if is_first:
-            folder.save_weights(trainer)
-    elif is_first:
-        folder.note(event)
-        if isinstance(event, Evaluation):
-            folder.save_weights(trainer)
-
-
-def _facts(request: RunRequest, parts: Split) -> dict[str, Any]:
-    device, plan, used, held_out = request.device, request.plan, parts.used, parts.held_out
-    hardware = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} threads of {_processor()}"
-    )
-    return {
-        "command": request.command,
-        "recipe": plan.recipe.name,
-        "seed": plan.seed,
-        "train": asdict(plan.recipe.train),
-        "workers": request.workers.count,
-        "data": request.gathered.names,
-        "puzzles": len(used),
-        "sources": _most_common(used.sources),
-        "puzzles_sha256": used.sha256,
-        "held_out": len(held_out),
-        "judged_by": held_out.role,
-        "held_out_sha256": held_out.sha256,
-        "hardware": hardware,
-        "started_from": request.start.checkpoint.name if request.start else None,
-        "versions": {"trm": __version__, "torch": torch.__version__},
-        "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-    }
-
-
-def _most_common(sources: list[str]) -> dict[str, int]:
-    """How many puzzles come from each source; rare sources together as "others"."""
-    counts = dict(Counter(sources).most_common(MOST_SOURCES))
-    rest = len(sources) - sum(counts.values())
-    return {**counts, **({"others": rest} if rest else {})}
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
-        return names[0]
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
+    def _write(self, name: str, content: bytes, *, lasting: bool = False) -> None:
+        write_whole(self.folder / name, content, lasting=lasting)

@@ -1,31 +1,30 @@
 """Exact resume: everything that decides how a run goes on, in a folder that appears at once.
 
-    state/step-00001200/state.json             step, seconds, number of workers
-                        shared.safetensors     weights, averaged weights, optimizers
-                        worker-0.safetensors   rolling batch, sums, random generators; one a worker
+    step-00001200/state.json             step, seconds, number of workers
+                  shared.safetensors     weights, EMA weights, optimizers
+                  worker-0.safetensors   rolling batch, sums, random generators; one a worker
 
 A state is written beside the others, flushed to the disk and renamed; then the older ones go. What
 follows from the recipe, the data and the seed is not in it: schedule, examples, symmetries.
+To look for a state needs no torch, which is imported where tensors are read or written.
 """
 
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
 from trm_cli.files import flush
-from trm_cli.training.step import Trainer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trm_cli.training.step import Trainer
 
 FORMAT = 1
-FOLDER = "state"
 PARTIAL = ".partial"
-BATCH = ("puzzles", "answers", "y", "z", "steps", "least_steps", "halted", "noise")
 
 
 @dataclass(frozen=True)
@@ -40,27 +39,15 @@ class SavedState:
     device: str  # type of the device that its generators belong to
     evaluated: int  # step of the last evaluation
 
-    @property
-    def run_folder(self) -> Path:
-        """The folder of the run that it belongs to."""
-        return self.folder.parent.parent
+
+def newest_state(parent: Path) -> SavedState | None:
+    """The newest of the states in a folder, if there is one; raises UsageError where it is damaged."""
+    states = sorted(parent.glob("step-*/state.json"))
+    return read_state(states[-1].parent) if states else None
 
 
-def find_state(path: Path) -> SavedState:
-    """The newest state of a run's folder, or the state whose folder is given.
-
-    Raises UsageError where there is none.
-    """
-    if (path / "state.json").is_file():
-        return _read(path.resolve())  # `.` lies in a run's folder too
-    states = sorted((path / FOLDER).glob("step-*/state.json"))
-    if not states:
-        what = "no saved state in it" if path.is_dir() else "no such folder"
-        raise UsageError(f"{path}: {what}; give the folder of a run, or leave out --resume")
-    return _read(states[-1].parent)
-
-
-def _read(folder: Path) -> SavedState:
+def read_state(folder: Path) -> SavedState:
+    """The state in a folder of its own; raises UsageError where it is damaged."""
     try:
         known = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if known["format"] != FORMAT:
@@ -78,14 +65,13 @@ def _read(folder: Path) -> SavedState:
         raise UsageError(f"{folder}: damaged ({error}); give another state to --resume") from error
 
 
-def save_state(run_folder: Path, trainer: Trainer) -> None:
-    """Write the trainer's state below the run's folder and drop the older ones.
+def save_state(parent: Path, trainer: "Trainer") -> None:
+    """Write the trainer's state into a folder of states and drop the older ones.
 
     Every worker calls it at the same step. Raises OSError where the disk takes no more; the last
     state is intact then.
     """
     workers = trainer.workers
-    parent = run_folder / FOLDER
     partial = parent / PARTIAL
     try:
         if workers.is_first:
@@ -133,8 +119,10 @@ def keep_only(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load_state(state: SavedState, trainer: Trainer) -> None:
+def load_state(state: SavedState, trainer: "Trainer") -> None:
     """Bring a trainer to a saved state; raises UsageError where they do not fit together."""
+    import torch
+
     workers = trainer.workers
     if state.workers != workers.count:
         raise UsageError(
@@ -155,24 +143,24 @@ def load_state(state: SavedState, trainer: Trainer) -> None:
     trainer.step, trainer.seconds, trainer.reported = state.step, state.seconds, state.reported
     trainer.evaluated = state.evaluated
     trainer.fill_working_copy()
-    trainer.fill_buffers()
+    for other in (trainer.working, trainer.ema.model):  # the fixed starts, which are not trained
+        other.load_state_dict(dict(trainer.network.named_buffers()), strict=False)
     trainer.generator.set_state(generators["random.batch"])
     torch.set_rng_state(generators["random.cpu"])
     if "random.cuda" in generators and trainer.device.type == "cuda":
         torch.cuda.set_rng_state(generators["random.cuda"], trainer.device)
 
 
-def _weights(trainer: Trainer) -> dict[str, Tensor]:
-    """Raw and averaged weights, the same in every worker."""
-    raw, averaged = trainer.network.state_dict(), trainer.averaged.model.state_dict()
-    return (
-        {f"network.{name}": tensor for name, tensor in raw.items()}
-        | {f"averaged.{name}": tensor for name, tensor in averaged.items()}
-        | trainer.own_weights()
-    )
+def _weights(trainer: "Trainer") -> dict[str, "Tensor"]:
+    """Raw weights, EMA weights and the table of puzzles, the same in every worker."""
+    return {
+        **{f"network.{name}": tensor for name, tensor in trainer.network.state_dict().items()},
+        **{f"averaged.{name}": tensor for name, tensor in trainer.ema.model.state_dict().items()},
+        **({} if trainer.table is None else {"table": trainer.table}),
+    }
 
 
-def _moments(trainer: Trainer) -> dict[str, Tensor]:
+def _moments(trainer: "Trainer") -> dict[str, "Tensor"]:
     """What the optimizers remember of each parameter, the same in every worker."""
     names: dict[Tensor, str] = {param: name for name, param in trainer.network.named_parameters()}
     return {
@@ -183,28 +171,32 @@ def _moments(trainer: Trainer) -> dict[str, Tensor]:
     }
 
 
-def _restore_moments(moments: dict[str, Tensor], trainer: Trainer) -> None:
+def _restore_moments(moments: dict[str, "Tensor"], trainer: "Trainer") -> None:
     for path, value in moments.items():
         _, number, key, name = path.split(".", 3)
         param = trainer.network.get_parameter(name)
         trainer.optimizers[int(number)].state[param][key] = value.to(trainer.device)
 
 
-def _carried(trainer: Trainer) -> dict[str, Tensor]:
+def _carried(trainer: "Trainer") -> dict[str, "Tensor"]:
     """What one worker carries from step to step."""
-    batch = {f"batch.{name}": getattr(trainer.batch, name) for name in BATCH}
-    return batch | {"sums": trainer.sums} | trainer.own_carried()
+    batch = trainer.batch
+    return {f"batch.{name}": getattr(batch, name) for name in batch.CARRIED} | {"sums": trainer.sums}
 
 
-def _generators(trainer: Trainer) -> dict[str, Tensor]:
+def _generators(trainer: "Trainer") -> dict[str, "Tensor"]:
+    import torch
+
     states = {"random.batch": trainer.generator.get_state(), "random.cpu": torch.get_rng_state()}
     if trainer.device.type == "cuda":
         states["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
     return states
 
 
-def _copy(saved: dict[str, Tensor], current: dict[str, Tensor], state: SavedState) -> None:
+def _copy(saved: dict[str, "Tensor"], current: dict[str, "Tensor"], state: SavedState) -> None:
     """Copy tensors into those of the same names; raises UsageError where names or shapes differ."""
+    import torch
+
     for name in sorted(saved.keys() | current.keys()):
         theirs = list(saved[name].shape) if name in saved else "missing"
         ours = list(current[name].shape) if name in current else "not there"
@@ -218,7 +210,10 @@ def _copy(saved: dict[str, Tensor], current: dict[str, Tensor], state: SavedStat
             current[name].copy_(tensor)
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def _write_tensors(path: Path, tensors: dict[str, "Tensor"]) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(whole, path)
@@ -227,7 +222,10 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     flush(path)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> dict[str, "Tensor"]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:

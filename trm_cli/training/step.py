@@ -7,9 +7,9 @@ Sources: arXiv:2510.04871, figure 3 and section 4.6; stablemax from arXiv:2501.0
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,84 +21,25 @@ from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, Stops, solve_stream
 from trm_cli.tasks.base import FIRST_SYMBOL, PADDING, Dataset, Task
-from trm_cli.training.batches import Examples, RollingBatch
-from trm_cli.training.data import Supply
+from trm_cli.training.batches import Examples, RollingBatch, Supply
 from trm_cli.training.distributed import Workers
-from trm_cli.training.optim import AveragedWeights, build_optimizers, rate_factor, set_rate
-
-
-def softmax_loss(logits: Tensor, answers: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of softmax; the mean over each puzzle's cells, then over puzzles.
-
-    logits     [B, L, V].
-    answers    [B, L] tokens; padding does not count.
-    smoothing  share of the target spread evenly over the symbols.
-    """
-    log_shares = F.log_softmax(logits, dim=-1)
-    by_cell = -log_shares.gather(-1, answers[..., None]).squeeze(-1)
-    if smoothing:  # over what an answer can be: some nets rule padding and blank out
-        evenly = -log_shares[..., FIRST_SYMBOL:].mean(-1)
-        by_cell = (1 - smoothing) * by_cell + smoothing * evenly
-    return _mean_over_cells(by_cell, answers)
-
-
-def stablemax_loss(logits: Tensor, answers: Tensor) -> Tensor:
-    """Cross-entropy of stablemax: s(v) = v + 1 above zero, 1 / (1 - v) below.
-
-    Computed in float64, as upstream, where the device has it.
-
-    logits   [B, L, V].
-    answers  [B, L] tokens; padding does not count.
-    """
-    wide = logits if logits.device.type == "mps" else logits.double()
-    s = torch.where(wide < 0, 1 / (1 - wide.clamp(max=0)), wide.clamp(min=0) + 1)
-    chosen = s.gather(-1, answers[..., None]).squeeze(-1)
-    by_cell = s.sum(-1).log() - chosen.log()
-    return _mean_over_cells(by_cell, answers).float()
-
-
-def halting_loss(halt: Tensor, solved: Tensor) -> Tensor:
-    """Teach the halt head to say whether the answer is already right.
-
-    halt    [B] logits; positive means stop.
-    solved  [B] bool; every cell that counts is right.
-    """
-    return F.binary_cross_entropy_with_logits(halt, solved.to(halt.dtype))
-
-
-def right_cells(logits: Tensor, answers: Tensor) -> Tensor:
-    """Cells where the likeliest token is the answer's, padding included, [B, L] bool."""
-    return (logits.argmax(-1) == answers) | (answers == PADDING)
-
-
-def _mean_over_cells(by_cell: Tensor, answers: Tensor) -> Tensor:
-    counts = answers != PADDING
-    return ((by_cell * counts).sum(1) / counts.sum(1).clamp(min=1)).mean()
-
+from trm_cli.training.optim import EMA, build_optimizers, rate_factor, set_rate
 
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm", "halted", "halted_right")
 SEED_STRIDE = 1_000_003  # between the seeds of two workers
-CPU_BATCH, GPU_BATCH = 32, 512  # held-out puzzles solved together
-
-
-@contextmanager
-def memory_translated() -> Iterator[None]:
-    """Turn torch's word for a lack of memory into a line that says what to lower."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
-            raise
-        raise TrainingError("out of memory; lower train.batch_size, model.hidden_size, model.n or model.T") from error
+CPU_BATCH, GPU_BATCH = 32, 512  # puzzles of the validation set solved together
 
 
 class Trainer:
-    """Everything that a run changes as it goes: weights, averages, optimizers, batch, step.
+    """Everything that a run changes as it goes: weights, EMA weights, optimizers, batch, step.
 
-    sums  what reports are made of, added up since the last one, [len(SUMS) + N_sup]: the SUMS by
-          name, then how many puzzles halted at each supervision step.
+    sums   what reports are made of, added up since the last one, [len(SUMS) + N_sup]: the SUMS by
+           name, then how many puzzles halted at each supervision step.
+    table  rows of puzzles that are trained beside the network; see training/problems.py.
     """
+
+    batch_class: ClassVar[type[RollingBatch]] = RollingBatch
+    table: Tensor | None = None
 
     def __init__(
         self,
@@ -116,108 +57,59 @@ class Trainer:
         self.workers = workers or Workers()
         self.device = examples.puzzles.device
         self.dtype = working_dtype(config, self.device)
-        self.working = network
-        if self.dtype != torch.float32:
-            self.working = copy.deepcopy(network).to(self.dtype)
+        self.working = network if self.dtype == torch.float32 else copy.deepcopy(network).to(self.dtype)
         self.working.net.recomputes = config.recompute
-        self.averaged = AveragedWeights(network, config.ema_decay)
+        self.ema = EMA(network, config.ema_decay)
         self.optimizers = build_optimizers(network, config)
+        self.rate = 1.0  # share of the full learning rates
         seed_here = (seed + SEED_STRIDE * self.workers.rank) % 2**63
         self.generator = torch.Generator(self.device).manual_seed(seed_here)
         slots = slots_per_worker(config.batch_size, self.workers.count)
-        self.batch = self.new_batch(examples, slots)
+        self.batch = self.batch_class(self.working, examples, config, slots, self.generator)
         self.step = 0
         self.seconds = 0.0  # of the run so far
         self.reported = 0.0  # seconds of the run at which `sums` began
         self.evaluated = 0  # step of the last evaluation
         self.sums = torch.zeros(len(SUMS) + network.config.N_sup, device=self.device)
-        self.recur: Callable[..., tuple[Tensor, ...]] = self._recur
         if config.compile:
-            self._compile()
-
-    def new_batch(self, examples: Examples, slots: int) -> RollingBatch:
-        """The batch that walks through the examples."""
-        return RollingBatch(self.working, examples, self.config, slots=slots, generator=self.generator)
-
-    def judged_network(self) -> TinyRecursiveModel:
-        """The averaged weights, in what the recursion computes in."""
-        return copy.deepcopy(self.averaged.model).to(self.dtype)
-
-    def judge(self, task: Task, held_out: Dataset, stopped: Stops) -> list[Solution] | None:
-        """Solve held-out puzzles with the averaged weights, halting as `trm solve` does.
-
-        Returns None if `stopped` said so on the way.
-        """
-        network = self.judged_network()
-        settings = SolveSettings(max_steps=network.config.N_sup)
-        solutions: list[Solution] = []
-        batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-        for solution in solve_stream(network, task, iter(held_out.puzzles), batch_size=batch_size, settings=settings):
-            solutions.append(solution)
-            if stopped():
-                return None
-        return solutions
-
-    def save_beside(self, folder: Path) -> None:
-        """Write what belongs to a checkpoint beside its network; nothing, usually."""
-
-    def own_weights(self) -> dict[str, Tensor]:
-        """What is trained beside the network, the same in every worker; nothing, usually."""
-        return {}
-
-    def own_carried(self) -> dict[str, Tensor]:
-        """What else one worker carries from step to step; nothing, usually."""
-        return {}
+            unit = self.working if config.compile_unit == "step" else self.working.net
+            unit.compile(mode="reduce-overhead" if config.cuda_graphs else None)
 
     def supervise(self, progress: float) -> None:
         """One supervision step and one optimizer step; nothing in it waits for the device.
 
         progress  share of the run that is over, which the learning rates may follow.
         """
-        set_rate(self.optimizers, rate_factor(self.config, self.step, progress))
-        batch = self.batch
+        batch, config = self.batch, self.config
+        self.rate = rate_factor(config, self.step, progress)
+        set_rate(self.optimizers, self.rate)
         if self.supply is not None:
             self.supply.renew(batch.examples, self.step)
-        if self.config.cuda_graphs:
+        if config.cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
         batch.refill(self.working)
-        y, z, logits, halt = self.recur(batch.puzzles, batch.y, batch.z)
+
+        x = self.embed(batch.puzzles)
+        y, z, logits, halt = self.working(x, batch.y, batch.z)
         right = right_cells(logits, batch.answers)
-        solved = right.all(1)
-        answer_loss = self._answer_loss(logits, batch.answers)
-        stop_loss = halting_loss(halt, solved)
-        loss = answer_loss + self.config.halt_weight * stop_loss
+        answer_term = answer_loss(logits, batch.answers, config)
+        halting_term = halting_loss(halt, right.all(1))
+        loss = answer_term + config.halt_weight * halting_term
         loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
-        norm = self._update()
-        batch.advance(y, z, halt)
+        norm = self.update()
+        self.ema.update(self.network, self.step)
+        batch.carry(y, z, halt)
+
         self.step += 1
-        with torch.no_grad():
-            self._add_up(loss, answer_loss, stop_loss, right, norm, solved)
+        self.add_up(loss, answer_term, halting_term, right, norm)
 
     def embed(self, puzzles: Tensor) -> Tensor:
         """The x of the batch's puzzles [B, L]."""
         x: Tensor = self.working.embed(puzzles)
         return x
 
-    def _recur(self, puzzles: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-        x = self.embed(puzzles)
-        outcome: tuple[Tensor, ...] = self.working(x, y, z)
-        return outcome
-
-    def _compile(self) -> None:
-        mode = "reduce-overhead" if self.config.cuda_graphs else None
-        if self.config.compile_unit == "net":
-            self.working.net.compile(mode=mode)
-            return
-        self.recur = torch.compile(self._recur, mode=mode)
-
-    def _answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
-        if self.config.loss == "stablemax":
-            return stablemax_loss(logits, answers)
-        return softmax_loss(logits, answers, self.config.label_smoothing)
-
-    def _update(self) -> Tensor:
-        """Average over the workers, clip, take the optimizers' steps; returns the norm."""
+    def update(self) -> Tensor:
+        """Average the gradients over the workers, clip, take the optimizers' steps; returns the norm."""
         params = list(self.network.parameters())
         if self.working is not self.network:
             for param, work in zip(params, self.working.parameters(), strict=True):
@@ -228,7 +120,6 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.averaged.update(self.network, self.step)
         self.fill_working_copy()
         return norm
 
@@ -239,29 +130,90 @@ class Trainer:
             torch._foreach_copy_(list(self.working.parameters()), list(self.network.parameters()))
 
     @torch.no_grad()
-    def fill_buffers(self) -> None:
-        """Bring the other networks' fixed starts to the network's own, after it was loaded."""
-        for other in (self.working, self.averaged.model):
-            torch._foreach_copy_(list(other.buffers()), list(self.network.buffers()))
+    def add_up(self, loss: Tensor, answer_term: Tensor, halting_term: Tensor, right: Tensor, norm: Tensor) -> None:
+        """Add the figures of a step to `sums`."""
+        halted = self.batch.halted
+        named = {
+            "steps": torch.ones_like(norm),
+            "loss": loss,
+            "answer_loss": answer_term,
+            "halting_loss": halting_term,
+            "cell_accuracy": right.float().mean(),
+            "gradient_norm": norm,
+            "halted": halted.sum().float(),
+            "halted_right": (halted & right.all(1)).sum().float(),
+        }
+        self.sums[: len(SUMS)] += torch.stack([named[name] for name in SUMS])
+        self.sums[len(SUMS) :].scatter_add_(0, self.batch.steps - 1, halted.float())
 
-    def _add_up(
-        self, loss: Tensor, answer_loss: Tensor, stop_loss: Tensor, right: Tensor, norm: Tensor, solved: Tensor
-    ) -> None:
-        halted, steps = self.batch.halted, self.batch.steps
-        figures = torch.stack(
-            [
-                torch.ones_like(norm),
-                loss,
-                answer_loss,
-                stop_loss,
-                right.float().mean(),
-                norm,
-                halted.sum().float(),
-                (halted & solved).sum().float(),
-            ]
-        )
-        self.sums[: len(SUMS)] += figures
-        self.sums[len(SUMS) :].scatter_add_(0, steps - 1, halted.float())
+    def ema_network(self) -> TinyRecursiveModel:
+        """The EMA weights, in what the recursion computes in."""
+        return copy.deepcopy(self.ema.model).to(self.dtype)
+
+    def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Solution] | None:
+        """Solve the validation set with the EMA weights, halting as `trm solve` does.
+
+        Returns None if `stopped` said so on the way.
+        """
+        network = self.ema_network()
+        settings = SolveSettings(max_steps=network.config.N_sup)
+        solutions: list[Solution] = []
+        batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        for solution in solve_stream(network, task, iter(validation.puzzles), batch_size=batch_size, settings=settings):
+            solutions.append(solution)
+            if stopped():
+                return None
+        return solutions
+
+
+def answer_loss(logits: Tensor, answers: Tensor, config: TrainConfig) -> Tensor:
+    """The loss of the answers that the config names; the mean over each puzzle's cells, then over puzzles.
+
+    logits   [B, L, V].
+    answers  [B, L] tokens; padding does not count.
+    """
+    if config.loss == "stablemax":
+        by_cell = stablemax_loss(logits, answers)
+    else:
+        by_cell = softmax_loss(logits, answers, config.label_smoothing)
+    counts = answers != PADDING
+    return ((by_cell * counts).sum(1) / counts.sum(1).clamp(min=1)).mean().float()
+
+
+def softmax_loss(logits: Tensor, answers: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of softmax at each cell, [B, L].
+
+    smoothing  share of the target spread evenly over the symbols.
+    """
+    log_shares = F.log_softmax(logits, dim=-1)
+    by_cell = -log_shares.gather(-1, answers[..., None]).squeeze(-1)
+    if smoothing:  # over what an answer can be: some nets rule padding and blank out
+        by_cell = (1 - smoothing) * by_cell - smoothing * log_shares[..., FIRST_SYMBOL:].mean(-1)
+    return by_cell
+
+
+def stablemax_loss(logits: Tensor, answers: Tensor) -> Tensor:
+    """Cross-entropy of stablemax at each cell, [B, L]: s(v) = v + 1 above zero, 1 / (1 - v) below.
+
+    Computed in float64, as upstream, where the device has it.
+    """
+    wide = logits if logits.device.type == "mps" else logits.double()
+    s = torch.where(wide < 0, 1 / (1 - wide.clamp(max=0)), wide.clamp(min=0) + 1)
+    return s.sum(-1).log() - s.gather(-1, answers[..., None]).squeeze(-1).log()
+
+
+def halting_loss(halt: Tensor, solved: Tensor) -> Tensor:
+    """Teach the halt head to say whether the answer is already right.
+
+    halt    [B] logits; positive means stop.
+    solved  [B] bool; every cell that counts is right.
+    """
+    return F.binary_cross_entropy_with_logits(halt, solved.to(halt.dtype))
+
+
+def right_cells(logits: Tensor, answers: Tensor) -> Tensor:
+    """Cells where the likeliest token is the answer's, padding included, [B, L] bool."""
+    return (logits.argmax(-1) == answers) | (answers == PADDING)
 
 
 def working_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
@@ -279,3 +231,15 @@ def slots_per_worker(batch_size: int, workers: int) -> int:
             f"give --set train.batch_size={batch_size // workers * workers or workers}"
         )
     return batch_size // workers
+
+
+@contextmanager
+def memory_translated() -> Iterator[None]:
+    """Turn torch's word for a lack of memory into a line that says what to lower."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
+            raise
+        raise TrainingError("out of memory; lower train.batch_size, model.hidden_size, model.n or model.T") from error

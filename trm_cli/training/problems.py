@@ -1,17 +1,16 @@
-"""Training on puzzles that are told apart: each has a row of its own in a table; and adapting.
+"""Training on problems: each of their puzzles has a row of its own in a table; and adapting to new ones.
 
 A step reads the rows of the puzzles in its batch and changes those alone, by the sign of their
-gradients; the table may have a million rows. For a task that a network was not trained on, fresh
+gradients; the table may have a million rows. For a problem that a network was not trained on, fresh
 rows are trained on its demonstrations before its tests are looked at.
-Shapes: B slots, N examples, S pairs of tasks before they are redrawn, P puzzles, D channels, L cells.
+Shapes: B slots, N examples, S pairs of problems before they are redrawn, P puzzles, D channels, L cells.
 Source: the sparse embedding of github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,37 +26,38 @@ from trm_cli.tasks.problems import Demonstrated, Problem, ProblemPart
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.data import PuzzlePairs
 from trm_cli.training.distributed import Workers
-from trm_cli.training.optim import rate_factor
 from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.training.step import SUMS, Trainer
-from trm_cli.weights.puzzle_table import Register, chunks_of, save_table
+
+CPU_BATCH, GPU_BATCH = 16, 512  # boards of the validation set looked at together
+CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step of adapting together
 
 
 @dataclass(frozen=True)
 class PuzzleExamples(Examples):
-    """Examples of puzzles in groups: a task, and the same in other ways with as many pairs.
+    """Examples of puzzles in groups: a problem, and the same in other views with as many pairs.
 
-    ids       [N] int32, the row of each example's puzzle.
-    first     [S] the example that shows a pair of a task in the plain way.
-    stride    [S] from there to the same pair in the next way.
-    num_ways  [S] how many ways there are.
+    ids        [N] int32, the row of each example's puzzle.
+    first      [S] the example that shows a pair of a problem in the plain view.
+    stride     [S] from there to the same pair in the next view.
+    num_views  [S] how many views there are.
     """
 
     ids: Tensor
     first: Tensor
     stride: Tensor
-    num_ways: Tensor
+    num_views: Tensor
 
     @classmethod
     def of_part(cls, part: ProblemPart, vocab_size: int, device: torch.device) -> "PuzzleExamples":
         """The examples of a data set; on a CPU they stay on the disk until they are drawn."""
-        first, stride, num_ways = [], [], []
+        first, stride, num_views = [], [], []
         for begin, end in zip(part.group_indices[:-1], part.group_indices[1:], strict=True):
             start = int(part.puzzle_indices[begin])
             pairs = int(part.puzzle_indices[begin + 1]) - start
             first += [start + pair for pair in range(pairs)]
             stride += [pairs] * pairs
-            num_ways += [int(end - begin)] * pairs
+            num_views += [int(end - begin)] * pairs
         ids = part.puzzle_identifiers[part.puzzles_of_examples()]
         return cls(
             puzzles=torch.from_numpy(part.inputs).to(device),
@@ -67,7 +67,7 @@ class PuzzleExamples(Examples):
             ids=torch.from_numpy(ids).to(device),
             first=torch.tensor(first, device=device),
             stride=torch.tensor(stride, device=device),
-            num_ways=torch.tensor(num_ways, device=device),
+            num_views=torch.tensor(num_views, device=device),
         )
 
 
@@ -77,18 +77,13 @@ class PuzzleBatch(RollingBatch):
     ids  [B] rows of the table.
     """
 
+    CARRIED: ClassVar[tuple[str, ...]] = (*RollingBatch.CARRIED, "ids")
     examples: PuzzleExamples
 
     def __init__(
-        self,
-        model: TinyRecursiveModel,
-        examples: PuzzleExamples,
-        config: TrainConfig,
-        *,
-        slots: int,
-        generator: torch.Generator,
+        self, model: TinyRecursiveModel, examples: Examples, config: TrainConfig, slots: int, generator: torch.Generator
     ) -> None:
-        super().__init__(model, examples, config, slots=slots, generator=generator)
+        super().__init__(model, examples, config, slots, generator)
         self.ids = torch.zeros(slots, dtype=torch.long, device=examples.puzzles.device)
         self.drawn = self.ids
 
@@ -99,21 +94,18 @@ class PuzzleBatch(RollingBatch):
         self.ids = torch.where(self.halted, self.drawn, self.ids)
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """B examples, [B, L] each: a pair drawn from all tasks' pairs, then a way to redraw it.
+        """B examples, [B, L] each: a pair drawn from all problems' pairs, then a view of it.
 
-        The official code draws tasks, and of each a way with all its pairs: in the long run every
-        pair of every task comes as often there as here.
+        The official code draws problems, and of each a view with all its pairs: in the long run every
+        pair of every problem comes as often there as here.
         """
         examples = self.examples
         pair = self._integers(len(examples.first))
-        share = self._uniform(pair.shape)
-        way = (share * examples.num_ways[pair]).long().clamp(max=examples.num_ways[pair] - 1)
-        rows = examples.first[pair] + way * examples.stride[pair]
+        num_views = examples.num_views[pair]
+        view = (self._uniform(self.slots) * num_views).long().clamp(max=num_views - 1)
+        rows = examples.first[pair] + view * examples.stride[pair]
         self.drawn = examples.ids[rows].long()
         return examples.puzzles[rows].long(), examples.answers[rows].long()
-
-
-CPU_BATCH, GPU_BATCH = 16, 512  # boards looked at together
 
 
 @torch.no_grad()
@@ -135,11 +127,12 @@ def update_rows(table: Tensor, ids: Tensor, gradients: Tensor, *, lr: float, dec
 class PuzzleTrainer(Trainer):
     """A trainer that trains a table of puzzles beside the network.
 
-    table     [P, D] float32; a new one is zero.
-    register  what its rows stand for, for who reads it later; None where nobody will.
+    table  [P, D] float32; a new one is zero.
     """
 
+    batch_class = PuzzleBatch
     batch: PuzzleBatch
+    table: Tensor
 
     def __init__(
         self,
@@ -149,70 +142,48 @@ class PuzzleTrainer(Trainer):
         *,
         seed: int,
         table: Tensor | None = None,
-        register: Register | None = None,
         workers: Workers | None = None,
     ) -> None:
+        super().__init__(network, examples, config, seed=seed, workers=workers)
         model = network.config
         self.table = torch.zeros(model.num_puzzles, model.hidden_size) if table is None else table
-        self.table = self.table.to(examples.puzzles.device)
-        self.register = register
+        self.table = self.table.to(self.device)
         self.rows = self.table[:0]  # those of the batch, as leaves of the graph
-        self.share = 1.0  # of the full learning rate
-        super().__init__(network, examples, config, seed=seed, workers=workers)
-
-    def new_batch(self, examples: Examples, slots: int) -> PuzzleBatch:
-        assert isinstance(examples, PuzzleExamples)
-        return PuzzleBatch(self.working, examples, self.config, slots=slots, generator=self.generator)
-
-    def own_weights(self) -> dict[str, Tensor]:
-        return {"table": self.table}
-
-    def own_carried(self) -> dict[str, Tensor]:
-        return {"batch.ids": self.batch.ids}
-
-    def supervise(self, progress: float) -> None:
-        self.share = rate_factor(self.config, self.step, progress)
-        super().supervise(progress)
 
     def embed(self, puzzles: Tensor) -> Tensor:
         self.rows = self.table[self.batch.ids].requires_grad_()
         x: Tensor = self.working.embed(puzzles, self.rows)
         return x
 
-    def _update(self) -> Tensor:
+    def update(self) -> Tensor:
         """The rows of all workers' batches in the table, then everything else."""
         assert self.rows.grad is not None
         update_rows(
             self.table,
             self.workers.gathered(self.batch.ids),
             self.workers.gathered(self.rows.grad),
-            lr=self.share * self.config.puzzle_lr,
+            lr=self.rate * self.config.puzzle_lr,
             decay=self.config.puzzle_decay,
         )
-        return super()._update()
+        return super().update()
 
-    def judge(self, task: Task, held_out: Dataset, stopped: Stops) -> list[Solution] | None:
+    def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Solution] | None:
         """Answer pairs of known puzzles; solved is what equals the label where that says anything.
 
         All steps are taken, as in an answer by vote. Returns None if `stopped` said so on the way.
         """
-        assert isinstance(held_out, PuzzlePairs)
-        network = self.judged_network()
+        assert isinstance(validation, PuzzlePairs)
+        network = self.ema_network()
         size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         found: list[Solution] = []
-        for begin in range(0, len(held_out), size):
+        for begin in range(0, len(validation), size):
             chosen = slice(begin, begin + size)
-            ids = torch.from_numpy(held_out.ids[chosen]).to(self.device)
-            predictions = predict(network, held_out.puzzles[chosen], self.table[ids])
-            labels = held_out.answers[chosen]
-            found += [_solution(p, label) for p, label in zip(predictions, labels, strict=True)]
+            ids = torch.from_numpy(validation.ids[chosen]).to(self.device)
+            predictions = predict(network, validation.puzzles[chosen], self.table[ids])
+            found += map(_solution, predictions, validation.answers[chosen])
             if stopped():
                 return None
         return found
-
-    def save_beside(self, folder: Path) -> None:
-        shape = (self.table.shape[0], self.table.shape[1])
-        save_table(folder, chunks_of(self.table), shape=shape, register=self.register)
 
 
 def _solution(prediction: Prediction, label: Tokens) -> Solution:
@@ -224,22 +195,19 @@ def _solution(prediction: Prediction, label: Tokens) -> Solution:
     return Solution((attempt,), attempt, 0.0)
 
 
-CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step together
-
-
 @dataclass(frozen=True)
 class Adaptation:
-    """How a new task is learned."""
+    """How a new problem is learned."""
 
     steps: int  # optimizer steps
-    augmentations: int  # ways to redraw the task, beside the plain one
+    augmentations: int  # views to draw of the problem, beside the plain one
     trains_network: bool  # as well as the rows
     seed: int
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """A network that has learned a task."""
+    """A network that has learned a problem."""
 
     network: TinyRecursiveModel
     known: ProblemRows

@@ -1,12 +1,12 @@
-"""Recipes, and changing their numbers by settings and files."""
+"""Configs and recipes, and changing their numbers by settings and files."""
 
 from pathlib import Path
 
 import pytest
 
+from trm_cli.config import apply, as_toml, differences, override, read_toml
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.training.overrides import apply, as_toml, differences, override, read_toml
 from trm_cli.training.recipes import RECIPES, Recipe, get_recipe
 
 
@@ -63,7 +63,7 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_what_is_printed_as_toml_reads_back_as_the_same_recipe(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(as_toml(recipe))
+    path.write_text(as_toml(recipe, title="a recipe"))
     other = get_recipe(recipe.task, "paper" if recipe.name == "tiny" else "tiny")
     read = read_toml(other, path)
     assert (read.model, read.train, read.data) == (recipe.model, recipe.train, recipe.data)
