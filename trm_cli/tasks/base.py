@@ -25,6 +25,7 @@ from trm_cli.errors import ConfigError, UsageError
 Tokens = NDArray[np.uint8]
 Seed = int | Sequence[int]
 Colour = tuple[int, int, int]
+Sections = Mapping[str, Mapping[str, Any]]  # what a recipe changes, as in the TOML of its sections
 Progress = Callable[[int, int], None]  # called with what is done and what is wanted
 
 PADDING = 0
@@ -221,6 +222,7 @@ class Task(ABC):
     praise: str = "solved"  # what an answer is whose rules hold
     examples: ClassVar[str] = ""  # a few puzzles as `read` takes them, to watch without a file
     data_options: ClassVar[tuple[Option, ...]] = ()  # that it adds to `trm data`
+    recipes: ClassVar[Mapping[str, Sections]] = {}  # that it adds to `trm train`; see training/recipes.py
     layout: ClassVar[Layout] = Layout.GRID
     roles: ClassVar[Mapping[str, Role]] = FILL_IN_ROLES  # how each kind of cell is drawn
 

@@ -14,9 +14,7 @@ Shapes: N mazes of L cells, square.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from math import isqrt
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,112 +54,21 @@ from trm_cli.tasks.maze_grid import (
     as_bits,
     distance_between,
 )
-from trm_cli.tasks.tables import QUESTION_COLUMNS, read_column
+from trm_cli.tasks.tables import Rows, Spelling
 
 TOKENS = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "S": START, "G": GOAL}
 ANSWER_TOKENS = {**TOKENS, "o": PATH}
 LETTERS = "?# SGo"  # of each token
-MEANT = "write # for a wall, a space or . for an open cell, S and G"
-
-
-@dataclass
-class Rows:
-    """A maze as read: its rows, and the line and column where each begins, from 1."""
-
-    source: str
-    rows: list[str] = field(default_factory=list)
-    places: list[tuple[int, int]] = field(default_factory=list)
-
-    def place(self, row: int, column: int) -> str:
-        """Where a cell stands, for messages; row and column count from 0."""
-        line, before = self.places[row]
-        return f"{self.source}:{line}:{before + column}"
-
-
-def read_mazes(lines: Iterable[str], source: str) -> Iterator[Rows]:
-    """Yield the mazes of a text; raises PuzzleError where something is no maze."""
-    rows, found = Rows(source), False
-    numbered = enumerate(lines, start=1)
-    for number, line in numbered:
-        text = line.rstrip("\r\n")
-        if not found and not rows.rows and _is_csv(text):
-            rest = (line for _, line in numbered)
-            for one in read_column(line, rest, number, source, noun="maze", has_comments=False):
-                yield _split(one.text, one.line, source, one.before)
-            return
-        if text.strip() or (rows.rows and len(text) == len(rows.rows[0])):
-            if rows.rows and _is_whole(rows.rows[-1]) and _is_whole(text):
-                yield _split(rows.rows[0], rows.places[0][0], source)
-                rows, found = Rows(source), True
-            rows.rows.append(text)
-            rows.places.append((number, 1))
-        elif rows.rows:
-            yield _finished(rows)
-            rows, found = Rows(source), True
-    if rows.rows:
-        yield _finished(rows)
-    elif not found:
-        raise PuzzleError(f"{source}:1: no maze in it; {MEANT}")
-
-
-def tokens_of(rows: Rows, letters: dict[str, int]) -> bytes:
-    """A maze as tokens; raises PuzzleError for ragged rows and letters that mean nothing."""
-    width = len(rows.rows[0])
-    for number, row in enumerate(rows.rows):
-        for column, letter in enumerate(row):
-            if letter not in letters:
-                _refuse_letter(rows.place(number, column), letter)
-        if len(row) != width:
-            raise PuzzleError(
-                f"{rows.place(number, len(row))}: {len(row)} cells in a row, {width} in the first; "
-                "make the rows of a maze equally long (. is an open cell that editors keep)"
-            )
-    if len(rows.rows) != width:
-        raise PuzzleError(
-            f"{rows.place(0, 0)}: a maze of {len(rows.rows)}x{width}; mazes are square: "
-            f"add {'rows' if len(rows.rows) < width else 'columns'} of #"
-        )
-    if not SHORTEST_SIDE <= width <= LONGEST_SIDE:
-        raise PuzzleError(
-            f"{rows.place(0, 0)}: a maze of {width}x{width}; give one of {SHORTEST_SIDE} to {LONGEST_SIDE} cells a side"
-        )
-    return bytes(letters[letter] for row in rows.rows for letter in row)
-
-
-def _is_whole(text: str) -> bool:
-    """Whether a line holds a whole maze: its start and its goal."""
-    return "S" in text and "G" in text
-
-
-def _finished(rows: Rows) -> Rows:
-    alone = len(rows.rows) == 1 and _is_whole(rows.rows[0])
-    return _split(rows.rows[0], rows.places[0][0], rows.source) if alone else rows
-
-
-def _split(text: str, number: int, source: str, before: int = 0) -> Rows:
-    """A maze that stands on one line, cut into its rows."""
-    side = isqrt(len(text))
-    if not text or side * side != len(text):
-        raise PuzzleError(
-            f"{source}:{number}:{before + 1}: {len(text)} cells on a line are no square maze; "
-            "write a row a line, or all rows of a square maze one after another"
-        )
-    starts = range(0, len(text), side)
-    return Rows(source, [text[at : at + side] for at in starts], [(number, before + at + 1) for at in starts])
-
-
-def _refuse_letter(place: str, letter: str) -> NoReturn:
-    if letter == "\t":
-        raise PuzzleError(f"{place}: a tab; write spaces, one for each open cell")
-    if letter == "o":
-        raise PuzzleError(f"{place}: 'o' marks the path of an answer; write a space in a puzzle")
-    shown = repr(letter) if letter.isprintable() else f"character U+{ord(letter):04X}"
-    raise PuzzleError(f"{place}: {shown} is no cell of a maze; {MEANT}")
-
-
-def _is_csv(text: str) -> bool:
-    names = [name.strip(' "').lower() for name in text.split(",")]
-    return any(name in QUESTION_COLUMNS for name in names)
+SPELLING = Spelling(
+    noun="maze",
+    sides=range(SHORTEST_SIDE, LONGEST_SIDE + 1),
+    meant="write # for a wall, a space or . for an open cell, S and G",
+    is_whole=lambda line: "S" in line and "G" in line,
+    remedies={
+        "\t": "a tab; write spaces, one for each open cell",
+        "o": "'o' marks the path of an answer; write a space in a puzzle",
+    },
+)
 
 
 NAMES = {WALL: "wall", OPEN: "open cell", START: "start", GOAL: "goal"}
@@ -388,13 +295,13 @@ class Maze(Task, Rules, Symmetries, Generator):
     rating_starts = (0, 10, 20, 30, 50, 75, 100, 110, 115, 120, 130, 150)  # cells on the path
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
-        return (_puzzle(rows) for rows in read_mazes(lines, source))
+        return (_puzzle(rows) for rows in SPELLING.read(lines, source))
 
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
-        return _puzzle(_split(text, line, source))
+        return _puzzle(SPELLING.split(text, line, source))
 
     def read_answer(self, text: str, line: int, source: str) -> Tokens:
-        return np.frombuffer(tokens_of(_split(text, line, source), ANSWER_TOKENS), np.uint8)
+        return SPELLING.tokens(SPELLING.split(text, line, source), ANSWER_TOKENS)
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
         num_cells = len(texts[0])
@@ -465,7 +372,7 @@ class Maze(Task, Rules, Symmetries, Generator):
 
 def _puzzle(rows: Rows) -> Puzzle:
     """A maze as tokens; raises PuzzleError without one S, one G and a way between them."""
-    tokens = np.frombuffer(tokens_of(rows, TOKENS), np.uint8)
+    tokens = SPELLING.tokens(rows, TOKENS)
     side = len(rows.rows)
     for token, letter in ((START, "S"), (GOAL, "G")):
         cells = np.flatnonzero(tokens == token).tolist()

@@ -1,4 +1,4 @@
-"""Tables: CSV files of questions, with their answers or without, plain or gzipped.
+"""Puzzles in text files: boards of letters, and CSV tables with answers or without, plain or gzipped.
 
 source,question,answer,rating
 puzzles2_17_clue,...8.1..........435............7.8...,237841569186795243594326718...,0
@@ -10,10 +10,11 @@ import hashlib
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from math import isqrt
 from pathlib import Path
 from typing import BinaryIO
 
@@ -106,6 +107,104 @@ def _offset(line: str, column: int) -> int:
         quoted ^= character == '"'
         index += character == "," and not quoted
     return 0
+
+
+@dataclass
+class Rows:
+    """A board as read: its rows, and the line and column where each begins, from 1."""
+
+    source: str
+    rows: list[str] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
+
+    def place(self, row: int, column: int) -> str:
+        """Where a cell stands, for messages; row and column count from 0."""
+        line, before = self.places[row]
+        return f"{self.source}:{line}:{before + column}"
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Square boards of letters: a row a line with empty lines between boards, a board a line, or CSV."""
+
+    noun: str  # what a board is called in messages
+    sides: range  # that a board can have
+    meant: str  # in messages: what to write
+    is_whole: Callable[[str], bool]  # whether a line holds a whole board, not one of its rows
+    remedies: Mapping[str, str] = field(default_factory=dict)  # letter that is none: what to write instead
+
+    def read(self, lines: Iterable[str], source: str) -> Iterator[Rows]:
+        """Yield the boards of a text; raises PuzzleError where something is none."""
+        rows, found = Rows(source), False
+        numbered = enumerate(lines, start=1)
+        for number, line in numbered:
+            text = line.rstrip("\r\n")
+            if not found and not rows.rows and _has_header(text):
+                rest = (line for _, line in numbered)
+                for one in read_column(line, rest, number, source, noun=self.noun, has_comments=False):
+                    yield self.split(one.text, one.line, source, one.before)
+                return
+            if text.strip() or (rows.rows and len(text) == len(rows.rows[0])):
+                if rows.rows and self.is_whole(rows.rows[-1]) and self.is_whole(text):
+                    yield self._finished(rows)
+                    rows, found = Rows(source), True
+                rows.rows.append(text)
+                rows.places.append((number, 1))
+            elif rows.rows:
+                yield self._finished(rows)
+                rows, found = Rows(source), True
+        if rows.rows:
+            yield self._finished(rows)
+        elif not found:
+            raise PuzzleError(f"{source}:1: no {self.noun} in it; {self.meant}")
+
+    def split(self, text: str, number: int, source: str, before: int = 0) -> Rows:
+        """The board that stands on one line, cut into its rows; raises PuzzleError where it is not square."""
+        side = isqrt(len(text))
+        if not text or side * side != len(text):
+            raise PuzzleError(
+                f"{source}:{number}:{before + 1}: {len(text)} cells on a line are no square {self.noun}; "
+                f"write a row a line, or all rows of a square {self.noun} one after another"
+            )
+        starts = range(0, len(text), side)
+        return Rows(source, [text[at : at + side] for at in starts], [(number, before + at + 1) for at in starts])
+
+    def tokens(self, rows: Rows, letters: Mapping[str, int]) -> Tokens:
+        """A board as tokens [L]; raises PuzzleError for ragged rows and letters that mean nothing."""
+        width = len(rows.rows[0])
+        for number, row in enumerate(rows.rows):
+            for column, letter in enumerate(row):
+                if letter not in letters:
+                    raise PuzzleError(f"{rows.place(number, column)}: {self._refusal(letter)}")
+            if len(row) != width:
+                raise PuzzleError(
+                    f"{rows.place(number, len(row))}: {len(row)} cells in a row, {width} in the first; make the "
+                    f"rows of a {self.noun} equally long (. is an open cell that editors keep)"
+                )
+        if len(rows.rows) != width:
+            raise PuzzleError(
+                f"{rows.place(0, 0)}: a {self.noun} of {len(rows.rows)}x{width}; {self.noun}s are square: "
+                f"add {'rows' if len(rows.rows) < width else 'columns'} of #"
+            )
+        if width not in self.sides:
+            raise PuzzleError(
+                f"{rows.place(0, 0)}: a {self.noun} of {width}x{width}; "
+                f"give one of {self.sides[0]} to {self.sides[-1]} cells a side"
+            )
+        return np.frombuffer(bytes(letters[letter] for row in rows.rows for letter in row), np.uint8)
+
+    def _finished(self, rows: Rows) -> Rows:
+        alone = len(rows.rows) == 1 and self.is_whole(rows.rows[0])
+        return self.split(rows.rows[0], rows.places[0][0], rows.source) if alone else rows
+
+    def _refusal(self, letter: str) -> str:
+        shown = repr(letter) if letter.isprintable() else f"character U+{ord(letter):04X}"
+        return self.remedies.get(letter, f"{shown} is no cell of a {self.noun}; {self.meant}")
+
+
+def _has_header(text: str) -> bool:
+    """Whether a line is the header of a table of questions."""
+    return any(name.strip(' "').lower() in QUESTION_COLUMNS for name in text.split(","))
 
 
 GZIP_MAGIC = b"\x1f\x8b"

@@ -18,6 +18,10 @@ ARC, on a data set made by `trm data arc`; as many rows for puzzles as that has
 `tiny`     a handful of tasks, learned by heart in minutes on two cores, on small boards.
 `paper`    ARC-AGI-1: 100,000 epochs over training, evaluation and concept tasks, days on GPUs.
 `paper-2`  the same for ARC-AGI-2.
+
+A task brings recipes of its own as data, `Task.recipes`: by name, the sections and values that
+differ from the general recipe, as in the TOML of `trm train TASK --print-config`.
+`fast`  where a task brings none of that name: the general recipe itself.
 """
 
 from dataclasses import dataclass, replace
@@ -25,9 +29,12 @@ from dataclasses import dataclass, replace
 from trm_cli.config import ModelConfig, TrainConfig
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Wanted
+from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted
 from trm_cli.tasks.maze_generator import WantedMazes
+from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.sudoku_generator import WantedSudokus
+
+GENERAL = "fast"  # the recipe that a task has without bringing one
 
 
 @dataclass(frozen=True)
@@ -231,10 +238,41 @@ RECIPES: dict[tuple[str, str], Recipe] = {
 }
 
 
-def get_recipe(task: str, name: str) -> Recipe:
-    """The recipe of that name; raises UsageError that lists the names there are."""
-    get_task(task)  # says so where there is no such task
-    if (task, name) not in RECIPES:
-        known = ", ".join(sorted(known for of, known in RECIPES if of == task))
-        raise UsageError(f"{name!r} is not a recipe of {task}; choose from: {known}")
-    return RECIPES[task, name]
+def get_recipe(task_name: str, name: str) -> Recipe:
+    """The recipe of that name; raises UsageError that lists the names there are, or says what is wrong in it."""
+    from trm_cli.training.overrides import apply  # imports this module
+
+    task = get_task(task_name)
+    if (task_name, name) in RECIPES:
+        return RECIPES[task_name, name]
+    general: dict[str, Sections] = {} if isinstance(task, Demonstrated) else {GENERAL: {}}  # no table of problems
+    brought = {**general, **task.recipes}
+    if name not in brought:
+        known = ", ".join(sorted({*brought, *(known for of, known in RECIPES if of == task_name)}))
+        raise UsageError(f"{name!r} is not a recipe of {task_name}; choose from: {known}")
+    return apply(replace(general_recipe(task), name=name), brought[name], f"recipe {name} of {task_name}")
+
+
+def general_recipe(task: Task) -> Recipe:
+    """What any task can start from: attention at a CPU's size, on boards of the task's usual size."""
+    size = task.usual_size
+    height, width, box_height, box_width = task.boxes(size * size)
+    model = ModelConfig(
+        height=height,
+        width=width,
+        box_height=box_height,
+        box_width=box_width,
+        vocab_size=task.vocab_size(size * size),
+        mixer="attention",
+        rotary="2d",
+        hidden_size=64,
+        channel_width=192,
+        num_heads=4,
+        num_prefix=1,
+        n=3,
+        T=2,
+        N_sup=8,
+        start="random",
+    )
+    train = replace(SMALL_BATCHES, muon_lr=0.005, hint_share=0.0, symmetries=isinstance(task, Symmetries))
+    return Recipe(GENERAL, task.name, model, train, task.usual(size) if isinstance(task, Generator) else None)
