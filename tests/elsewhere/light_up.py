@@ -1,8 +1,9 @@
 """Light Up (Akari): place bulbs so that every open cell is lit.
 
-    .#.      *#*
-    ..1  ->  --1
-    ...      --*
+    #...      #-o-
+    ..3.  ->  o-3o
+    ....      --o-
+    ..2#      -o2#
 
 A bulb lights its row and its column as far as the next wall. No bulb may light another one, and
 a wall with a number has that many bulbs beside it.
@@ -41,7 +42,7 @@ from trm_cli.tasks.base import (
 from trm_cli.tasks.tables import Rows, Spelling
 
 WALL, ZERO, BULB, LIT = 2, 3, 8, 9  # 3 to 7 are walls with a number, 0 to 4; 0 is padding, 1 an open cell
-LETTERS = "?.#01234*-"  # of each token
+LETTERS = "?.#01234o-"  # of each token
 IN_PUZZLES = {letter: token for token, letter in enumerate(LETTERS) if BLANK <= token < BULB}
 IN_ANSWERS = {letter: token for token, letter in enumerate(LETTERS) if token > BLANK}
 SPELLING = Spelling(
@@ -49,7 +50,7 @@ SPELLING = Spelling(
     sides=range(4, 13),
     meant="write . for an open cell, # for a wall and 0 to 4 for a wall with a number",
     is_whole=lambda line: len(line) > 12,
-    remedies={"*": "'*' is a bulb of an answer; write . in a puzzle"},
+    remedies={"o": "'o' is a bulb of an answer; write . in a puzzle"},
 )
 
 STONE, BEAM, WHITE = (0x6E, 0x76, 0x81), (0xC9, 0xA2, 0x27), (0xFF, 0xFF, 0xFF)
@@ -65,7 +66,7 @@ CELLS = (  # what a cell shows, by its token
     Cell("", "empty"),
     Cell("#", "wall"),
     *(Cell(number, "number") for number in "01234"),
-    Cell("*", "bulb"),
+    Cell("o", "bulb"),
     Cell("", "lit"),
 )
 
@@ -198,10 +199,12 @@ def read_walls(text: str) -> dict[str, Any]:
     return {"least_walls": least / 100, "most_walls": most / 100}
 
 
+# Of `trm data light-up --generate 300 --seed 7`, those that took the network of docs/new-task.md most steps.
 EXAMPLES = """\
-.......#..1...##.03...#.2.#.1....0...1.###.##..2.
-..2#0..1.........##....1.....###1#1.#.1.#......#.
-.0..###..1##.#.#..2....#...#...0..0.1...........#
+...#..#..0......1#01..###...###......1.11.#......
+......11..2.#...2....#..........#.#..3........2..
+.....1..1#.2#..0....2.....#.....2..........1#...#
+.2..1..#....##..2...##.##..1.......1#.2.....##.0.
 """
 
 
