@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> None:
     counts = tmp_path / "counts.json"
     evaluate = ("eval", "sudoku", "--data", data, "--resume", counts, "--attempts", 3)
-    reports = {kind: tmp_path / f"report.{kind}" for kind in ("md", "html", "svg", "json")}
+    reports = {kind: tmp_path / f"report.{kind}" for kind in ("md", "html", "svg", "png", "json")}
     for kind, path in reports.items():
         done = trm(*evaluate, "-o", path)
         assert (done.returncode, kind in done.stdout) == (0, False)
@@ -41,11 +41,12 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
     headings = ("## Verified with so many attempts", "## Halt head: ", "## Speed")
     assert all(heading in markdown for heading in headings)
     page = reports["html"].read_text()
-    assert page.count("<table>") == 5
+    assert page.count("<table>") == 6
     for drawing in (reports["svg"].read_text(), re.findall("<svg.*</svg>", page, re.DOTALL)[0]):
         root = ElementTree.fromstring(drawing)
         panels = [group for group in root.findall(".//{*}g") if (group.get("id") or "").startswith("axes_")]
         assert len(panels) >= 2
+    assert reports["png"].read_bytes().startswith(b"\x89PNG")
     described = json.loads(reports["json"].read_text())
     assert described["models"][0]["groups"][0]["verified"] == 1.0
     assert described["command"].startswith("trm eval sudoku")

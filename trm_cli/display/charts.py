@@ -2,16 +2,20 @@
 
 matplotlib is imported when a chart is drawn. An SVG follows the reader's light or dark theme: its
 colours stand in it as drawn, for light, and a style sheet gives each its counterpart for dark.
-The colours are told apart by colour-blind readers, too: those of Okabe and Ito, "Color Universal
-Design", darkened or lightened until they are readable as text.
+The colours are those of Okabe and Ito, "Color Universal Design", which colour-blind readers can
+tell apart, darkened or lightened until they are readable as text.
 """
 
 import io
+import logging
 import math
 import re
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import escape
 
 from trm_cli.tasks.base import HELD_OUT
@@ -23,9 +27,9 @@ if TYPE_CHECKING:
     from trm_cli.solving.evaluate import Evaluated
 
 WIDTH = 900.0  # of a figure, in points, as all lengths here
-LEFT, RIGHT_MARGIN = 64.0, 236.0  # of a panel; labels stand in the right margin
-TOP, BETWEEN, BOTTOM = 106.0, 58.0, 40.0  # above, between and below the panels
-TIME_AXIS = 30.0  # below the axis of steps
+LEFT, PANEL_WIDTH = 64.0, 600.0  # labels stand in what remains at the right
+TITLE, SUBTITLE, TOP = 38.0, 60.0, 106.0  # from the upper edge to two lines of text and the first panel
+BETWEEN, AXIS = 58.0, 30.0  # from panel to panel; the height of an axis with its numbers
 LABEL_GAP, LABEL_DISTANCE = 16.0, 16.0  # from one label down to the next; from the panel to its labels
 SMOOTHED_FROM = 60  # points; fewer are drawn as they are
 WINDOWS = 40  # moving averages that lie side by side in a curve
@@ -36,15 +40,42 @@ LONGEST_TITLE, LONGEST_NAME = 72, 28  # letters
 TIME_UNITS = ((36_000, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))  # from, size, name
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
 
-PAPER, INK, FAINT, GRID, AXIS = "#ffffff", "#1f2328", "#57606a", "#e6e8eb", "#8c959f"
-CURVES = ("#0b66a8", "#c04a00", "#007a5a", "#a0457f", "#856404", "#5b6570")
+PAPER, INK, FAINT, GRID, LINE = "#ffffff", "#1f2328", "#57606a", "#e6e8eb", "#8c959f"
+BLUE, ORANGE, GREEN, PURPLE, GRAY = CURVES = ("#0b66a8", "#c04a00", "#007a5a", "#a0457f", "#5b6570")
 DARK = {  # of each colour above
-    PAPER: "#0d1117",
-    INK: "#f0f6fc",
-    FAINT: "#9198a1",
-    GRID: "#21262d",
-    AXIS: "#6e7681",
-    **dict(zip(CURVES, ("#58b2f0", "#ff8f52", "#35c79b", "#e59ac8", "#e3c04f", "#a9b3bd"), strict=True)),
+    **dict(zip((PAPER, INK, FAINT, GRID, LINE), ("#0d1117", "#f0f6fc", "#9198a1", "#21262d", "#6e7681"), strict=True)),
+    **dict(zip(CURVES, ("#58b2f0", "#ff8f52", "#35c79b", "#e59ac8", "#a9b3bd"), strict=True)),
+}
+STYLE: Any = {  # of matplotlib, whose releases type it differently
+    "font.family": "sans-serif",
+    "font.sans-serif": FONTS,
+    "font.size": 12,
+    "text.parse_math": False,  # a name may hold dollars
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "axes.edgecolor": LINE,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlecolor": INK,
+    "axes.titlepad": 10,
+    "xtick.color": LINE,
+    "xtick.labelcolor": FAINT,
+    "xtick.major.size": 5,
+    "xtick.major.pad": 4,
+    "ytick.labelcolor": FAINT,
+    "ytick.major.size": 0,
+    "ytick.major.pad": 8,
+    "lines.markersize": 7,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "trm",
 }
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -58,21 +89,22 @@ class Curve:
 
     name: str
     points: Points
-    colour: int  # of CURVES
+    colour: str
     write: Callable[[float], str]  # the last value as text
-    has_marks: bool = False  # a dot at every point, and no smoothing
-    is_thin: bool = False  # and not smoothed
-    is_dashed: bool = False
+    style: Literal["plain", "marked", "thin", "dashed"] = "plain"  # plain is smoothed where it is long
 
     @property
     def is_smoothed(self) -> bool:
         """Whether a moving average is drawn over faint points."""
-        return not (self.has_marks or self.is_thin) and len(self.points) >= SMOOTHED_FROM
+        return self.style == "plain" and len(self.points) >= SMOOTHED_FROM
 
-    @property
+    @cached_property
     def drawn(self) -> Points:
-        """The points that the line runs through."""
-        return thin(smooth(self.points) if self.is_smoothed else self.points)
+        """The points of the line; a window of the average shrinks evenly at the left, and is cut off at the right."""
+        x, y = zip(*self.points, strict=True)
+        reach = len(y) // WINDOWS if self.is_smoothed else 0
+        windows = ((at, y[at - min(at, reach) : at + min(at, reach) + 1]) for at in thinned(len(y)))
+        return [(x[at], sum(window) / len(window)) for at, window in windows]
 
     @property
     def label(self) -> str:
@@ -82,18 +114,33 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A heading, an axis and curves."""
+    """A heading, axes and curves. Both axes begin and end at round numbers where no limit is given."""
 
     heading: str
     curves: list[Curve]  # each with a point at least
+    x_most: float  # the horizontal axis begins at 0
     height: float = 200.0
-    limits: tuple[float, float] | None = None  # of the axis; None fits the curves
-    x_name: str = ""
-    unit: str = ""  # behind each tick
+    limits: tuple[float, float] | None = None  # of the vertical axis
+    x_name: str = ""  # "" leaves the numbers out
+    unit: str = ""  # behind each number of the vertical axis
     is_log: bool = False
 
 
-def read_points(entries: Iterable[dict[str, Any]], kind: str, name: str, factor: float = 1.0) -> Points:
+@dataclass(frozen=True)
+class Clock:
+    """When optimizer steps were reached."""
+
+    points: Points  # (time, step), in order
+    unit: str
+
+
+def thinned(length: int) -> range:
+    """Places at even distances, the last among them, where a curve has too many points."""
+    stride = max(1, -(-length // MOST_POINTS))
+    return range((length - 1) % stride, length, stride)
+
+
+def read_points(entries: Entries, kind: str, name: str, factor: float = 1.0) -> Points:
     """The curve of a field over the steps; entries without a finite number are left out.
 
     kind  report, or evaluation, whose fields are those of its scores.
@@ -113,23 +160,6 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else None
-
-
-def smooth(points: Points) -> Points:
-    """A moving average whose window shrinks evenly at the left end and is cut off at the right."""
-    reach = len(points) // WINDOWS
-    smoothed = []
-    for at, (x, _) in enumerate(points):
-        half = min(at, reach)
-        window = points[at - half : at + half + 1]
-        smoothed.append((x, sum(y for _, y in window) / len(window)))
-    return smoothed
-
-
-def thin(points: Points) -> Points:
-    """Points at even distances, the last among them, where there are too many."""
-    stride = -(-len(points) // MOST_POINTS)
-    return points if stride <= 1 else points[::-1][::stride][::-1]
 
 
 def spread_out(wanted: list[float], bottom: float, top: float) -> list[float]:
@@ -156,38 +186,43 @@ def spread_out(wanted: list[float], bottom: float, top: float) -> list[float]:
 
 def run_panels(entries: Entries) -> list[Panel]:
     """What a run's log shows: loss, accuracy, and where puzzles halt; no panel where nothing is known."""
-    told = (str(entry["judged_by"]) for entry in entries if "judged_by" in entry)
-    judge = next(told, HELD_OUT)
-    most_steps = _most_steps(entries)
-    losses = _with_points(
-        Curve("answer loss", read_points(entries, "report", "answer_loss"), 0, "{:.3g}".format),
-        Curve("halting loss", read_points(entries, "report", "halting_loss"), 1, "{:.3g}".format),
-    ) or _with_points(Curve("loss", read_points(entries, "report", "loss"), 0, "{:.3g}".format))
-    accuracies = _with_points(
-        Curve("cells, training", read_points(entries, "report", "cell_accuracy", 100), 0, "{:.1f}%".format),
-        Curve("solved, training", read_points(entries, "report", "solved", 100), 1, "{:.1f}%".format),
-        Curve(
-            f"solved, {judge}", read_points(entries, "evaluation", "verified", 100), 2, "{:.1f}%".format, has_marks=True
-        ),
-    )
-    halting = _with_points(
-        Curve("mean halting step", read_points(entries, "report", "halting_step"), 3, "{:.1f}".format),
-        Curve(
-            "learning rate",
-            read_points(entries, "report", "rate", most_steps),  # the full rate at the top of the panel
-            5,
-            lambda height: f"{height / most_steps:.0%}",
-            is_thin=True,
-        ),
-    )
-    if not (losses or accuracies or halting):
+
+    def curve(name: str, field: str, colour: str, form: str, factor: float = 1.0) -> Curve:
+        return Curve(name, read_points(entries, "report", field, factor), colour, form.format)
+
+    judge = next((str(entry["judged_by"]) for entry in entries if "judged_by" in entry), HELD_OUT)
+    judge = "validation set" if judge == HELD_OUT else judge
+    histograms = [entry.get("halting_histogram") for entry in entries]
+    lengths = [len(counts) for counts in histograms if isinstance(counts, list)]
+    halting = curve("mean halting step", "halting_step", PURPLE, "{:.1f}")
+    most_steps = max([1, *lengths] if lengths else [STEPS_TRAINED_FOR, *(y for _, y in halting.points)])
+    rates = read_points(entries, "report", "rate", most_steps)  # the full rate at the top of the panel
+    verified = read_points(entries, "evaluation", "verified", 100)
+    losses = [
+        curve("answer loss", "answer_loss", BLUE, "{:.3g}"),
+        curve("halting loss", "halting_loss", ORANGE, "{:.3g}"),
+    ]
+    if not any(part.points for part in losses):
+        losses = [curve("loss", "loss", BLUE, "{:.3g}")]
+    accuracies = [
+        curve("cells, training", "cell_accuracy", BLUE, "{:.1f}%", 100),
+        curve("solved, training", "solved", ORANGE, "{:.1f}%", 100),
+        Curve(f"solved, {judge}", verified, GREEN, "{:.1f}%".format, "marked"),
+    ]
+    steps = [halting, Curve("learning rate", rates, GRAY, lambda height: f"{height / most_steps:.0%}", "thin")]
+    known = [[one for one in group if one.points] for group in (losses, accuracies, steps)]
+    if not any(known):
         return []
-    values = [y for curve in losses for _, y in curve.points] or [1.0]
+    x_most = max(one.points[-1][0] for group in known for one in group) or 1.0
+    values = [y for one in known[0] for _, y in one.points] or [1.0]
     is_log = min(values) > 0 and max(values) > LOG_RANGE * min(values)
+    limits = None if is_log or min(values) < 0 else (0.0, 1.05 * max(values) or 1.0)
     return [
-        Panel("Loss, in nats" + (" (logarithmic)" if is_log else ""), losses, 170, is_log=is_log),
-        Panel("Accuracy", accuracies, 200, (0, 100), unit="%"),
-        Panel("Mean halting step; learning rate from 0 to 100%", halting, 130, (0, most_steps), "optimizer steps"),
+        Panel("Loss, in nats" + " (logarithmic)" * is_log, known[0], x_most, 170, limits, is_log=is_log),
+        Panel("Accuracy", known[1], x_most, 200, (0, 100), unit="%"),
+        Panel(
+            "Mean halting step; learning rate from 0 to 100%", known[2], x_most, 130, (0, most_steps), "optimizer steps"
+        ),
     ]
 
 
@@ -197,17 +232,17 @@ def draw_curves(entries: Entries, *, title: str, suffix: str = ".svg") -> bytes:
     entries  objects of log.jsonl, in order; fields may be absent, and the list empty.
     """
     panels = run_panels(entries)
-    every = [curve for panel in panels for curve in panel.curves]
-    if not every:
+    if not panels:
         note = "Nothing to draw yet: the log holds no report and no evaluation."
         return render(draw_panels(title, note, []), title, note, suffix)
-    steps = max(curve.points[-1][0] for curve in every)
-    seconds = max((number(entry.get("seconds")) or 0.0 for entry in entries), default=0.0)
-    size, unit = _time_unit(seconds)
+    known = ((number(entry.get("seconds")), number(entry.get("step"))) for entry in entries)
+    times = sorted((seconds, step) for seconds, step in known if seconds is not None and step is not None)
+    seconds, steps = times[-1][0] if times else 0.0, panels[0].x_most
+    size, unit = next((size, unit) for least, size, unit in TIME_UNITS if seconds >= least)
     length = f"{steps:,.12g} optimizer step{'s' * (steps != 1)} in {seconds / size:.3g} {unit}"
-    figure = draw_panels(title, length, panels, below=TIME_AXIS)
-    _draw_time_axis(figure.axes[-1], entries, panels[-1].height)
-    ends = ", ".join(curve.label for curve in every)
+    ends = ", ".join(curve.label for panel in panels for curve in panel.curves)
+    clock = Clock([(seconds / size, step) for seconds, step in times], unit) if seconds > 0 else None
+    figure = draw_panels(title, length, panels, clock)
     return render(figure, title, f"{length}. At the end: {ends}.", suffix)
 
 
@@ -217,39 +252,34 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
 
     names = list(distinct_names(*evaluated)) if len(evaluated) == 2 else [one.model for one in evaluated]
 
-    def panel(heading: str, x_name: str, groups: list[Points], *more: Curve) -> Panel | None:
-        named = zip(names, groups, strict=True)
+    def panel(heading: str, x_name: str, groups: list[Points], *more: Curve) -> Panel:
         curves = [
-            Curve(name, points, place, "{:.1f}%".format, has_marks=True)
-            for place, (name, points) in enumerate(named)
+            Curve(name, points, colour, "{:.1f}%".format, "marked")
+            for name, points, colour in zip(names, groups, CURVES, strict=False)
             if points
         ]
-        shown = any(len(curve.points) > 1 for curve in curves)
-        return Panel(heading, [*curves, *more], x_name=x_name, unit="%") if shown else None
+        x, y = zip(*(point for curve in (*curves, *more) for point in curve.points), strict=True)
+        low = min(90, 10 * math.floor(min(y) / 10))
+        limits = low, max(low + 10, 10 * math.ceil(max(y) / 10))
+        return Panel(heading, [*curves, *more], max(x), 200, limits, x_name, "%")
 
-    says = Curve("as it says", [(0.0, 0.0), (100.0, 100.0)], 5, "{:.0f}%".format, is_thin=True, is_dashed=True)
-    panels = [
-        panel(
-            "Solved in the first attempt, % of the puzzles",
-            "supervision steps",
-            [_shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated],
-        ),
-        panel(
-            "Solved, % of the puzzles",
-            "attempts",
-            [_shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated],
-        ),
-        panel(
-            "Answers that are right, %, by what the halt head says",
-            "halt probability, %",
-            [
-                [(100 * b.probability / b.steps, 100 * b.right / b.steps) for b in one.tally.bins if b.steps]
-                for one in evaluated
-            ],
-            says,
-        ),
+    by_steps = [_shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
+    by_attempts = [_shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
+    calibration = [
+        [(100 * b.probability / b.steps, 100 * b.right / b.steps) for b in one.tally.bins if b.steps]
+        for one in evaluated
     ]
-    return [made for made in panels if made is not None]
+    says = Curve("as it says", [(0.0, 0.0), (100.0, 100.0)], GRAY, "{:.0f}%".format, "dashed")
+    panels = [
+        panel("Solved in the first attempt, % of the puzzles", "supervision steps", by_steps),
+        panel("Solved, % of the puzzles", "attempts", by_attempts),
+        panel("Answers that are right, %, by what the halt head says", "halt probability, %", calibration, says),
+    ]
+    return [made for made in panels if any(len(curve.points) > 1 for curve in made.curves if curve is not says)]
+
+
+def _shares(counts: list[int], puzzles: int) -> Points:
+    return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
 
 
 def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = "", suffix: str = ".svg") -> bytes:
@@ -264,169 +294,142 @@ def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = 
     return render(draw_panels(title, note, panels), title, " ".join(words) or note, suffix)
 
 
-def draw_panels(title: str, subtitle: str, panels: list[Panel], *, below: float = 0.0) -> "Figure":
+@contextmanager
+def _matplotlib() -> Iterator[None]:
+    """Draw in our style, and without remarks on matplotlib's cache or on letters that no font has."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@_matplotlib()
+def draw_panels(title: str, subtitle: str, panels: list[Panel], clock: Clock | None = None) -> "Figure":
     """Panels below each other, each with the names of its curves at the lines' ends.
 
-    below  height that is kept free under the last axis.
+    clock  measures the last horizontal axis in time, too.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    height = TOP + sum(panel.height for panel in panels) + BETWEEN * max(0, len(panels) - 1) + BOTTOM + below
-    shares_x = all(not panel.x_name for panel in panels[:-1])
-    with rc_context({"font.family": "sans-serif", "font.sans-serif": FONTS, "font.size": 12}):
-        figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor=PAPER)
-        figure.text(
-            24 / WIDTH, 1 - 38 / height, shorten(one_line(title), LONGEST_TITLE), size=18, weight="bold", color=INK
-        )
-        figure.text(24 / WIDTH, 1 - 60 / height, one_line(subtitle), size=13, color=FAINT)
-        x_most = max((curve.points[-1][0] for panel in panels for curve in panel.curves), default=1.0)
-        top = TOP
-        for panel in panels:
-            bottom = height - top - panel.height
-            size = (WIDTH - LEFT - RIGHT_MARGIN) / WIDTH, panel.height / height
-            axes = figure.add_axes((LEFT / WIDTH, bottom / height, *size))
-            _draw_panel(axes, panel, x_most if shares_x else None)
-            top += panel.height + BETWEEN
+    tops, top = [], TOP if subtitle else TOP - (SUBTITLE - TITLE)
+    for panel in panels:
+        tops.append(top)
+        top += panel.height + BETWEEN + AXIS * bool(panel.x_name)
+    height = top + AXIS * bool(clock) - (BETWEEN - 10 if panels else 20)
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    heading = shorten(one_line(title), LONGEST_TITLE)
+    figure.text(24 / WIDTH, 1 - TITLE / height, heading, size=18, weight="bold", color=INK)
+    figure.text(24 / WIDTH, 1 - SUBTITLE / height, one_line(subtitle), size=13, color=FAINT)
+    for panel, top in zip(panels, tops, strict=True):
+        bottom = 1 - (top + panel.height) / height
+        axes = figure.add_axes((LEFT / WIDTH, bottom, PANEL_WIDTH / WIDTH, panel.height / height))
+        _draw_panel(axes, panel)
+    if clock:
+        _draw_clock(figure.axes[-1], clock, panels[-1].height)
     return figure
 
 
-def _draw_panel(axes: "Axes", panel: Panel, x_most: float | None) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+def _draw_panel(axes: "Axes", panel: Panel) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-    axes.set_title(panel.heading, loc="left", size=13, weight="bold", color=INK, pad=10)
-    axes.set_facecolor("none")
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(AXIS)
-    axes.grid(axis="y", color=GRID)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, length=0, labelsize=12, pad=8)
-    axes.tick_params(axis="x", length=5, color=AXIS, pad=4)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}" + panel.unit))
+    axes.set_title(panel.heading)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))
-    if x_most is not None and not panel.x_name:
-        axes.tick_params(axis="x", length=0, labelbottom=False)
-    for curve in panel.curves:
-        _draw_curve(axes, curve)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 4, 5, 10]))
     if panel.is_log:
+        values = [y for curve in panel.curves for _, y in curve.drawn]
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=7))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.tick_params(axis="y", which="minor", length=0)
-    if panel.limits:
-        axes.set_ylim(*panel.limits)
-    elif not panel.is_log and "Loss" in panel.heading:
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    least = 0.0 if x_most is not None else min([0.0, *(x for curve in panel.curves for x, _ in curve.points)])
-    most = x_most or max((curve.points[-1][0] for curve in panel.curves), default=1.0)
-    axes.set_xlim(least, most or 1.0)
-    _name_axis(axes, panel.x_name, 0.0)
+        axes.yaxis.set_major_locator(
+            LogLocator(subs=(1, 2, 5) if max(values) < 100 * min(values) else (1,), numticks=7)
+        )
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}{panel.unit}"))
+    if not panel.x_name:
+        axes.tick_params(axis="x", length=0, labelbottom=False)
     if not panel.curves:
         axes.text(0.5, 0.5, "not in this log", transform=axes.transAxes, ha="center", color=FAINT)
+    for curve in panel.curves:
+        if curve.is_smoothed:
+            raw = [curve.points[at] for at in thinned(len(curve.points))]
+            axes.plot(*zip(*raw, strict=True), ".", color=curve.colour, alpha=0.25, markersize=3, clip_on=False)
+        axes.plot(
+            *zip(*curve.drawn, strict=True),
+            color=curve.colour,
+            linewidth=1 if curve.style in ("thin", "dashed") else 2,
+            linestyle=(0, (7, 4)) if curve.style == "dashed" else "-",
+            marker="o" if curve.style == "marked" or len(curve.drawn) == 1 else None,
+            markeredgecolor=PAPER,
+            clip_on=False,
+        )
+    axes.set(xlim=(0, panel.x_most), ylim=panel.limits)
+    _name_axis(axes, panel.x_name, -AXIS / 2)
     _draw_labels(axes, panel)
-
-
-def _draw_curve(axes: "Axes", curve: Curve) -> None:
-    colour = CURVES[curve.colour]
-    if curve.is_smoothed:
-        x, y = zip(*thin(curve.points), strict=True)
-        axes.plot(x, y, ".", color=colour, alpha=0.25, markersize=3, clip_on=False)
-    x, y = zip(*curve.drawn, strict=True)
-    marks = curve.has_marks or len(x) == 1
-    axes.plot(
-        x,
-        y,
-        color=colour,
-        linewidth=1 if curve.is_thin else 2,
-        linestyle=(0, (7, 4)) if curve.is_dashed else "-",
-        marker="o" if marks else None,
-        markersize=7,
-        markeredgecolor=PAPER,
-        solid_joinstyle="round",
-        clip_on=False,
-    )
 
 
 def _draw_labels(axes: "Axes", panel: Panel) -> None:
     """The names of the curves at the right, each near the end of its curve and joined to it."""
-    if not panel.curves:
-        return
     ends = [curve.drawn[-1] for curve in panel.curves]
     to_panel = axes.transData + axes.transAxes.inverted()
     heights = [to_panel.transform(end)[1] * panel.height for end in ends]
     places = spread_out(heights, LABEL_GAP / 2, panel.height)
-    width = WIDTH - LEFT - RIGHT_MARGIN
     for curve, end, place in zip(panel.curves, ends, places, strict=True):
         axes.annotate(
             curve.label,
             xy=end,
-            xytext=(1 + LABEL_DISTANCE / width, place / panel.height),
+            xytext=(1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height),
             textcoords="axes fraction",
             va="center",
-            color=CURVES[curve.colour],
-            size=12,
+            color=curve.colour,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": CURVES[curve.colour], "alpha": 0.5, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3},
         )
 
 
-def _name_axis(axes: "Axes", name: str, below: float) -> None:
-    """What an axis counts, at its right end; `below` is how far it lies under the panel."""
+def _draw_clock(axes: "Axes", clock: Clock, height: float) -> None:
+    """When the steps of the axis above, under a panel of that height, were reached."""
+    import numpy as np
+    from matplotlib.ticker import MaxNLocator
+
+    times, steps = np.array([(0.0, 0.0), *clock.points]).T
+    ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
+    ticks = ticks[ticks <= times[-1]]
+    below = axes.secondary_xaxis(-AXIS / height)
+    below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
+    _name_axis(axes, clock.unit, -1.5 * AXIS)
+
+
+def _name_axis(axes: "Axes", name: str, height: float) -> None:
+    """What an axis counts, right of its numbers, as high above the panel's lower edge."""
     axes.annotate(
         name,
         xy=(1, 0),
         xycoords="axes fraction",
-        xytext=(24, -15 - below),
+        xytext=(36, height),
         textcoords="offset points",
         va="center",
         color=FAINT,
-        size=12,
         annotation_clip=False,
     )
 
 
-def _draw_time_axis(axes: "Axes", entries: Entries, height: float) -> None:
-    """When the optimizer steps of the axis above, under a panel of that height, were reached."""
-    import numpy as np
-    from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
-
-    known = [(number(entry.get("seconds")), number(entry.get("step"))) for entry in entries]
-    timed = sorted((s, step) for s, step in known if s is not None and step is not None)
-    if not timed or timed[-1][0] <= 0:
-        return
-    size, unit = _time_unit(timed[-1][0])
-    times, steps = np.array([(0.0, 0.0), *timed]).T
-    ticks = [
-        tick
-        for tick in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1] / size)
-        if 0 <= tick <= times[-1] / size
-    ]
-    below = axes.secondary_xaxis(-TIME_AXIS / height)
-    below.xaxis.set_major_locator(FixedLocator(np.interp(np.array(ticks) * size, times, steps).tolist()))
-    by_step = dict(zip(below.get_xticks().tolist(), ticks, strict=False))
-    below.xaxis.set_major_formatter(lambda step, _: StrMethodFormatter("{x:,.12g}")(by_step.get(step, 0.0)))
-    below.tick_params(colors=FAINT, length=5, color=AXIS, labelsize=12)
-    below.spines["bottom"].set_color(AXIS)
-    _name_axis(axes, unit, TIME_AXIS)
-
-
+@_matplotlib()
 def render(figure: "Figure", title: str, description: str, suffix: str) -> bytes:
     """A figure as SVG or PNG; the same figure gives the same bytes.
 
     description  for those who cannot see it.
     """
-    from matplotlib import rc_context
-
     content = io.BytesIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "trm", "font.sans-serif": FONTS}):
-        if suffix == ".png":
-            figure.savefig(content, format="png", dpi=144, metadata={"Title": one_line(title), "Software": None})
-            return content.getvalue()
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    if suffix == ".png":
+        figure.savefig(content, format="png", dpi=144, metadata={"Title": one_line(title), "Software": None})
+        return content.getvalue()
+    figure.savefig(content, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     rules = "".join(
         f'[style*="{kind}: {light}"] {{ {kind}: {dark} !important; }}\n'
         for light, dark in DARK.items()
@@ -456,23 +459,3 @@ def plain(content: str) -> str:
 def shorten(content: str, letters: int) -> str:
     """The beginning of a text that is too long."""
     return content if len(content) <= letters else content[: letters - 1].rstrip() + "…"
-
-
-def _with_points(*curves: Curve) -> list[Curve]:
-    return [curve for curve in curves if curve.points]
-
-
-def _shares(counts: list[int], puzzles: int) -> Points:
-    return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
-
-
-def _most_steps(entries: Entries) -> float:
-    """N_sup, as far as the log tells."""
-    histograms = [entry.get("halting_histogram") for entry in entries]
-    lengths = [len(counts) for counts in histograms if isinstance(counts, list)]
-    highest = [y for _, y in read_points(entries, "report", "halting_step")]
-    return max([STEPS_TRAINED_FOR, *highest] if not lengths else [1, *lengths])
-
-
-def _time_unit(seconds: float) -> tuple[int, str]:
-    return next((size, unit) for least, size, unit in TIME_UNITS if seconds >= least)

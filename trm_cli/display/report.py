@@ -4,8 +4,10 @@ The figures stand beside it as charts, and all numbers in one JSON object (docs/
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,11 @@ from markdown_it import MarkdownIt
 from rich.markdown import Markdown
 
 from trm_cli.config import SolveSettings
-from trm_cli.display.charts import draw_evaluation, plain
+from trm_cli.display.charts import draw_evaluation, one_line, plain
 from trm_cli.display.console import answers_console
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.evaluate import NUM_BINS, Evaluated, Scores, compare, distinct_names, wilson
+from trm_cli.solving.evaluate import NUM_BINS, Evaluated, compare, distinct_names, wilson
 
 SCHEMA = 1
 
@@ -78,8 +80,6 @@ def _share(solved: int, puzzles: int) -> dict[str, Any]:
     return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
 
 
-SCORE_COLUMNS = ("", "puzzles", "cells", "exact", "valid", "verified", "95%", "steps", "halts", "rightly")
-FIGURE = "<!-- figure -->"  # where the page has it
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
@@ -102,8 +102,8 @@ def show_scores(evaluated: list[Evaluated], *, as_json: bool) -> None:
     console = answers_console()
     if as_json:
         console.file.write(json.dumps(described(evaluated)) + "\n")
-        return
-    console.print(Markdown(markdown(evaluated)))
+    else:
+        console.print(Markdown(markdown(evaluated)))
 
 
 def write_report(path: Path, evaluated: list[Evaluated], command: str) -> None:
@@ -115,10 +115,12 @@ def write_report(path: Path, evaluated: list[Evaluated], command: str) -> None:
         content = f"{json.dumps({**described(evaluated), 'command': command}, indent=2)}\n".encode()
     elif path.suffix == ".html":
         figure = draw_evaluation(evaluated, title=title, command=command).decode()
-        body = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown(evaluated, command))
-        content = PAGE.format(title=plain(title), body=body.replace(FIGURE, figure[figure.index("<svg") :])).encode()
+        parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+        head, tables = markdown(evaluated, command).split("\n## ", 1)
+        body = f"{parser.render(head)}{figure[figure.index('<svg') :]}{parser.render(f'## {tables}')}"
+        content = PAGE.format(title=plain(title), body=body).encode()
     else:
-        content = markdown(evaluated, command).replace(f"{FIGURE}\n\n", "").encode()
+        content = markdown(evaluated, command).encode()
     try:
         write_whole(path, content)
     except OSError as error:
@@ -133,13 +135,19 @@ def title_of(evaluated: list[Evaluated]) -> str:
 
 def markdown(evaluated: list[Evaluated], command: str = "") -> str:
     """The report; the most important tables first."""
-    parts = [f"# {title_of(evaluated)}", *([f"Measured by `{command}`"] if command else [])]
-    parts += [f"{one.model}: {manner(one.settings)}." for one in evaluated]
-    parts += [FIGURE] if command else []
+    names = distinct_names(*evaluated) if len(evaluated) == 2 else [evaluated[0].model]
+    parts = [f"# {escape(title_of(evaluated))}", *([f"Measured by `{command}`"] if command else [])]
+    parts += [f"{escape(name)}: {manner(one.settings)}." for name, one in zip(names, evaluated, strict=True)]
     if len(evaluated) == 2:
         parts.append(_comparison(*evaluated))
-    parts += [part for one in evaluated for part in _of_network(one) if part]
-    return "\n\n".join(parts) + "\n"
+    for name, one in zip(names, evaluated, strict=True):
+        parts += _of_network(one, f"{escape(name)}: " if len(evaluated) > 1 else "")
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def escape(content: str) -> str:
+    """A name as Markdown that shows it as it is, in a table, too."""
+    return re.sub(r"[\\`*\[\]<>&|~]|\b_|_\b", r"\\\g<0>", one_line(content))
 
 
 def manner(settings: SolveSettings) -> str:
@@ -157,17 +165,16 @@ def manner(settings: SolveSettings) -> str:
 
 
 def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
-    """A heading and a table, numbers to the right; nothing where there are no rows."""
-    if not rows:
-        return ""
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    cells = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"## {heading}\n\n" + "\n".join(cells) + (f"\n\n{note}" if note else "")
+    """A heading and a table, numbers to the right; a row of one cell is a heading, too."""
+    marks = ["---", *["---:"] * (len(columns) - 1)]
+    filled = ([f"**{row[0]}**", *[""] * (len(columns) - 1)] if len(row) == 1 else row for row in rows)
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, marks, *filled)]
+    return "\n\n".join(filter(None, (f"## {heading}", "\n".join(lines), note)))
 
 
 def _comparison(first: Evaluated, second: Evaluated) -> str:
     """Two networks on the same puzzles, with a paired test."""
-    found, (one, other) = compare(first, second), distinct_names(first, second)
+    found, (one, other) = compare(first, second), map(escape, distinct_names(first, second))
     rows = [
         ("solved by both", f"{found.both:,}"),
         (f"solved by {one} alone", f"{found.first_only:,}"),
@@ -179,25 +186,28 @@ def _comparison(first: Evaluated, second: Evaluated) -> str:
     return _table(f"{one} against {other}", ("", "puzzles"), rows, note)
 
 
-def _of_network(one: Evaluated) -> list[str]:
-    """The tables of one network."""
+def _of_network(one: Evaluated, prefix: str) -> list[str]:
+    """The tables of one network; their headings begin with `prefix`."""
     tally, puzzles = one.tally, one.puzzles
-    scores: list[Sequence[str]] = []
-    kind = "all"
-    for group in one.groups:
-        if group.kind != kind:
-            kind = group.kind
-            scores.append((f"**by {kind}**", *[""] * (len(SCORE_COLUMNS) - 1)))
-        scores.append((group.group, *score_cells(group)))
-    by_attempts = enumerate(zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True), 1)
-    by_steps = enumerate(zip(tally.solved_within_steps, tally.halted_at, strict=True), 1)
-    attempts = [
-        (f"{made}", f"{solved / puzzles:.2%}", _interval(*wilson(solved, puzzles)), f"{steps / puzzles:.1f}")
-        for made, (solved, steps) in by_attempts
+    accuracy: list[tuple[str, ...]] = []
+    halting: list[tuple[str, ...]] = []
+    for kind, scores in groupby(one.groups, lambda group: group.kind):
+        for rows in (accuracy, halting):
+            rows += [(f"by {kind}",)] if kind != "all" else []
+        for group in scores:
+            name, precision = escape(group.group), group.precision
+            shares = (_percent(share) for share in (group.cell, group.exact, group.valid, group.verified))
+            accuracy.append((name, f"{group.puzzles:,}", *shares, _interval(*group.verified_interval)))
+            halting.append((name, f"{group.mean_steps:.1f}", _percent(group.fired), _percent(precision)))
+    by_attempts = [
+        (f"{made}", _percent(solved / puzzles), _interval(*wilson(solved, puzzles)), f"{steps / puzzles:.1f}")
+        for made, (solved, steps) in enumerate(
+            zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True), 1
+        )
     ]
-    steps = [
-        (f"{made}", f"{solved / puzzles:.2%}", _interval(*wilson(solved, puzzles)), f"{ended:,}")
-        for made, (solved, ended) in by_steps
+    by_steps = [
+        (f"{made}", _percent(solved / puzzles), _interval(*wilson(solved, puzzles)), f"{ended:,}")
+        for made, (solved, ended) in enumerate(zip(tally.solved_within_steps, tally.halted_at, strict=True), 1)
     ]
     calibration = [
         (
@@ -210,7 +220,7 @@ def _of_network(one: Evaluated) -> list[str]:
         for place, b in enumerate(tally.bins)
         if b.steps
     ]
-    all_steps = sum(b.steps for b in tally.bins)
+    steps = sum(b.steps for b in tally.bins)
     speed = [
         ("seconds", f"{tally.seconds:,.1f}"),
         ("puzzles a second", f"{puzzles / max(tally.seconds, 1e-9):.2f}"),
@@ -220,49 +230,42 @@ def _of_network(one: Evaluated) -> list[str]:
     ]
     return [
         _table(
-            f"{one.model} on {one.name}",
-            SCORE_COLUMNS,
-            scores,
+            f"{prefix}Accuracy",
+            ("", "puzzles", "cells", "exact", "valid", "verified", "95%"),
+            accuracy,
             "exact: every cell as the label; valid: most rules hold (a given may be changed, a path too long); "
-            "verified: all rules hold; steps: of all attempts; halts: the halt head fired in the first attempt; "
+            "verified: all rules hold",
+        ),
+        _table(
+            f"{prefix}Steps and halting",
+            ("", "steps", "halts", "rightly"),
+            halting,
+            "steps: of all attempts; halts: the halt head fired in the first attempt; "
             "rightly: of those, the answer was right when it first did",
         ),
+        _table(f"{prefix}Verified with so many attempts", ("attempts", "solved", "95%", "steps a puzzle"), by_attempts)
+        if len(by_attempts) > 1
+        else "",
         _table(
-            "Verified with so many attempts",
-            ("attempts", "solved", "95%", "steps a puzzle"),
-            attempts if len(attempts) > 1 else [],
-        ),
-        _table(
-            "Verified in the first attempt within so many steps",
+            f"{prefix}Verified in the first attempt within so many steps",
             ("steps", "solved", "95%", "ended here"),
-            steps,
+            by_steps,
             "ended here: puzzles that the first attempt solved in exactly so many steps",
         ),
         _table(
-            "Halt head: what it says, and how often the answer is right then",
+            f"{prefix}Halt head: what it says, and how often the answer is right then",
             ("probability", "steps", "mean", "right", "95%"),
             calibration,
-            f"over the {all_steps:,} steps of first attempts; Brier score "
-            f"{tally.squared_error / all_steps if all_steps else 0.0:.4f}; fired on a wrong answer in "
+            f"over the {steps:,} steps of first attempts; Brier score "
+            f"{tally.squared_error / steps if steps else 0.0:.4f}; fired on a wrong answer in "
             f"{tally.misfired:,} of {puzzles:,} puzzles",
         ),
-        _table("Speed", ("", "value"), speed),
+        _table(f"{prefix}Speed", ("", "value"), speed),
     ]
 
 
-def score_cells(scores: Scores) -> tuple[str, ...]:
-    """One group's figures as text, in the order of SCORE_COLUMNS."""
-    return (
-        f"{scores.puzzles:,}",
-        f"{scores.cell:.2%}",
-        f"{scores.exact:.2%}",
-        "–" if scores.valid is None else f"{scores.valid:.2%}",
-        f"{scores.verified:.2%}",
-        _interval(*scores.verified_interval),
-        f"{scores.mean_steps:.1f}",
-        f"{scores.fired:.2%}",
-        "–" if scores.precision is None else f"{scores.precision:.2%}",
-    )
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
 
 
 def _interval(low: float, high: float) -> str:
