@@ -26,7 +26,7 @@ differ from the general recipe, as in the TOML of `trm train TASK --print-config
 
 from dataclasses import dataclass, replace
 
-from trm_cli.config import ModelConfig, TrainConfig
+from trm_cli.config import ModelConfig, TrainConfig, apply
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted
@@ -240,8 +240,6 @@ RECIPES: dict[tuple[str, str], Recipe] = {
 
 def get_recipe(task_name: str, name: str) -> Recipe:
     """The recipe of that name; raises UsageError that lists the names there are, or says what is wrong in it."""
-    from trm_cli.training.overrides import apply  # imports this module
-
     task = get_task(task_name)
     if (task_name, name) in RECIPES:
         return RECIPES[task_name, name]
