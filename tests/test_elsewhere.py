@@ -25,7 +25,7 @@ SMALL = {  # words that make a command of the tutorial short
     "data": "--generate 80 --size 4 --walls 60-75",
     "train": "--data puzzles.csv --max-steps 60 --quiet --set model.height=4 --set model.width=4 --set model.n=2 "
     "--set model.hidden_size=16 --set model.channel_width=32 --set train.validation=20 --set train.ema_decay=0.8",
-    "watch": "puzzles.csv --max-steps 2 --save run.html --save run.jsonl",
+    "watch": "one.txt --max-steps 2 --save run.html --save run.jsonl",
 }
 
 
@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        (folder / "one.txt").write_text("#...\n..3.\n....\n..2#\n")
         yield folder
 
 
@@ -93,9 +94,9 @@ def test_data_are_generated_as_its_own_option_says(done: dict[str, Finished], fo
 
 def test_its_own_recipe_trains_a_network_that_solves_some(done: dict[str, Finished], folder: Path) -> None:
     assert done["train"].returncode == 0, done["train"].stderr
-    config = json.loads((folder / "run" / "config.json").read_text())["recipe"]
+    config = json.loads((folder / "runs/light-up/fast-1/config.json").read_text())["recipe"]
     assert (config["task"], config["name"], config["model"]["mixer"]) == ("light-up", "fast", "convolution")
-    assert "light-up" in (folder / "run" / "checkpoint" / "README.md").read_text()
+    assert "light-up" in (folder / "runs/light-up/fast-1/checkpoint" / "README.md").read_text()
     assert done["solve"].returncode == 1, done["solve"].stderr  # not all of them
     solved = re.fullmatch(r"(\d+) of 80 solved in .*", done["solve"].stderr.splitlines()[-1])
     assert solved
@@ -103,8 +104,18 @@ def test_its_own_recipe_trains_a_network_that_solves_some(done: dict[str, Finish
 
 
 def test_its_answers_are_written_in_its_own_letters(done: dict[str, Finished], paths: str, folder: Path) -> None:
-    assert set(done["solve"].stdout) <= set("#01234*-\nn.?otslved ()gir,u")
-    again = trm("solve", "light-up", folder / "puzzles.csv", "--model", "run/checkpoint", "--json", PYTHONPATH=paths)
+    first, *others = done["solve"].stdout.split("\n\n")
+    assert len(others) >= 79
+    assert set("".join(first.splitlines()[:4])) <= set("#01234o-")
+    again = trm(
+        "solve",
+        "light-up",
+        folder / "puzzles.csv",
+        "--model",
+        "runs/light-up/fast-1/checkpoint",
+        "--json",
+        PYTHONPATH=paths,
+    )
     answers = [json.loads(line) for line in again.stdout.splitlines()]
     assert {answer["task"] for answer in answers} == {"light-up"}
     wrong = next(answer for answer in answers if not answer["solved"])
@@ -112,10 +123,10 @@ def test_its_answers_are_written_in_its_own_letters(done: dict[str, Finished], p
 
 
 def test_its_boards_are_watched_and_kept(done: dict[str, Finished], paths: str, folder: Path) -> None:
-    assert done["watch"].returncode == 1, done["watch"].stderr
-    assert done["watch"].stdout.count("step 2 of 2") == 1
-    board = done["watch"].stdout.split("step 2 of 2")[1]
-    assert "#" in board
+    assert done["watch"].returncode in (0, 1), done["watch"].stderr  # solved or not, by so short a training
+    board = done["watch"].stdout.split("step 1 of 2")[1].splitlines()[3:9]
+    assert board[0] == "┌─────────┐"
+    assert all(row.startswith("│ ") and row.endswith("│") and len(row) == 11 for row in board[1:5])
     assert "<svg" in (folder / "new-task.svg").read_text()
     assert "light-up" in (folder / "run.html").read_text()
     replayed = trm("watch", "--replay", "run.jsonl", PYTHONPATH=paths)
