@@ -21,7 +21,7 @@ from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
-from trm_cli.tasks.base import Colour, Role
+from trm_cli.tasks.base import Colour
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -311,25 +311,13 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
         "task": header.task.name,
         "seconds": seconds,
         "layout": header.task.layout.value,
-        "roles": [{"name": name, **_role(role)} for name, role in roles.items()],
+        "roles": [{"name": name, **vars(role)} for name, role in roles.items()],
         "praise": header.task.praise,
         "puzzles": [[_shape(frame) for frame in moment.frames] for moment in moments if moment.is_question],
         "moments": [_moment(moment, list(roles)) for moment in moments],
     }
     told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
     return TEMPLATE.read_text(encoding="utf-8").replace(PLACE_OF_RUN, told).encode()
-
-
-def _role(role: Role) -> dict[str, Any]:
-    words = (role.style or "").split()
-    return {
-        "fills": role.fills,
-        "colour": role.colour and written(role.colour),
-        "ink": role.ink and written(role.ink),
-        "bold": "bold" in words,
-        "dim": "dim" in words,
-        "by_confidence": role.style is None,
-    }
 
 
 def _shape(frame: Frame) -> dict[str, int]:

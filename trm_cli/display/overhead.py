@@ -38,19 +38,6 @@ class NoKeys(Keys):
         return self
 
 
-class TimedMoments:
-    """Moments, and the seconds from when the first was asked for to the end of the last."""
-
-    def __init__(self, source: Iterator[Moment]) -> None:
-        self.source = source
-        self.seconds = 0.0
-
-    def __iter__(self) -> Iterator[Moment]:
-        began = time.perf_counter()
-        yield from self.source
-        self.seconds = time.perf_counter() - began
-
-
 def measure_overhead(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle], *, rounds: int) -> Overhead:
     """Solve the puzzles one by one, unseen and watched in turn."""
     _round(network, header, puzzles)  # to warm up
@@ -90,9 +77,15 @@ def _round(network: TinyRecursiveModel, header: Header, puzzles: list[Puzzle]) -
         height=HEIGHT,
         legacy_windows=False,
     )
-    timed = TimedMoments(moments(network, header.task, puzzles, settings=settings))
-    player = Player(iter(timed), header, pace=Pace(0.0), look=Look(), console=console, keys=NoKeys())
+    watched: list[float] = []  # seconds from when the first moment was asked for to the end of the last
+
+    def timed() -> Iterator[Moment]:
+        began = time.perf_counter()
+        yield from moments(network, header.task, puzzles, settings=settings)
+        watched.append(time.perf_counter() - began)
+
+    player = Player(timed(), header, pace=Pace(0.0), look=Look(), console=console, keys=NoKeys())
     began_cpu = time.process_time()
     player.play()
     watched_cpu = time.process_time() - began_cpu
-    return Overhead(steps, player.num_draws, unseen, timed.seconds / unseen - 1, watched_cpu / unseen_cpu - 1)
+    return Overhead(steps, player.num_draws, unseen, watched[0] / unseen - 1, watched_cpu / unseen_cpu - 1)

@@ -1,10 +1,9 @@
 """One moment of a run, laid out as a screen: a board with its figures beside it, or many as tiles."""
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -15,6 +14,7 @@ from trm_cli.display.boards import (
     MOVING,
     NEW,
     VIOLATION,
+    BoardView,
     Look,
     board_text,
     heat_map,
@@ -104,7 +104,7 @@ def fit(values: Series, width: int) -> list[float | None]:
     if len(values) <= width:
         return list(values)
     edges = [column * len(values) // width for column in range(width + 1)]
-    return [_mean(values[first:last]) for first, last in itertools.pairwise(edges)]
+    return [_mean(values[first:last]) for first, last in pairwise(edges)]
 
 
 def _mean(values: Series) -> float | None:
@@ -311,22 +311,22 @@ class Scene:
 
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
-        board = larger = self._board(frame, width - LEAST_FIGURES - GAP, height)
+        view = view_of(frame)
+        board = larger = self._board(view, width - LEAST_FIGURES - GAP, height)
         if _width(larger) > width - WIDE_FIGURES - GAP:
-            board = self._board(frame, width - WIDE_FIGURES - GAP, height)
+            board = self._board(view, width - WIDE_FIGURES - GAP, height)
             if len(board) < min(frame.puzzle.height, len(larger)):
                 board = larger  # digits are worth more than charts
         if 2 * height > width:
-            above = self._board(frame, width, height - FIGURE_LINES)  # with the figures below
+            above = self._board(view, width, height - FIGURE_LINES)  # with the figures below
             board = above if len(above) > len(board) else board
         room = min(width - _width(board) - GAP, MOST_FIGURES)
         if room >= LEAST_FIGURES:
             return beside([board, readings(frame, self.header, self.look, width=room, height=height)], GAP)
         return [*board, *readings(frame, self.header, self.look, width=width, height=height - len(board))]
 
-    def _board(self, frame: Frame, width: int, height: int) -> list[Text]:
-        look = replace(self.look, max_width=width, max_height=height)
-        return rows_of(board_text(view_of(frame), look))
+    def _board(self, view: BoardView, width: int, height: int) -> list[Text]:
+        return rows_of(board_text(view, replace(self.look, max_width=width, max_height=height)))
 
     def _tiles(self, width: int, height: int) -> list[Text]:
         columns = self.header.columns
