@@ -1,15 +1,17 @@
 """The model card of a checkpoint: README.md, written from what its config.json holds."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, Checkpoint
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
@@ -80,51 +82,46 @@ def hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
 
 def _hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
     _, _, body = card(checkpoint).split("---\n", 2)
-    head = _front_matter(checkpoint).removesuffix("\n---")
-    body = body.replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")
-    results = [line for name, entry in checkpoint.measured.items() for line in _results(checkpoint.task, name, entry)]
-    index = [] if not results else ["model-index:", f"- name: {json.dumps(checkpoint.name)}", "  results:", *results]
-    return "\n".join([head, "pipeline_tag: other", *index, "---"]) + f"\n{body}"
+    head = _front_matter(checkpoint, for_hub=True)
+    return f"{head}\n{body}".replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")
 
 
-def _results(task: str, name: str, entry: dict[str, Any]) -> list[str]:
-    """One measurement in the words of the Hub's model-index, as lines of YAML."""
-    whole = [group for group in entry["groups"] if group["kind"] == "all"]
-    command = json.dumps(f"measured by {entry['command']}")
-    lines = [
-        "  - task:",
-        "      type: puzzle-solving",
-        f"      name: {json.dumps(task)}",
-        "    dataset:",
-        f"      type: {json.dumps(task)}",
-        f"      name: {json.dumps(name)}",
-        "    metrics:",
-    ]
-    for kind, field in (("exact_match", "exact"), ("rules_hold", "verified")):
-        for group in whole:
-            lines += [
-                f"    - type: {kind}",
-                f"      value: {round(group[field] * 100, 4)}",
-                f"      name: {json.dumps(f'{field}, percent of puzzles')}",
-                "      args:",
-                f"        command: {command}",
-            ]
-    return lines if whole else []
+def _front_matter(checkpoint: Checkpoint, *, for_hub: bool = False) -> str:
+    """What the Hub reads of a card, as YAML between dashes; for the Hub itself with every measurement."""
+    from huggingface_hub import ModelCardData
 
-
-def _front_matter(checkpoint: Checkpoint) -> str:
-    return "\n".join(
-        [
-            "---",
-            "library_name: trm-cli",
-            f"license: {licence(checkpoint)}",
-            "tags:",
-            "- tiny-recursive-model",
-            "- recursive-reasoning",
-            f"- {checkpoint.task}",
-            "---",
-        ]
+    found = _results(checkpoint) if for_hub else []
+    data = ModelCardData(
+        library_name="trm-cli",
+        license=licence(checkpoint),
+        tags=["tiny-recursive-model", "recursive-reasoning", checkpoint.task],
+        pipeline_tag="other" if for_hub else None,
+        model_name=checkpoint.name if found else None,
+        eval_results=found or None,
     )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _results(checkpoint: Checkpoint) -> "list[EvalResult]":
+    """Exact and verified answers of every measurement, in percent."""
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type="puzzle-solving",
+            task_name=checkpoint.task,
+            dataset_type=checkpoint.task,
+            dataset_name=name,
+            metric_type=kind,
+            metric_name=f"{field}, percent of puzzles",
+            metric_value=round(group[field] * 100, 4),
+            metric_args={"command": f"measured by {entry['command']}"},
+        )
+        for name, entry in checkpoint.measured.items()
+        for kind, field in (("exact_match", "exact"), ("rules_hold", "verified"))
+        for group in entry["groups"]
+        if group["kind"] == "all"
+    ]
 
 
 def _network(model: ModelConfig) -> str:
