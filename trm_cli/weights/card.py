@@ -65,7 +65,7 @@ def _card(checkpoint: Checkpoint) -> str:
         *(["## Storage", training["storage"]] if "storage" in training else []),
         *_solving(checkpoint.solving),
         "## Accuracy",
-        "Averaged weights; one attempt where a heading names no more. Exact: every cell equals the "
+        "EMA weights; one attempt where a heading names no more. Exact: every cell equals the "
         "label. Verified: givens kept and rules hold. Mean steps: of all attempts. Right when "
         "halted: of the puzzles whose halt head fired in the first attempt, the share that was "
         "right at that moment.",
@@ -112,6 +112,7 @@ def _results(checkpoint: Checkpoint) -> "list[EvalResult]":
             task_name=checkpoint.task,
             dataset_type=checkpoint.task,
             dataset_name=name,
+            dataset_config=name,  # without one, results of the same type are taken for one data set's
             metric_type=kind,
             metric_name=f"{field}, percent of puzzles",
             metric_value=round(group[field] * 100, 4),
