@@ -7,8 +7,7 @@ from rich.console import Console
 
 from tests.watched import HEADER, run_of_one
 from trm_cli.display.boards import Look
-from trm_cli.display.overhead import NoKeys
-from trm_cli.display.watch import Pace, Player
+from trm_cli.display.watch import NoKeys, Pace, Player
 from trm_cli.solving.trace import Moment
 
 
