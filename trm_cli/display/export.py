@@ -358,8 +358,7 @@ GIF_FONTS = (  # monospaced, plain and bold, where systems keep them
 
 
 def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes:
-    """The file; `seconds` is how long each step stays. Raises UsageError without Pillow."""
-    require_pillow()
+    """The file; `seconds` is how long each step stays."""
     from PIL import Image
 
     shown = film(header, moments, seconds)
@@ -378,14 +377,6 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
         duration=[round(1000 * shot.seconds) for shot in shown.shots],
     )
     return content.getvalue()
-
-
-def require_pillow() -> None:
-    """Raise UsageError where Pillow is not installed."""
-    try:
-        import PIL  # noqa: F401 - whether it is there is all that matters
-    except ImportError:
-        raise UsageError("a GIF needs Pillow: install it with `pip install pillow`, or save .svg or .html") from None
 
 
 def _palette(pictures: "list[Image]") -> "Image":
@@ -474,8 +465,6 @@ def check_names(paths: list[Path]) -> list[Path]:
     for path in paths:
         if path.suffix not in WRITERS:
             raise UsageError(f"--save {path}: name a file ending in {', '.join(WRITERS)}")
-        if path.suffix == ".gif":
-            require_pillow()
     return paths
 
 
