@@ -181,7 +181,10 @@ def test_a_missing_file_a_directory_and_an_unknown_task_are_one_line_each(tmp_pa
     assert done.returncode == 2
     assert done.stderr == f"trm: {tmp_path}: cannot be read (Is a directory); check the path\n"
     done = trm("solve", "chess", tmp_path)
-    assert (done.returncode, done.stderr) == (2, "trm: 'chess' is not a task; choose from: arc, maze, sudoku\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "trm: 'chess' is not a task; choose from: arc, maze, sudoku, or install the package that adds it\n",
+    )
 
 
 def test_a_missing_model_ends_with_3(puzzle_file: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.test_cli import Finished, trm
 from trm_cli.errors import UsageError
-from trm_cli.tasks import added_tasks, get_task, task_names
+from trm_cli.tasks import added_tasks, get_task, loadable_tasks, task_names
 from trm_cli.tasks.base import Task
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.recipes import general_recipe, get_recipe
@@ -177,6 +177,7 @@ def test_a_broken_package_stands_in_the_way_of_no_other_task(added: Path) -> Non
     declare(added, "broken", "missing_module:Task")
     done = trm("data", "sudoku", "--generate", 1, "--size", 4, PYTHONPATH=os.pathsep.join([str(added), str(TOP)]))
     assert done.returncode == 0, done.stderr
+    assert [task.name for task in loadable_tasks()] == ["sudoku", "maze", "arc"]
     refused = trm("data", "broken", "--generate", 1, PYTHONPATH=os.pathsep.join([str(added), str(TOP)]))
     assert refused.returncode == 2
     assert refused.stderr.startswith("trm: task broken: missing_module:Task cannot be loaded")

@@ -177,5 +177,7 @@ def test_what_is_not_generated_says_so(name: str) -> None:
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'chess' is not a task; choose from: arc, maze, sudoku"):
+    with pytest.raises(
+        UsageError, match="'chess' is not a task; choose from: arc, maze, sudoku, or install the package that adds it"
+    ):
         get_task("chess")

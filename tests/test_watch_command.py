@@ -138,7 +138,7 @@ REFUSED = {
     ),
     "existing": (("sudoku", "--save", "TRACE"), "TRACE: exists already; choose another name or add --force"),
     "no trace": (("--replay", "none.jsonl"), "none.jsonl: cannot be read (No such file or directory); check the path"),
-    "task": (("chess",), "'chess' is not a task; choose from: arc, maze, sudoku"),
+    "task": (("chess",), "'chess' is not a task; choose from: arc, maze, sudoku, or install the package that adds it"),
 }
 
 

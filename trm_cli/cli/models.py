@@ -36,7 +36,8 @@ Folder = Annotated[
     Path, typer.Option("--output", "-o", metavar="FOLDER", show_default=False, help="Write a checkpoint there.")
 ]
 TaskGuess = Annotated[
-    Optional[str], typer.Option("--task", show_default="from the vocabulary", help="sudoku, maze or arc.")
+    Optional[str],
+    typer.Option("--task", show_default="from the vocabulary", help="Kind of puzzle, as in other commands."),
 ]
 Size = Annotated[
     Optional[int],
@@ -46,7 +47,9 @@ Size = Annotated[
 ]
 Updates = Annotated[
     Optional[int],
-    typer.Option("--n", min=1, max=1000, show_default="6 for sudoku, else 4", help="Latent updates in one recursion."),
+    typer.Option(
+        "--n", min=1, max=1000, show_default="as the task is published", help="Latent updates in one recursion."
+    ),
 ]
 Recursions = Annotated[
     Optional[int], typer.Option("--T", min=1, max=1000, show_default="3", help="Recursions in one supervision step.")

@@ -3,6 +3,8 @@
 Others add theirs through the entry-point group `trm_cli.tasks`: a name, and the class of the task.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -25,6 +27,13 @@ def task_names() -> list[str]:
     return [*BUILT_IN, *sorted(added_tasks())]
 
 
+def loadable_tasks() -> Iterator[Task]:
+    """Every task there is, but for those of broken packages."""
+    for name in task_names():
+        with suppress(UsageError):
+            yield get_task(name)
+
+
 def get_task(name: str) -> Task:
     """The task of that name; raises UsageError that lists the names there are, or says why one fails."""
     if name in BUILT_IN:
@@ -32,7 +41,8 @@ def get_task(name: str) -> Task:
         built_in: Task = getattr(import_module(module), attribute)()
         return built_in
     if name not in added_tasks():
-        raise UsageError(f"{name!r} is not a task; choose from: {', '.join(sorted(task_names()))}")
+        known = ", ".join(sorted(task_names()))
+        raise UsageError(f"{name!r} is not a task; choose from: {known}, or install the package that adds it")
     entry = added_tasks()[name]
     try:
         task = entry.load()()

@@ -17,7 +17,7 @@ COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "rig
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
 SIZE_THAT_COUNTS = 50  # puzzles in a group before its weakness is named
 MIXER_WORDS = {
-    "mlp": "a SwiGLU across positions (the paper's choice for Sudoku)",
+    "mlp": "a SwiGLU across positions (the paper's choice for small boards)",
     "attention": "self-attention across positions",
     "equivariant": "one field per symbol with shared weights; a SwiGLU across cells, learned",
     "units": "one field per symbol with shared weights; every cell hears the means of its row, "

@@ -46,7 +46,7 @@ from trm_cli.config import ModelConfig
 from trm_cli.errors import ConfigError, ModelError, PuzzleError
 from trm_cli.files import sha256_of
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks import get_task, task_names
+from trm_cli.tasks import get_task, loadable_tasks
 from trm_cli.tasks.base import Task
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.weights.card import write_card
@@ -369,7 +369,7 @@ def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
     """Nano's tokens of what is filled in are padding, separator, blank, symbols; ours have no separator."""
     rows = bare[EMBEDDING].shape[0]
     learned = PUZZLES in bare and len(bare[PUZZLES]) > 1
-    for task in map(get_task, task_names()):
+    for task in loadable_tasks():
         is_of_kind = learned or not isinstance(task, Demonstrated)
         if not task.has_blanks and is_of_kind and task.size_of_vocabulary(rows):
             return bare
@@ -403,7 +403,7 @@ def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[Task, in
 def _task(vocabulary: int, side: int | None) -> tuple[Task, int]:
     """The task of so many tokens; where several have as many, one whose usual size it is."""
     known = []
-    for task in map(get_task, task_names()):
+    for task in loadable_tasks():
         size = task.size_of_vocabulary(vocabulary)
         if size is not None:
             known.append((size == (side or task.usual_size), task, side or size))
