@@ -15,7 +15,7 @@ from tests.official import official_weights
 from tests.test_upstream import weights
 from trm_cli.weights.catalogue import bundled_checkpoints
 from trm_cli.weights.checkpoint import CONFIG_FILE
-from trm_cli.weights.hub import BY_ALIAS
+from trm_cli.weights.hub import known_models
 
 Run = Callable[..., list[Done]]
 TOP = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ OURS = bundled_checkpoints()["sudoku-4x4"]
 FILES = {path.name: path.read_bytes() for path in OURS.iterdir()}
 LFS = frozenset(["model.safetensors"])
 TOKEN = "hf_" + "secret" * 5
-KNOWN = BY_ALIAS["alphaxiv/sudoku-mlp"]
+KNOWN = known_models()["alphaxiv/sudoku-mlp"]
 
 
 def file_of(tensors: dict[str, torch.Tensor], folder: Path) -> bytes:

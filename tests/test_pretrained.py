@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from trm_cli import TRM
 from trm_cli.cli.app import app
 from trm_cli.errors import ModelError
-from trm_cli.weights.card import hub_card
+from trm_cli.weights.card import card
 from trm_cli.weights.catalogue import bundled_checkpoints
-from trm_cli.weights.hub import BY_ALIAS, KNOWN
+from trm_cli.weights.checkpoint import read_config
+from trm_cli.weights.hub import known_models
 
 OURS = bundled_checkpoints()["sudoku-4x4"]
 FILES = {path.name: path.read_bytes() for path in OURS.iterdir()}
@@ -141,16 +143,21 @@ def test_no_escape_sequence_of_a_stranger_reaches_the_terminal(tmp_path: Path) -
     assert all(line.isprintable() for line in (shown.stdout + refused.stderr).split("\n"))
 
 
-def test_the_card_holds_metrics_with_their_command() -> None:
-    yaml = pytest.importorskip("yaml")
-    model = TRM.from_pretrained("sudoku-4x4")
-    front = yaml.safe_load(hub_card(model.checkpoint, "me/mine").split("---\n")[1])
-    (result, *_) = front["model-index"][0]["results"]
-    assert front["library_name"] == "trm-cli"
-    assert front["license"] == "apache-2.0"
-    assert "sudoku" in front["tags"]
-    assert [metric["type"] for metric in result["metrics"]] == ["exact_match", "rules_hold"]
-    assert "trm train sudoku" in result["metrics"][0]["args"]["command"]
+def test_the_card_for_the_hub_holds_every_measurement_with_its_command() -> None:
+    checkpoint = read_config(bundled_checkpoints()["sudoku"])
+    data: Any = ModelCard(card(checkpoint, "me/mine")).data
+    assert (data.library_name, data.license) == ("trm-cli", "apache-2.0")
+    assert "sudoku" in data.tags
+    expected = [
+        (name, metric, round(entry["groups"][0][field] * 100, 4), f"measured by {entry['command']}")
+        for name, entry in checkpoint.measured.items()
+        for metric, field in (("exact_match", "exact"), ("rules_hold", "verified"))
+    ]
+    results = [(r.dataset_name, r.metric_type, r.metric_value, r.metric_args["command"]) for r in data.eval_results]
+    assert results == expected
+    assert len(checkpoint.measured) > 1
+    assert "--model me/mine`" in card(checkpoint, "me/mine")
+    assert "model-index" not in card(checkpoint)
 
 
 def test_the_list_fits_a_terminal_and_names_every_model() -> None:
@@ -160,12 +167,12 @@ def test_the_list_fits_a_terminal_and_names_every_model() -> None:
     assert bundled.startswith("Bundled\n")
     assert all(f"\n  {name} " in bundled for name in bundled_checkpoints())
     assert known.startswith("On the Hub, accuracy as published, untested here\n")
-    for alias, model in BY_ALIAS.items():
+    for alias, model in known_models().items():
         assert f"\n  {alias} " in known
         assert f"{model.licence:10}  {model.source}\n" in known
         assert model.accuracy in known
     rows = [json.loads(line) for line in CliRunner().invoke(app, ["models", "list", "--json"]).stdout.splitlines()]
-    assert {row["name"] for row in rows if not row["tried"]} == {k.alias for k in KNOWN}
+    assert {row["name"] for row in rows if not row["tried"]} == set(known_models())
 
 
 def test_show_prints_the_card_or_all_that_is_known() -> None:

@@ -3,28 +3,26 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, Checkpoint
 
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResult
-
 COLUMNS = ("puzzles", "cells", "exact", "verified", "mean steps", "halted", "right when halted")
 LICENCES = {"Apache-2.0": "apache-2.0", "MIT": "mit"}  # ours and the Hub's spelling
+METRICS = {"exact": "exact_match", "verified": "rules_hold"}  # ours and the Hub's spelling
 SIZE_THAT_COUNTS = 50  # puzzles in a group before its weakness is named
 MIXER_WORDS = {
     "mlp": "a SwiGLU across positions (the paper's choice for small boards)",
     "attention": "self-attention across positions",
     "equivariant": "one field per symbol with shared weights; a SwiGLU across cells, learned",
-    "units": "one field per symbol with shared weights; every cell hears the means of its row, "
-    "column, box and of the other symbols at the cell. Which cells share a unit is wired in, "
-    "what sharing one means is learned",
-    "convolution": "every cell hears its eight neighbours. Which cells are neighbours is wired in, "
-    "what being one means is learned. The same weights fit boards of every size",
+    "units": "one field per symbol with shared weights; message passing over rows, columns and boxes: every cell "
+    "pools its row, its column, its box and the other symbols at the cell by their means. Which cells share a unit "
+    "is wired in, what sharing one means is learned",
+    "convolution": "every cell pools its eight neighbours. Which cells are neighbours is wired in, what being one "
+    "means is learned. The same weights fit boards of every size",
 }
 
 
@@ -45,84 +43,76 @@ def strange_facts(checkpoint: Checkpoint) -> Iterator[None]:
         ) from error
 
 
-def card(checkpoint: Checkpoint) -> str:
-    """The card's text, in the Markdown that the Hugging Face Hub reads."""
+def card(checkpoint: Checkpoint, repo_id: str = "") -> str:
+    """The card's text, in the Markdown that the Hugging Face Hub reads.
+
+    repo_id  where it goes on the Hub; the card then says how to load it from there, and its metadata
+             holds the measurements. Empty for the card that lies in a folder.
+    Raises ModelError where the config tells its facts in other ways than ours.
+    """
+    model = checkpoint.model
     with strange_facts(checkpoint):
-        return _card(checkpoint)
+        parts = [
+            f"---\n{_metadata(checkpoint, for_hub=bool(repo_id))}\n---",
+            f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
+            f"Grids of {'up to ' * model.any_size}{model.height}x{model.width}. `trm solve {checkpoint.task} PUZZLES "
+            + (f"--model {repo_id}`." if repo_id else "--model FOLDER`, FOLDER being where this card lies."),
+            "## Network",
+            _network(model),
+            "## Training",
+            _training(checkpoint.training),
+        ]
+        if storage := checkpoint.training.get("storage"):
+            parts += ["## Storage", storage]
+        if checkpoint.solving:
+            flags = " ".join(_flag(name, value) for name, value in checkpoint.solving.items())
+            parts += ["## Solving", f"Unless options say otherwise, it is run with `{flags}`."]
+        parts += [
+            "## Accuracy",
+            "EMA weights; one attempt where a heading names no more. Exact: every cell equals the label. Verified: "
+            "givens kept and rules hold. Mean steps: of all attempts. Right when halted: of the puzzles whose halt "
+            "head fired in the first attempt, the share that was right at that moment.",
+            *(_measured(name, entry) for name, entry in checkpoint.measured.items()),
+        ]
+        return "\n\n".join(parts) + "\n"
 
 
-def _card(checkpoint: Checkpoint) -> str:
-    training, model = checkpoint.training, checkpoint.model
-    parts = [
-        _front_matter(checkpoint),
-        f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
-        f"Grids of {'up to ' * model.any_size}{model.height}x{model.width}. "
-        f"`trm solve {checkpoint.task} PUZZLES --model FOLDER`, FOLDER being where this card lies.",
-        "## Network",
-        _network(model),
-        "## Training",
-        _training(training),
-        *(["## Storage", training["storage"]] if "storage" in training else []),
-        *_solving(checkpoint.solving),
-        "## Accuracy",
-        "EMA weights; one attempt where a heading names no more. Exact: every cell equals the "
-        "label. Verified: givens kept and rules hold. Mean steps: of all attempts. Right when "
-        "halted: of the puzzles whose halt head fired in the first attempt, the share that was "
-        "right at that moment.",
-        *(_measured(name, entry) for name, entry in checkpoint.measured.items()),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+def _metadata(checkpoint: Checkpoint, *, for_hub: bool) -> str:
+    """What the Hub reads of a card, as YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
 
-
-def hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
-    """The card as the Hub shows it: the same, with how to load it and figures it can read."""
-    with strange_facts(checkpoint):
-        return _hub_card(checkpoint, repo_id)
-
-
-def _hub_card(checkpoint: Checkpoint, repo_id: str) -> str:
-    _, _, body = card(checkpoint).split("---\n", 2)
-    head = _front_matter(checkpoint, for_hub=True)
-    return f"{head}\n{body}".replace("FOLDER`, FOLDER being where this card lies", f"{repo_id}`")
-
-
-def _front_matter(checkpoint: Checkpoint, *, for_hub: bool = False) -> str:
-    """What the Hub reads of a card, as YAML between dashes; for the Hub itself with every measurement."""
-    from huggingface_hub import ModelCardData
-
-    found = _results(checkpoint) if for_hub else []
-    data = ModelCardData(
-        library_name="trm-cli",
-        license=licence(checkpoint),
-        tags=["tiny-recursive-model", "recursive-reasoning", checkpoint.task],
-        pipeline_tag="other" if for_hub else None,
-        model_name=checkpoint.name if found else None,
-        eval_results=found or None,
-    )
-    return f"---\n{data.to_yaml()}\n---"
-
-
-def _results(checkpoint: Checkpoint) -> "list[EvalResult]":
-    """Exact and verified answers of every measurement, in percent."""
-    from huggingface_hub import EvalResult
-
-    return [
+    results = [
         EvalResult(
             task_type="puzzle-solving",
             task_name=checkpoint.task,
             dataset_type=checkpoint.task,
             dataset_name=name,
-            dataset_config=name,  # without one, results of the same type are taken for one data set's
-            metric_type=kind,
+            dataset_config=name,  # tells one measurement of the task from another
+            metric_type=METRICS[field],
             metric_name=f"{field}, percent of puzzles",
             metric_value=round(group[field] * 100, 4),
             metric_args={"command": f"measured by {entry['command']}"},
         )
         for name, entry in checkpoint.measured.items()
-        for kind, field in (("exact_match", "exact"), ("rules_hold", "verified"))
+        for field in METRICS
         for group in entry["groups"]
         if group["kind"] == "all"
     ]
+    data = ModelCardData(
+        library_name="trm-cli",
+        license=licence(checkpoint),
+        tags=["tiny-recursive-model", "recursive-reasoning", checkpoint.task],
+        pipeline_tag="other" if for_hub else None,
+        model_name=checkpoint.name if for_hub and results else None,
+        eval_results=results if for_hub and results else None,
+    )
+    return data.to_yaml()
+
+
+def licence(checkpoint: Checkpoint) -> str:
+    """The licence of the weights, as the Hub spells it."""
+    facts = checkpoint.training.get("converted_from")
+    return LICENCES.get(facts["licence"], "unknown") if facts else LICENCES["Apache-2.0"]
 
 
 def _network(model: ModelConfig) -> str:
@@ -134,62 +124,40 @@ def _network(model: ModelConfig) -> str:
         "knows no other task."
     )
     return (
-        f"{count_parameters(model):,} parameters, D = {model.hidden_size}, "
-        f"{model.num_layers} layers, mixer `{model.mixer}`: "
-        f"{MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
-        f"{model.start} start of z, {model.num_prefix} prefix positions."
-        f"{table if model.looks_up_puzzles else ''}"
+        f"{count_parameters(model):,} parameters, D = {model.hidden_size}, {model.num_layers} layers, "
+        f"mixer `{model.mixer}`: {MIXER_WORDS[model.mixer]}. T = {model.T}, n = {model.n}, N_sup = {model.N_sup}, "
+        f"{model.start} start of z, {model.num_prefix} prefix positions.{table if model.looks_up_puzzles else ''}"
     )
 
 
 def _training(training: dict[str, Any]) -> str:
     if not training.keys() - {"storage"}:
         return "Not recorded."
-    if "converted_from" in training:
-        return _converted(training["converted_from"])
-    start = training.get("started_from")
+    if facts := training.get("converted_from"):
+        at = f" at {facts['revision']}" if facts.get("revision") else ""
+        lines = [
+            f"Trained by others. Converted by trm {facts['trm']} from `{facts['origin']}`{at} "
+            f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).",
+            f"- licence of the weights: {facts['licence']}",
+        ]
+        if "published" in facts:
+            lines.append(f"- published accuracy, not measured here: {facts['published']}")
+        return "\n".join(lines)
+    start, judged_by = training.get("started_from"), training.get("judged_by", HELD_OUT)
+    known = [f"{name} {count:,}" for name, count in training.get("sources", {}).items() if name]
     lines = [
         f"- command: `{training['command']}`",
         *([f"- started from the weights of {start}"] if start else []),
-        f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on "
-        f"(sha256 of their tokens `{training['puzzles_sha256'][:16]}`), "
-        f"{training['held_out']:,} {training.get('judged_by', HELD_OUT)} "
-        f"(`{training['held_out_sha256'][:16]}`)",
-        f"- where these puzzles come from: {_sources(training.get('sources', {}))}",
-        f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, "
-        f"supervision step) pairs in {training['seconds'] / 60:.0f} minutes on "
-        f"{training['hardware']}",
-        f"- seed {training['seed']}, trm {training['versions']['trm']}, "
-        f"torch {training['versions']['torch']}, {training['started']}",
+        f"- data: {', '.join(training['data'])}; {training['puzzles']:,} trained on (sha256 of their tokens "
+        f"`{training['puzzles_sha256'][:16]}`), {training['held_out']:,} "
+        f"{'in the validation set' if judged_by == HELD_OUT else judged_by} (`{training['held_out_sha256'][:16]}`)",
+        f"- where these puzzles come from: {', '.join(known) or 'the data set does not say'}",
+        f"- {training['steps']:,} optimizer steps of {training['train']['batch_size']} (puzzle, supervision step) "
+        f"pairs in {training['seconds'] / 60:.0f} minutes on {training['hardware']}",
+        f"- seed {training['seed']}, trm {training['versions']['trm']}, torch {training['versions']['torch']}, "
+        f"{training['started']}",
     ]
     return "\n".join(lines)
-
-
-def _converted(facts: dict[str, Any]) -> str:
-    """Where weights come from that this program did not train."""
-    at = f" at {facts['revision']}" if facts.get("revision") else ""
-    lines = [
-        f"Trained by others. Converted by trm {facts['trm']} from `{facts['origin']}`{at} "
-        f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).",
-        f"- licence of the weights: {facts['licence']}",
-    ]
-    if "published" in facts:
-        lines.append(f"- published accuracy, not measured here: {facts['published']}")
-    return "\n".join(lines)
-
-
-def licence(checkpoint: Checkpoint) -> str:
-    """The licence of the weights, as the Hub spells it."""
-    facts = checkpoint.training.get("converted_from")
-    return LICENCES.get(facts["licence"], "unknown") if facts else LICENCES["Apache-2.0"]
-
-
-def _solving(solving: dict[str, Any]) -> list[str]:
-    """What is done if a command does not say otherwise."""
-    if not solving:
-        return []
-    flags = [_flag(name, value) for name, value in solving.items()]
-    return ["## Solving", f"Unless options say otherwise, it is run with `{' '.join(flags)}`."]
 
 
 def _flag(name: str, value: object) -> str:
@@ -197,44 +165,30 @@ def _flag(name: str, value: object) -> str:
     return flag if value is True else f"{flag} {value}"
 
 
-def _sources(counts: dict[str, int]) -> str:
-    known = [f"{name} {count:,}" for name, count in counts.items() if name]
-    return ", ".join(known) or "the data set does not say"
+def _measured(name: str, entry: dict[str, Any]) -> str:
+    """One measurement: its command, a table of groups, curves where they are recorded, the weakest groups."""
+    groups = entry["groups"]
+    data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
+    rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for group in groups:
+        precision = "–" if group["precision"] is None else f"{group['precision']:.2%}"
+        rows.append(
+            f"| {_label(group)} | {group['puzzles']:,} | {group['cell']:.2%} | {group['exact']:.2%} | "
+            f"{group['verified']:.2%} | {group['mean_steps']:.1f} | {group['fired']:.2%} | {precision} |"
+        )
+    parts = [f"### {name}", f"Measured by `{entry['command']}`{data}", "\n".join(rows)]
+    curves = {"solved_within_steps": "steps of the first attempt", "solved_within_attempts": "attempts"}
+    for key, words in curves.items():
+        if len(counts := entry.get(key, [])) > 1:
+            shares = ", ".join(f"{count / groups[0]['puzzles']:.2%}" for count in counts)
+            parts.append(f"Verified within 1, 2, 3 … {words}: {shares}.")
+    large = [group for group in groups if group["kind"] != "all" and group["puzzles"] >= SIZE_THAT_COUNTS]
+    worst = sorted(large, key=lambda group: float(group["verified"]))[:3]
+    if worst:
+        named = ", ".join(f"{_label(group)} ({group['verified']:.1%} verified)" for group in worst)
+        parts.append(f"Weakest: {named}.")
+    return "\n\n".join(parts)
 
 
 def _label(group: dict[str, Any]) -> str:
     return "all" if group["kind"] == "all" else f"{group['kind']} {group['group']}"
-
-
-def _measured(name: str, entry: dict[str, Any]) -> str:
-    rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for group in entry["groups"]:
-        precision = group["precision"]
-        rows.append(
-            f"| {_label(group)} | {group['puzzles']:,} | {group['cell']:.2%} | "
-            f"{group['exact']:.2%} | {group['verified']:.2%} | {group['mean_steps']:.1f} | "
-            f"{group['fired']:.2%} | {'–' if precision is None else f'{precision:.2%}'} |"
-        )
-    data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
-    head = f"### {name}\n\nMeasured by `{entry['command']}`{data}\n\n"
-    return head + "\n".join(rows) + _curves(entry) + _weakest(entry["groups"])
-
-
-def _curves(entry: dict[str, Any]) -> str:
-    """Solved against steps of the first attempt, and against attempts, where they are recorded."""
-    text, puzzles = "", entry["groups"][0]["puzzles"]
-    for what, name in (("steps", "solved_within_steps"), ("attempts", "solved_within_attempts")):
-        counts = entry.get(name, [])
-        if len(counts) > 1:
-            curve = [f"{count / puzzles:.2%}" for count in counts]
-            first = " of the first attempt" if what == "steps" else ""
-            text += f"\n\nVerified within 1, 2, 3 … {what}{first}: {', '.join(curve)}."
-    return text
-
-
-def _weakest(groups: list[dict[str, Any]]) -> str:
-    """A sentence naming the groups of some size that the network does worst on."""
-    large = [g for g in groups if g["kind"] != "all" and g["puzzles"] >= SIZE_THAT_COUNTS]
-    worst = sorted(large, key=lambda group: float(group["verified"]))[:3]
-    named = ", ".join(f"{_label(group)} ({group['verified']:.1%} verified)" for group in worst)
-    return f"\n\nWeakest: {named}." if named else ""

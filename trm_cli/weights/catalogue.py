@@ -16,12 +16,11 @@ from trm_cli.errors import ModelError
 from trm_cli.weights.card import card, licence, strange_facts
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config
 from trm_cli.weights.hub import (
-    BY_ALIAS,
-    KNOWN,
     CachedRepo,
     Known,
     cached_models,
     fetch_model,
+    known_models,
     looks_like_hub_name,
     remove_cached,
 )
@@ -179,10 +178,31 @@ def listing() -> list[Entry]:
     bundled = [
         _of_checkpoint(name, BUNDLED, folder, "comes with trm") for name, folder in bundled_checkpoints().items()
     ]
-    cached = [*_cached(), *_converted_files()]
+    cached = [entry for repo in cached_models() for entry in _of_repo(repo)]
+    for folder, checkpoint in conversions():
+        origin = _origin(checkpoint)
+        is_of_hub = looks_like_hub_name(origin) and not Path(origin).exists()  # then it is listed with its repository
+        if origin and not is_of_hub:
+            with suppress(ModelError):
+                cached.append(_of_checkpoint(origin, "cached", folder, str(folder)))
     names = {entry.name for entry in cached}
-    known = [_of_known(known, "known") for known in KNOWN if known.alias not in names]
+    known = [_of_known(known, "known") for known in known_models().values() if known.alias not in names]
     return [*bundled, *cached, *known]
+
+
+def _of_repo(repo: CachedRepo) -> list[Entry]:
+    """What the Hub's cache holds of a repository: checkpoints of ours, known files, or what is neither."""
+    found = []
+    for path in repo.files:
+        if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
+            with suppress(ModelError):  # someone else's config.json
+                found.append(_of_checkpoint(repo.repo, "cached", path.parent, repo.repo))
+    for known in known_models().values():
+        if known.repo == repo.repo and any(path.as_posix().endswith(f"/{known.file}") for path in repo.files):
+            found.append(_of_known(known, "cached"))
+    if repo.files and not found:
+        found.append(Entry(repo.repo, "cached", "?", _size(repo.num_bytes), "?", "?", repo.repo, tried=False))
+    return found
 
 
 def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
@@ -192,38 +212,27 @@ def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
 
 
 def _of_known(known: Known, where: str) -> Entry:
-    return Entry(known.alias, where, known.task, known.size, known.accuracy, known.licence, known.source, known.tried)
+    return Entry(known.alias, where, known.task, known.size, known.accuracy, known.licence, known.source, tried=False)
 
 
-def _cached() -> Iterator[Entry]:
-    """What the Hub's cache holds: checkpoints of ours, known files, and what is neither."""
-    for repo in cached_models():
-        known = [
-            entry
-            for entry in KNOWN
-            if entry.repo == repo.repo and any(str(path).endswith(f"/{entry.file}") for path in repo.files)
+def _accuracy(checkpoint: Checkpoint) -> str:
+    """The share solved in the last measurement, or what was published of converted weights."""
+    with strange_facts(checkpoint):
+        published = checkpoint.training.get("converted_from", {}).get("published")
+        whole = [
+            f"{group['verified']:.2%} of {name.split(',')[0].split('.')[0]}"  # without the ending of a file's name
+            for name, entry in checkpoint.measured.items()
+            for group in entry["groups"]
+            if group["kind"] == "all"
         ]
-        found = [*_checkpoints(repo), *(_of_known(entry, "cached") for entry in known)]
-        yield from found
-        if repo.files and not found:
-            size = _size(repo.num_bytes)
-            yield Entry(repo.repo, "cached", "?", size, "?", "?", repo.repo, tried=False)
+    return whole[-1] if whole else published or "not measured"
 
 
-def _checkpoints(repo: CachedRepo) -> Iterator[Entry]:
-    for path in repo.files:
-        if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
-            with suppress(ModelError):  # someone else's config.json
-                yield _of_checkpoint(repo.repo, "cached", path.parent, repo.repo)
-
-
-def _converted_files() -> Iterator[Entry]:
-    """Local files that were converted; those of the Hub are listed with its cache."""
-    for folder, checkpoint in conversions():
-        origin = _origin(checkpoint)
-        if origin and not _is_of_hub(origin):
-            with suppress(ModelError):
-                yield _of_checkpoint(origin, "cached", folder, str(folder))
+def _size(num_bytes: int) -> str:
+    for unit, scale in (("GB", 10**9), ("MB", 10**6)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.1f} {unit}"
+    return f"{num_bytes / 1000:.0f} kB"
 
 
 def conversions() -> Iterator[tuple[Path, Checkpoint]]:
@@ -245,35 +254,6 @@ def _origin(checkpoint: Checkpoint) -> str:
     return str(facts.get("origin", "")) if isinstance(facts, dict) else ""
 
 
-def _is_of_hub(origin: str) -> bool:
-    return looks_like_hub_name(origin) and not Path(origin).exists()
-
-
-def _accuracy(checkpoint: Checkpoint) -> str:
-    """The share solved in the last measurement, or what was published of converted weights."""
-    with strange_facts(checkpoint):
-        published = checkpoint.training.get("converted_from", {}).get("published")
-        whole = [
-            f"{group['verified']:.2%} of {_data(name)}"
-            for name, entry in checkpoint.measured.items()
-            for group in entry["groups"]
-            if group["kind"] == "all"
-        ]
-    return whole[-1] if whole else published or "not measured"
-
-
-def _data(measured: str) -> str:
-    """What was measured on, without the ending of its file's name."""
-    return measured.split(",")[0].split(".")[0]
-
-
-def _size(num_bytes: int) -> str:
-    for unit, scale in (("GB", 10**9), ("MB", 10**6)):
-        if num_bytes >= scale:
-            return f"{num_bytes / scale:.1f} {unit}"
-    return f"{num_bytes / 1000:.0f} kB"
-
-
 def described(found: Found) -> dict[str, Any]:
     """All that is known of a model, and its card; ModelError where its weights do not load."""
     import torch
@@ -281,37 +261,28 @@ def described(found: Found) -> dict[str, Any]:
     from trm_cli.weights.tensors import load_checkpoint
 
     load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
-    return {
-        "folder": str(found.folder),
-        "source": found.source,
-        **asdict(found.checkpoint),
-        "card": card(found.checkpoint),
-    }
+    text = card(found.checkpoint)
+    return {"folder": str(found.folder), "source": found.source, **asdict(found.checkpoint), "card": text}
 
 
 def remove_model(name: str) -> int:
     """Delete what the cache holds of a model and what was converted from it; returns the bytes.
 
-    name  of the Hub or the registry, or a local file that was converted into the cache.
+    name  of the Hub, of a known model, or a local file that was converted into the cache.
     Raises ModelError where there is nothing to delete.
     """
     if name in bundled_checkpoints():
         raise ModelError(f"{name}: comes with trm; only what the cache holds can be removed")
-    known = BY_ALIAS.get(name)
+    known = known_models().get(name)
     repo = known.repo if known else name.split(":")[0]
-    names = {name, *(entry.alias for entry in KNOWN if entry.repo == repo)}
+    names = {name, *(entry.alias for entry in known_models().values() if entry.repo == repo)}
     freed = 0
     for folder, checkpoint in conversions():
         origin = _origin(checkpoint)
         if origin in names or origin.split(":")[0] == repo:
-            freed += _remove(folder)
+            freed += sum(file.stat().st_size for file in folder.iterdir())
+            shutil.rmtree(folder)
     freed += 0 if Path(name).exists() else remove_cached(repo)
     if not freed:
         raise ModelError(f"{name}: not in the cache; see `trm models list`")
-    return freed
-
-
-def _remove(folder: Path) -> int:
-    freed = sum(file.stat().st_size for file in folder.iterdir())
-    shutil.rmtree(folder)
     return freed

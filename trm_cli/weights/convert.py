@@ -51,7 +51,7 @@ from trm_cli.tasks.base import Task
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
-from trm_cli.weights.hub import KNOWN, UNSTATED, Known
+from trm_cli.weights.hub import UNSTATED, Known, known_models
 from trm_cli.weights.puzzle_table import DTYPES, chunks_of, save_table
 from trm_cli.weights.tensors import (
     FLOATS,
@@ -445,7 +445,7 @@ class Source:
     @property
     def known(self) -> Known | None:
         """Its entry in the registry."""
-        named = (known for known in KNOWN if self.origin in (known.alias, known.source))
+        named = (known for known in known_models().values() if self.origin in (known.alias, known.source))
         return next(named, None)
 
     @property
