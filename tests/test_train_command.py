@@ -1,12 +1,13 @@
 """`trm train` as a process: every recipe on a CPU, data of the Hub, generated puzzles kept."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hub_server import HubServer, Repo
+from tests.hub_server import THEIRS, HubServer, Repo
 from tests.test_cli import Finished, trm
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
@@ -48,7 +49,11 @@ def test_the_large_recipes_run_on_a_cpu(recipe: str, tmp_path: Path) -> None:
     assert solved.stdout.count("not solved") == 5
 
 
-def test_a_data_set_of_the_hub_is_trained_on_and_named_with_its_commit(small_data: Dataset, tmp_path: Path) -> None:
+def test_a_data_set_of_the_hub_is_trained_on_and_named_with_its_commit(
+    small_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith(THEIRS)]:
+        monkeypatch.delenv(name)  # such as HF_HUB_OFFLINE
     content = dataset_bytes(small_data, Sudoku(), gzipped=False)
     repo = Repo("owner/puzzles", {"train.csv": content, "README.md": b"# Puzzles"})
     run = tmp_path / "run"
