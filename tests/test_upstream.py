@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.official import NETWORKS, STEPS, official_weights
 from trm_cli.errors import ModelError
-from trm_cli.weights.convert import Given, Source, convert, from_official, recognise
+from trm_cli.weights.convert import Given, Source, convert, recognise
 from trm_cli.weights.tensors import load_checkpoint
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "official.npz")
@@ -61,6 +61,6 @@ def test_the_golden_logits_tell_steps_boards_and_networks_apart() -> None:
 
 
 def test_a_foreign_tensor_is_refused_by_name() -> None:
-    foreign = weights("sudoku-mlp") | {"L1_init": torch.zeros(1)}
-    with pytest.raises(ModelError, match="L1_init"):
-        from_official(foreign, height=4, width=4, n=6, T=3, num_prefix=16, num_heads=1)
+    foreign = weights("sudoku-mlp") | {"L2_init": torch.zeros(1)}
+    with pytest.raises(ModelError, match="tensor L2_init is not of the official TRM layout"):
+        recognise(foreign, given("sudoku-mlp"))

@@ -33,7 +33,7 @@ import struct
 import tempfile
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -177,8 +177,16 @@ def _tensors_of(content: dict[Any, Any], path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-HALT_ROWS = 2  # halt and continue; nano-trm has the first
+EMBEDDING, PUZZLES = "embed_tokens.embedding_weight", "puzzle_emb.weights"
 LAYER = "L_level.layers."
+MIXER, CHANNELS = f"{LAYER}0.mlp_t.down_proj.weight", f"{LAYER}0.mlp.down_proj.weight"  # [P+L, width], [D, width]
+NAMES = {
+    "H_init": "y_init",
+    "L_init": "z_init",
+    EMBEDDING: "embed.tokens",
+    PUZZLES: "embed.puzzles",
+    "lm_head.weight": "output_head.weight",
+}
 PARTS = {
     "mlp_t.gate_up_proj.weight": "token_mlp.gate_up.weight",
     "mlp_t.down_proj.weight": "token_mlp.down.weight",
@@ -187,81 +195,12 @@ PARTS = {
     "mlp.gate_up_proj.weight": "channel_mlp.gate_up.weight",
     "mlp.down_proj.weight": "channel_mlp.down.weight",
 }
-NAMES = {
-    "H_init": "y_init",
-    "L_init": "z_init",
-    "embed_tokens.embedding_weight": "embed.tokens",
-    "puzzle_emb.weights": "embed.puzzles",
-    "lm_head.weight": "output_head.weight",
-}
-
-
-def from_official(
-    tensors: dict[str, Tensor], *, height: int, width: int, n: int, T: int, num_prefix: int, num_heads: int
-) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Architecture and weights in our names, from a state dict of the official layout.
-
-    tensors  named from the network on, without what wrappers put before that; of a puzzle
-             embedding one row will do.
-    What shapes cannot tell is given: the grid, n, T, and for attention the number of heads.
-    Raises ModelError for a tensor that the layout does not have.
-    """
-    config = _config(tensors, height, width, n, T, num_prefix, num_heads)
-    ours = {} if config.num_puzzles else {"embed.prefix": zeros(num_prefix, config.hidden_size)}
-    for name, tensor in tensors.items():
-        if name in NAMES:
-            ours[NAMES[name]] = tensor.float()
-        elif name.startswith(LAYER):
-            index, _, part = name.removeprefix(LAYER).partition(".")
-            if part not in PARTS:
-                raise ModelError(f"tensor {name:.60} is not of the official TRM layout")
-            ours[f"net.blocks.{index}.{PARTS[part]}"] = tensor.float()
-        elif name.startswith("q_head.") and len(tensor) <= HALT_ROWS:
-            ours[name.replace("q_head", "halt_head")] = tensor[:1].float()
-        else:
-            raise ModelError(f"tensor {name:.60} is not of the official TRM layout")
-    return config, ours
-
-
-def _config(
-    tensors: dict[str, Tensor], height: int, width: int, n: int, T: int, num_prefix: int, num_heads: int
-) -> ModelConfig:
-    first = f"{LAYER}0."
-    try:
-        vocab_size, hidden_size = tensors["embed_tokens.embedding_weight"].shape
-        channel_width = tensors[f"{first}mlp.down_proj.weight"].shape[1]
-    except KeyError as error:
-        raise ModelError(f"lacks tensor {error} of the official TRM layout") from error
-    mixes_tokens = f"{first}mlp_t.down_proj.weight" in tensors
-    token_width = tensors[f"{first}mlp_t.down_proj.weight"].shape[1] if mixes_tokens else 1
-    layers = {name.removeprefix(LAYER).split(".")[0] for name in tensors if name.startswith(LAYER)}
-    return ModelConfig(
-        height=height,
-        width=width,
-        box_height=1,
-        box_width=1,
-        vocab_size=vocab_size,
-        mixer="mlp" if mixes_tokens else "attention",
-        hidden_size=hidden_size,
-        num_layers=len(layers),
-        num_heads=num_heads,
-        rotary="none" if mixes_tokens else "1d",
-        token_width=token_width,
-        channel_width=channel_width,
-        num_prefix=num_prefix,
-        n=n,
-        T=T,
-        num_puzzles=len(tensors["puzzle_emb.weights"]) if "puzzle_emb.weights" in tensors else 0,
-    )
-
-
 NANO = {"input_embedding.": "embed_tokens.", "lenet.": "L_level.", "z_H_init": "H_init", "z_L_init": "L_init"}
-EMBEDDING = "embed_tokens.embedding_weight"
-PUZZLES, TABLE = "puzzle_emb.weights", "embed.puzzles"  # in their names, and in ours
-MIXER = "L_level.layers.0.mlp_t.down_proj.weight"  # [P+L, width]
+NANO_EMBEDDING = "input_embedding.embedding_weight"
+HALT_ROWS = 2  # halt and continue; nano-trm has the first
 HEAD_SIZE = 64  # channels of an attention head in every published network
 PREFIX = 16  # positions that a puzzle embedding takes in every published network
-T = 3
+PUBLISHED_T = 3  # recursions in a supervision step of every published network
 
 
 @dataclass(frozen=True)
@@ -289,48 +228,61 @@ class Network:
 def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     """Our architecture and our tensors; raises ModelError for a layout that is not known."""
     bare, layout = _bare(tensors)
-    _refuse_shapes(bare)
-    bare = _without_separator(bare) if layout == "nano" else bare
-    if single := "H_init" not in bare and "L_init" in bare:
+    for name, tensor in bare.items():  # weights are matrices, biases and starts vectors, none empty
+        if tensor.dim() != (1 if name.endswith(("_init", ".bias")) else 2) or not tensor.numel():
+            raise ModelError(f"tensor {name:.60} is of shape {list(tensor.shape)}")
+    if layout == "nano":
+        bare = _without_separator(bare)
+    single = "H_init" not in bare and "L_init" in bare
+    if single:
         bare = bare | {"H_init": bare["L_init"], "L_init": zeros(bare["L_init"].shape)}
-    table = _table(bare)
-    if table is not None:
-        bare = bare | {PUZZLES: table[:1]}
-    prefix = PREFIX if table is not None else 0
-    task, side = _board(bare, prefix, given)
-    hidden_size = bare[EMBEDDING].shape[-1]
+    table = bare.pop(PUZZLES, None)  # may be larger than all the rest a hundred times
+    vocab_size, hidden_size = bare[EMBEDDING].shape
+    if table is not None and table.shape[1] != hidden_size:
+        raise ModelError(f"{PUZZLES} is not as wide as the network; that cannot be loaded")
+    if CHANNELS not in bare:
+        raise ModelError(f"lacks tensor {CHANNELS!r} of the official TRM layout")
+    mixes_tokens = MIXER in bare
+    if not (given.num_heads or mixes_tokens) and hidden_size % HEAD_SIZE:  # no shape tells the number
+        raise ModelError(f"has {hidden_size} channels; say how many attention heads with `trm models convert --heads`")
+    num_prefix = 0 if table is None else PREFIX
+    task, side = _board(bare, num_prefix, given)
     try:
-        *_, height, width = task.boxes(side * side)
-        config, ours = from_official(
-            bare,
+        *_, box_height, box_width = task.boxes(side * side)
+        config = ModelConfig(
             height=side,
             width=side,
-            n=given.n or task.published_n,
-            T=given.T or T,
-            num_prefix=prefix,
-            num_heads=_heads(bare, hidden_size, given),
-        )
-        config = replace(
-            config,
-            box_height=height,
-            box_width=width,
+            box_height=box_height,
+            box_width=box_width,
+            vocab_size=vocab_size,
+            mixer="mlp" if mixes_tokens else "attention",
+            hidden_size=hidden_size,
+            num_layers=len({name.split(".")[2] for name in bare if name.startswith(LAYER)}),
+            num_heads=given.num_heads or (1 if mixes_tokens else hidden_size // HEAD_SIZE),
+            rotary="none" if mixes_tokens else "1d",
+            token_width=bare[MIXER].shape[1] if mixes_tokens else 1,
+            channel_width=bare[CHANNELS].shape[1],
+            num_prefix=num_prefix,
             num_puzzles=0 if table is None else len(table),
+            n=given.n or task.published_n,
+            T=given.T or PUBLISHED_T,
             recursion="single_z" if single else "y_and_z",
         )
     except (ConfigError, PuzzleError) as error:
         raise ModelError(f"cannot be: {error}") from error
-    if not config.looks_up_puzzles:
+    ours = dict(_renamed(name, tensor) for name, tensor in bare.items())
+    if table is None:
+        ours["embed.prefix"] = zeros(num_prefix, hidden_size)
+    elif not config.looks_up_puzzles:
+        ours[NAMES[PUZZLES]] = table.float()
         table = None
-    else:
-        del ours[TABLE]
-    return Network(f"{layout}{' single-z' if single else ''}", task.name, config, ours, table)
+    return Network(f"{layout}{' single-z' * single}", task.name, config, ours, table)
 
 
 def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """The tensors under the official names, without what stands before them."""
-    nano_embedding = EMBEDDING.replace("embed_tokens", "input_embedding")
-    layout = "nano" if any(name.endswith(nano_embedding) for name in tensors) else "official"
-    mark = nano_embedding if layout == "nano" else EMBEDDING
+    """The tensors under the official names, without what stands before them; and the layout."""
+    layout = "nano" if any(name.endswith(NANO_EMBEDDING) for name in tensors) else "official"
+    mark = NANO_EMBEDDING if layout == "nano" else EMBEDDING
     found = [name.removesuffix(mark) for name in tensors if name.endswith(mark)]
     if any("H_level." in name for name in tensors):
         raise ModelError(
@@ -345,24 +297,22 @@ def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     for name, tensor in tensors.items():
         if not name.startswith(found[0]):
             raise ModelError(f"tensor {name!r:.60} stands outside the network {found[0]!r:.60}")
-        bare[_official_name(name.removeprefix(found[0]), layout)] = tensor
+        official = name.removeprefix(found[0])
+        theirs = next((start for start in NANO if layout == "nano" and official.startswith(start)), None)
+        bare[official if theirs is None else official.replace(theirs, NANO[theirs], 1)] = tensor
     return bare, layout
 
 
-def _refuse_shapes(bare: dict[str, Tensor]) -> None:
-    """Raise ModelError unless weights are matrices, biases and starts vectors, and none empty."""
-    for name, tensor in bare.items():
-        dimensions = 1 if name.endswith(("_init", ".bias")) else 2
-        if tensor.dim() != dimensions or not tensor.numel():
-            raise ModelError(f"tensor {name:.60} is of shape {list(tensor.shape)}")
-
-
-def _official_name(name: str, layout: str) -> str:
-    if layout == "nano":
-        for theirs, official in NANO.items():
-            if name.startswith(theirs):
-                return name.replace(theirs, official, 1)
-    return name
+def _renamed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Our name of an official tensor, and its values in float32; raises ModelError where it has none."""
+    index, _, part = name.removeprefix(LAYER).partition(".")
+    if name in NAMES:
+        return NAMES[name], tensor.float()
+    if name.startswith(LAYER) and part in PARTS:
+        return f"net.blocks.{index}.{PARTS[part]}", tensor.float()
+    if name.startswith("q_head.") and len(tensor) <= HALT_ROWS:
+        return name.replace("q_head", "halt_head"), tensor[:1].float()
+    raise ModelError(f"tensor {name:.60} is not of the official TRM layout")
 
 
 def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -377,57 +327,33 @@ def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
     return bare | kept
 
 
-def _table(bare: dict[str, Tensor]) -> Tensor | None:
-    """The puzzle embedding, which may be larger than all the rest a hundred times."""
-    table = bare.get(PUZZLES)
-    if table is not None and table.shape[1] != bare[EMBEDDING].shape[1]:
-        raise ModelError(f"{PUZZLES} is not as wide as the network; that cannot be loaded")
-    return table
+def _board(bare: dict[str, Tensor], num_prefix: int, given: Given) -> tuple[Task, int]:
+    """Task and side of the board, from the vocabulary and, if it mixes tokens, its positions.
 
-
-def _board(bare: dict[str, Tensor], prefix: int, given: Given) -> tuple[Task, int]:
-    """Task and side of the board, from the vocabulary and, if it mixes tokens, its positions."""
-    vocabulary = bare[EMBEDDING].shape[0]
-    cells = bare[MIXER].shape[0] - prefix if MIXER in bare else None
-    side = isqrt(max(cells, 0)) if cells is not None else given.size
-    if cells is not None and side is not None and (side * side != cells or side == 0):
-        raise ModelError(f"mixes {cells + prefix} positions: {prefix} and no square board")
-    if given.size and given.size != side:
-        raise ModelError(f"is for boards of {side}x{side}, not {given.size}x{given.size}")
+    Where several tasks have as many tokens, it is one whose usual size it is.
+    """
+    vocab_size, side = len(bare[EMBEDDING]), given.size
+    if MIXER in bare:
+        num_cells = len(bare[MIXER]) - num_prefix
+        side = isqrt(max(num_cells, 0))
+        if side * side != num_cells or side == 0:
+            raise ModelError(f"mixes {num_cells + num_prefix} positions: {num_prefix} and no square board")
+        if given.size not in (None, side):
+            raise ModelError(f"is for boards of {side}x{side}, not {given.size}x{given.size}")
     if given.task:
         task = get_task(given.task)
-        return task, side or task.size_of_vocabulary(vocabulary) or task.usual_size
-    return _task(vocabulary, side)
-
-
-def _task(vocabulary: int, side: int | None) -> tuple[Task, int]:
-    """The task of so many tokens; where several have as many, one whose usual size it is."""
-    known = []
-    for task in loadable_tasks():
-        size = task.size_of_vocabulary(vocabulary)
-        if size is not None:
-            known.append((size == (side or task.usual_size), task, side or size))
-    if not known:
-        raise ModelError(f"knows {vocabulary} tokens, which is no task that is known here")
-    _, task, side = max(known, key=lambda one: one[0])
-    if _tokens(task, side) != vocabulary:
-        raise ModelError(f"knows {vocabulary} tokens; {task.name} on {side}x{side} cells has {_tokens(task, side)}")
-    return task, side
-
-
-def _tokens(task: Task, side: int) -> int | None:
+        return task, side or task.size_of_vocabulary(vocab_size) or task.usual_size
+    sizes = [(task, task.size_of_vocabulary(vocab_size)) for task in loadable_tasks()]
+    fitting = [(size == (side or task.usual_size), task, side or size) for task, size in sizes if size is not None]
+    if not fitting:
+        raise ModelError(f"knows {vocab_size} tokens, which is no task that is known here")
+    _, task, side = max(fitting, key=lambda one: one[0])
+    expected = None
     with suppress(PuzzleError):
-        return task.vocab_size(side * side)
-    return None
-
-
-def _heads(bare: dict[str, Tensor], hidden_size: int, given: Given) -> int:
-    """Attention heads: no shape tells them, but all published ones have the same size."""
-    if given.num_heads or MIXER in bare:
-        return given.num_heads or 1
-    if hidden_size % HEAD_SIZE:
-        raise ModelError(f"has {hidden_size} channels; say how many attention heads with `trm models convert --heads`")
-    return hidden_size // HEAD_SIZE
+        expected = task.vocab_size(side * side)
+    if expected != vocab_size:
+        raise ModelError(f"knows {vocab_size} tokens; {task.name} on {side}x{side} cells has {expected}")
+    return task, side
 
 
 LAYOUT_VERSION = 1  # of what is written into the cache
@@ -476,52 +402,39 @@ def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
         "layout": network.layout,
         "sha256": sha256_of(source.path),
         "trm": __version__,
-        **_published(source.known),
+        "licence": source.known.licence if source.known else UNSTATED,
+        **({"published": source.known.accuracy} if source.known else {}),
     }
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
     save_checkpoint(folder, checkpoint, model)
-    if network.table is not None:
-        _save_table(folder, network.table)
+    if (table := network.table) is not None:  # which row is whose is for a data set to say
+        dtype = table.dtype if table.dtype in DTYPES else torch.float32
+        save_table(folder, chunks_of(table), shape=(table.shape[0], table.shape[1]), dtype=dtype)
     write_card(folder, checkpoint)
     return checkpoint
 
 
-def _save_table(folder: Path, table: Tensor) -> None:
-    """Write a table beside its network; which row is whose is for a data set to say."""
-    shape = (table.shape[0], table.shape[1])
-    dtype = table.dtype if table.dtype in DTYPES else torch.float32
-    save_table(folder, chunks_of(table), shape=shape, dtype=dtype)
-
-
-def _published(known: Known | None) -> dict[str, Any]:
-    if known is None:
-        return {"licence": UNSTATED}
-    return {"licence": known.licence, "published": known.accuracy}
-
-
 def converted(source: Source, root: Path) -> Path:
-    """The folder below `root` that holds the file as a checkpoint of ours, converted once."""
+    """The folder below `root` that holds the file as a checkpoint of ours, converted once.
+
+    It appears whole or not at all.
+    """
     asked = repr([LAYOUT_VERSION, __version__, source.origin, source.revision])
-    name = hashlib.sha256(asked.encode()).hexdigest()[:8]
     try:
-        folder = root / f"{sha256_of(source.path)}-{name}"
-        if not (folder / CONFIG_FILE).is_file():
-            _convert_whole(source, folder)
+        folder = root / f"{sha256_of(source.path)}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as name:
+            partial = Path(name) / "whole"
+            convert(source, Given(), partial)
+            try:
+                partial.rename(folder)
+            except OSError:
+                if not (folder / CONFIG_FILE).is_file():  # else: another process did the same
+                    raise
     except OSError as error:
         raise ModelError(
             f"{source.path}: cannot be converted into {root} ({error.strerror}); free space or set HF_HOME"
         ) from error
     return folder
-
-
-def _convert_whole(source: Source, folder: Path) -> None:
-    """Convert into a folder that appears whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as name:
-        partial = Path(name) / "whole"
-        convert(source, Given(), partial)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not (folder / CONFIG_FILE).is_file():  # else: another process did the same
-                raise
