@@ -11,12 +11,13 @@ import torch
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
+from tests.conftest import small_config
 from trm_cli import TRM
 from trm_cli.cli.app import app
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import card
 from trm_cli.weights.catalogue import bundled_checkpoints
-from trm_cli.weights.checkpoint import read_config
+from trm_cli.weights.checkpoint import Checkpoint, read_config
 from trm_cli.weights.hub import known_models
 
 OURS = bundled_checkpoints()["sudoku-4x4"]
@@ -45,6 +46,14 @@ def test_a_network_in_python_is_saved_loaded_and_strict(tmp_path: Path, capsys: 
     with pytest.raises(ModelError, match="damaged"):
         TRM.from_pretrained(tmp_path)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_new_network_is_saved_for_the_task_of_its_board(tmp_path: Path) -> None:
+    for name, box, task in (("a", 2, "sudoku"), ("b", 1, "maze")):
+        config = small_config(box_height=box, box_width=box)
+        TRM(config).save_pretrained(tmp_path / name)
+        assert TRM.from_pretrained(tmp_path / name).checkpoint == Checkpoint("trm", task, config)
+    assert TRM(small_config(vocab_size=99)).checkpoint.task == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -35,21 +35,14 @@ AnyModel = Annotated[
 Folder = Annotated[
     Path, typer.Option("--output", "-o", metavar="FOLDER", show_default=False, help="Write a checkpoint there.")
 ]
-TaskGuess = Annotated[
-    Optional[str],
-    typer.Option("--task", show_default="from the vocabulary", help="Kind of puzzle, as in other commands."),
-]
+TaskGuess = Annotated[Optional[str], typer.Option("--task", show_default="from the vocabulary", help="Kind of puzzle.")]
 Size = Annotated[
     Optional[int],
-    typer.Option(
-        "--size", min=1, max=256, show_default="from shapes, or the usual one", help="Cells a side of the board."
-    ),
+    typer.Option("--size", min=1, max=256, show_default="from shapes, or the task's usual", help="Side of the board."),
 ]
 Updates = Annotated[
     Optional[int],
-    typer.Option(
-        "--n", min=1, max=1000, show_default="as the task is published", help="Latent updates in one recursion."
-    ),
+    typer.Option("--n", min=1, max=1000, show_default="as published", help="Latent updates in one recursion."),
 ]
 Recursions = Annotated[
     Optional[int], typer.Option("--T", min=1, max=1000, show_default="3", help="Recursions in one supervision step.")
@@ -107,13 +100,11 @@ def pull(model: AnyModel, revision: Revision = None, quiet: Quiet = False) -> No
     """
     hide_download_bars(quiet)
 
-    import torch
-
     from trm_cli.weights.catalogue import find_by_name
     from trm_cli.weights.tensors import load_checkpoint
 
     found = find_by_name(model, revision)
-    load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
+    load_checkpoint(found.folder, source=found.source)
     typer.echo(found.folder)
 
 
@@ -249,13 +240,12 @@ def export(
     from trm_cli.weights.export import export_checkpoint, export_onnx
 
     found = find_by_name(model, revision)
-    if file_format == "onnx":
-        with writing(output):
+    with writing(output):
+        if file_format == "onnx":
             export_onnx(found, output)
-    else:
-        with writing(output):
+        else:
             words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles, command=as_typed())
-        remarks_console(quiet).print(words)
+            remarks_console(quiet).print(words)
 
 
 def _foreign(name: str, revision: str | None) -> "Source":

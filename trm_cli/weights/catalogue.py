@@ -123,11 +123,9 @@ def _default(task: str, num_cells: int | None) -> Found:
             return found
         if found.checkpoint.task == task:
             known.append(f"{name} ({_board(found.checkpoint.model)})")
-    what = (
-        f"no {task} model is bundled"
-        if not known
-        else (f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}")
-    )
+    what = f"no {task} model is bundled"
+    if known:
+        what = f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}"
     raise ModelError(f"{what}; train one with `trm train {task}` and give its folder with --model")
 
 
@@ -256,11 +254,9 @@ def _origin(checkpoint: Checkpoint) -> str:
 
 def described(found: Found) -> dict[str, Any]:
     """All that is known of a model, and its card; ModelError where its weights do not load."""
-    import torch
-
     from trm_cli.weights.tensors import load_checkpoint
 
-    load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
+    load_checkpoint(found.folder, source=found.source)
     text = card(found.checkpoint)
     return {"folder": str(found.folder), "source": found.source, **asdict(found.checkpoint), "card": text}
 

@@ -26,7 +26,6 @@ from trm_cli.weights.tensors import LoadedModel, check_storage, load_checkpoint,
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")
-CPU = torch.device("cpu")
 
 
 class Step(nn.Module):
@@ -50,7 +49,7 @@ def export_onnx(found: Found, path: Path) -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(f"--format onnx: needs {', '.join(missing)}; pip install 'trm-cli[onnx]'")
-    network = load_checkpoint(found.folder, source=found.source, device=CPU).network
+    network = load_checkpoint(found.folder, source=found.source).network
     tokens = torch.ones(2, network.config.num_cells, dtype=torch.int64)
     y, z = network.starting_state(2, torch.Generator().manual_seed(0))
     batch = torch.export.Dim("batch")
@@ -81,13 +80,13 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     command      what measured the difference, so that a reader can repeat it.
     """
     check_storage(storage)
-    loaded = load_checkpoint(found.folder, source=found.source, device=CPU)
+    loaded = load_checkpoint(found.folder, source=found.source)
     task = get_task(loaded.checkpoint.task)
     size = loaded.network.config.height
     wanted = replace(generator_of(task).usual(size), puzzles=num_puzzles)
     data = generator_of(task).generate(wanted, size=size, seed=0)
     save_checkpoint(folder, loaded.checkpoint, loaded.network, storage=storage)
-    smaller = load_checkpoint(folder, source=str(folder), device=CPU)
+    smaller = load_checkpoint(folder)
     words = f"Weights kept in {storage}. {_difference(loaded, smaller, task, data)}"
     facts = {"storage": f"{words} Measured by `{command}`."}
     checkpoint = replace(loaded.checkpoint, training=loaded.checkpoint.training | facts, measured={})

@@ -382,14 +382,12 @@ def push(folder: Path, repo_id: str, *, private: bool = False, dry_run: bool = F
     Raises ModelError where the checkpoint cannot be loaded, or where the name, the log-in, the
     network or the server is wrong.
     """
-    import torch
-
     from trm_cli.weights.tensors import load_checkpoint
 
     match = ADDRESS.fullmatch(repo_id)
     if not match or match["repo"] != repo_id:
         raise ModelError(f"{repo_id!r}: no name for a model on the Hub; write OWNER/NAME")
-    loaded = load_checkpoint(folder, source=str(folder), device=torch.device("cpu"))
+    loaded = load_checkpoint(folder)
     text = card(loaded.checkpoint, repo_id)
     large = [path for name in (WEIGHTS_FILE, TABLE_FILE) if (path := folder / name).is_file()]
     small = {CONFIG_FILE: (folder / CONFIG_FILE).read_bytes(), CARD_FILE: text.encode()}

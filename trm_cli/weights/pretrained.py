@@ -7,12 +7,15 @@ model.save_pretrained("folder")
 """
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from trm_cli.config import ModelConfig
+from trm_cli.errors import PuzzleError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import loadable_tasks
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import find_by_name
 from trm_cli.weights.checkpoint import Checkpoint
@@ -25,7 +28,7 @@ class TRM(TinyRecursiveModel):
 
     def __init__(self, config: ModelConfig, checkpoint: Checkpoint | None = None) -> None:
         super().__init__(config)
-        self.checkpoint = checkpoint or Checkpoint("trm", "", config)
+        self.checkpoint = checkpoint or Checkpoint("trm", _task_of(config), config)
 
     @classmethod
     def from_pretrained(
@@ -37,7 +40,7 @@ class TRM(TinyRecursiveModel):
         another shape, and where a file is unsafe. Nothing is printed.
         """
         found = find_by_name(str(name), revision)
-        loaded = load_checkpoint(found.folder, source=found.source, device=torch.device("cpu"))
+        loaded = load_checkpoint(found.folder, source=found.source)
         with torch.random.fork_rng(devices=[]):
             model = cls(loaded.checkpoint.model, loaded.checkpoint)
         model.load_state_dict(loaded.network.state_dict())
@@ -53,3 +56,13 @@ class TRM(TinyRecursiveModel):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             return push(Path(folder), repo_id, private=private)
+
+
+def _task_of(config: ModelConfig) -> str:
+    """The task with such boards and as many tokens; `unknown` where there is none."""
+    board = (config.height, config.width, config.box_height, config.box_width)
+    for task in loadable_tasks():
+        with suppress(PuzzleError):
+            if task.boxes(config.num_cells) == board and task.vocab_size(config.num_cells) == config.vocab_size:
+                return task.name
+    return "unknown"

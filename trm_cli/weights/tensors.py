@@ -19,6 +19,7 @@ from trm_cli.files import sha256_of, write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config, write_config
 
+CPU = torch.device("cpu")
 STORAGES = ("float32", "bfloat16", "int8")
 SCALE = ".scale"
 STEPS = 127  # of int8, on either side of zero
@@ -88,8 +89,11 @@ def save_checkpoint(
     write_config(folder, checkpoint)
 
 
-def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> LoadedModel:
-    """Rebuild the network of a folder in float32; a missing or unexpected tensor is an error."""
+def load_checkpoint(folder: Path, *, source: str = "", device: torch.device = CPU) -> LoadedModel:
+    """Rebuild the network of a folder in float32; a missing or unexpected tensor is an error.
+
+    source  bundled, or the folder as the user wrote it.
+    """
     checkpoint = read_config(folder)
     path = folder / WEIGHTS_FILE
     try:
@@ -106,7 +110,7 @@ def load_checkpoint(folder: Path, *, source: str, device: torch.device) -> Loade
     network = TinyRecursiveModel(checkpoint.model)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     network = network.to(device).eval().requires_grad_(False)
-    return LoadedModel(checkpoint, network, folder, source, digest)
+    return LoadedModel(checkpoint, network, folder, source or str(folder), digest)
 
 
 def resized(loaded: LoadedModel, num_cells: int) -> LoadedModel:
