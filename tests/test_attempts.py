@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.conftest import small_config
 from tests.test_engine import ScriptedNetwork
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, choose, run, solve_stream
@@ -27,7 +27,7 @@ def network() -> TinyRecursiveModel:
 
 
 def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8, **settings: Any) -> list[Solution]:
-    chosen = SolveSettings(**{"max_steps": 2, "attempts": 4, **settings})
+    chosen = SolveConfig(**{"max_steps": 2, "attempts": 4, **settings})
     return list(solve_stream(network, Sudoku(), data.puzzles, batch_size=batch_size, settings=chosen))
 
 
@@ -101,7 +101,7 @@ def test_answers_given_in_views_are_answers_to_the_puzzle_as_it_is(small_data: D
     puzzles[np.arange(6), np.arange(6)] = BLANK
     shown: list[Tensor] = []
     network = Completing(shown)
-    settings = SolveSettings("never", 1, attempts=4, views=4, select="mode")
+    settings = SolveConfig("never", 1, attempts=4, views=4, select="mode")
     solutions = list(solve_stream(network, Sudoku(), puzzles, batch_size=24, settings=settings))
     for solution, right in zip(solutions, answer, strict=True):
         assert [o.view for o in solution.attempts] == [0, 1, 2, 3]
@@ -195,7 +195,7 @@ def test_only_unsolved_puzzles_go_on_and_the_answer_is_the_first_that_holds(smal
 
 def test_attempts_of_several_puzzles_share_a_batch_and_none_runs_alone_while_others_wait(small_data: Dataset) -> None:
     data = small_data.head(6)
-    settings = SolveSettings(max_steps=2, attempts=5)
+    settings = SolveConfig(max_steps=2, attempts=5)
     steps = list(run(Retrying(data, 9.0), Sudoku(), data.puzzles, batch_size=4, settings=settings))
     # Rows 0 to 3 with all their attempts, the first of rows 4 and 5, then their others, two ahead.
     assert [len(step.attempts) for step in steps] == [4] * 10 + [2] * 2 + [4] * 4
@@ -204,7 +204,7 @@ def test_attempts_of_several_puzzles_share_a_batch_and_none_runs_alone_while_oth
 
 def test_breadth_first_tries_every_puzzle_once_before_any_twice(small_data: Dataset) -> None:
     data = small_data.head(6)
-    settings = SolveSettings(max_steps=1, attempts=3, breadth_first=True)
+    settings = SolveConfig(max_steps=1, attempts=3, breadth_first=True)
     steps = run(Retrying(data, 9.0), Sudoku(), data.puzzles, batch_size=2, settings=settings)
     begun = [(a.number, a.row) for step in steps for a in step.attempts]
     assert begun == sorted(begun)
@@ -214,7 +214,7 @@ def test_breadth_first_tries_every_puzzle_once_before_any_twice(small_data: Data
 def test_when_the_time_is_up_what_was_begun_is_given_and_the_rest_comes_back_as_it_was(small_data: Dataset) -> None:
     data = small_data.head(5)
     asked: Iterator[int] = itertools.count()
-    settings = SolveSettings("never", max_steps=3, attempts=2)
+    settings = SolveConfig("never", max_steps=3, attempts=2)
     network = ScriptedNetwork(data, [1] * 5, [1] * 5)
     solutions = list(
         solve_stream(network, Sudoku(), data.puzzles, batch_size=2, settings=settings, stops=lambda: next(asked) >= 4)
@@ -239,7 +239,7 @@ def test_a_limit_of_steps_is_that_of_all_attempts_together(
 
 def ended(number: int, answer: int, *, holds: bool = False, score: float = 0.0) -> Attempt:
     """An attempt of one step."""
-    attempt = replace(Attempt.first(0, np.full(16, BLANK, np.uint8), SolveSettings()), number=number)
+    attempt = replace(Attempt.first(0, np.full(16, BLANK, np.uint8), SolveConfig()), number=number)
     attempt.note(np.full(16, answer, np.uint8), holds=holds, halt_probability=0.5, score=score)
     return attempt
 
@@ -298,4 +298,4 @@ def test_scores_are_what_they_are_named_after(network: TinyRecursiveModel, small
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     name = next(iter(wrong)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name}.*: choose"):
-        SolveSettings(**wrong)  # type: ignore[arg-type] # that is the point
+        SolveConfig(**wrong)  # type: ignore[arg-type] # that is the point

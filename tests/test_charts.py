@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.display.charts import (
     DARK,
     LABEL_GAP,
@@ -197,7 +197,7 @@ def evaluated(model: str, within_steps: list[int], within_attempts: list[int]) -
         bins=bins,
         solved=bytearray([1] * 8 + [0] * 2),
     )
-    return Evaluated("d.csv", "", model, "", SolveSettings(max_steps=len(within_steps)), tally)
+    return Evaluated("d.csv", "", model, "", SolveConfig(max_steps=len(within_steps)), tally)
 
 
 def test_an_evaluation_is_drawn_by_steps_by_attempts_and_by_what_the_halt_head_says() -> None:

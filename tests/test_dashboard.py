@@ -75,7 +75,7 @@ def test_the_dashboard_shows_every_figure(width: int, height: int) -> None:
         "12.5",
         "memory",
         "812.0 MB",
-        "held-out solved",
+        "validation solved",
         "at step 1,000",
         "exact 25.0%",
         "steps 9.8",
@@ -118,7 +118,7 @@ def test_what_is_not_known_yet_is_said_in_words() -> None:
     assert "the first step is under way" in drawn(state, 80, 24)[2]
     early = report(1, solved=None, halting_step=None, halting_histogram=[0] * 16, memory=None)
     text = "\n".join(drawn(state_after(early), 80, 24))
-    for words in ("none yet", "unknown", "first tried at step 500"):
+    for words in ("none yet", "unknown", "first evaluated at step 500"):
         assert words in text
     assert "left" not in text
 
@@ -158,8 +158,8 @@ def test_a_schedule_over_time_ends_the_run_too() -> None:
 
 def test_the_wait_for_an_evaluation_is_explained() -> None:
     shown = list(events(500))
-    assert "trying the held-out puzzles" in drawn(state_after(*shown[:-1]), 80, 24)[2]
-    assert "trying" not in drawn(state_after(*shown), 80, 24)[2]
+    assert "  evaluating" in drawn(state_after(*shown[:-1]), 80, 24)[2]
+    assert "evaluating" not in drawn(state_after(*shown), 80, 24)[2]
 
 
 def test_times_and_sizes_are_short() -> None:

@@ -67,14 +67,14 @@ def test_a_pipe_gets_plain_lines_now_and_then_and_every_evaluation(
     display.finished(Path("runs/sudoku/tiny-1"))
     assert pipe.getvalue() == (
         "generating puzzles 1 of 3,000\n"
-        "step 500  250 s  held out: solved 12.50%  exact 12.50%  cells 85.00%  steps 9.8  "
+        "step 500  250 s  validation set: solved 12.50%  exact 12.50%  cells 85.00%  steps 9.8  "
         "right when halting 90.00%\n"
         "step 525  262 s  loss 1.738  cells 56.6%  halts at 13.9, 13.1% of them right  "
         "1234 pairs/s\n"
-        "step 1000  500 s  held out: solved 25.00%  exact 25.00%  cells 85.00%  steps 9.8  "
+        "step 1000  500 s  validation set: solved 25.00%  exact 25.00%  cells 85.00%  steps 9.8  "
         "right when halting 90.00%\n"
         "step 1025  512 s  loss 1.488  cells 62.8%  none halts yet  1234 pairs/s\n"
-        "step 1025  512 s  held out: solved 25.62%  exact 25.62%  cells 85.00%  steps 9.8  "
+        "step 1025  512 s  validation set: solved 25.62%  exact 25.62%  cells 85.00%  steps 9.8  "
         "never halted\n"
         "run folder   runs/sudoku/tiny-1\n"
         "checkpoint   runs/sudoku/tiny-1/checkpoint\n"
@@ -119,8 +119,8 @@ def test_evaluations_stay_above_the_dashboard_on_a_line_that_fits(
         for event in events(1000):
             display.show(event)
     lines = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", terminal.getvalue()).splitlines()
-    assert "step 500  held out: solved 12.5%  steps 9.8  right when halting 90.0%" in lines
-    assert "step 1,000  held out: solved 25.0%  steps 9.8  right when halting 90.0%" in lines
+    assert "step 500  validation set: solved 12.5%  steps 9.8  right when halting 90.0%" in lines
+    assert "step 1,000  validation set: solved 25.0%  steps 9.8  right when halting 90.0%" in lines
     assert max(len(line.replace("\r", "")) for line in lines) <= 80
 
 
@@ -141,7 +141,7 @@ def test_the_cursor_is_back_after_an_exception(
         fail()
     written = terminal.getvalue()
     assert written.count(HIDE) == written.count(SHOW) == 1
-    assert written.rfind("\n") > written.rfind("first tried")  # the next line begins at the left
+    assert written.rfind("\n") > written.rfind("first evaluated")  # the next line begins at the left
     assert display.live is not None
     assert not display.live.is_started
     assert sys.stderr is before

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import small_config
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, run, solve_stream
@@ -12,7 +12,7 @@ from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
 
-def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens, settings: SolveSettings) -> list[Solution]:
+def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens, settings: SolveConfig) -> list[Solution]:
     """All puzzles in one batch."""
     size = len(puzzles)
     return list(solve_stream(network, task, puzzles, batch_size=size, settings=settings))
@@ -57,7 +57,7 @@ def four(small_data: Dataset) -> Dataset:
 
 def steps_taken(data: Dataset, halt: str, fires_at: list[int], right_at: list[int]) -> list[int]:
     network = ScriptedNetwork(data, fires_at, right_at)
-    solutions = solve(network, Sudoku(), data.puzzles, SolveSettings(halt, max_steps=6))
+    solutions = solve(network, Sudoku(), data.puzzles, SolveConfig(halt, max_steps=6))
     return [solution.chosen.steps for solution in solutions]
 
 
@@ -72,14 +72,14 @@ def test_with_q_the_head_alone_decides_and_with_never_nobody(four: Dataset) -> N
 
 def test_solved_is_the_word_of_the_rules_and_never_the_head_s(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 1, 9, 9], [9, 1, 1, 9])
-    solutions = solve(network, Sudoku(), four.puzzles, SolveSettings("q", max_steps=3))
+    solutions = solve(network, Sudoku(), four.puzzles, SolveConfig("q", max_steps=3))
     assert [solution.solved for solution in solutions] == [False, True, True, False]
     assert [solution.halted for solution in solutions] == [True, True, False, False]
 
 
 def test_the_first_firing_is_remembered_with_whether_it_was_right(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 9, 2], [2, 1, 1, 9])
-    solutions = solve(network, Sudoku(), four.puzzles, SolveSettings(max_steps=4))
+    solutions = solve(network, Sudoku(), four.puzzles, SolveConfig(max_steps=4))
     firsts = [s.attempts[0] for s in solutions]
     assert [first.first_fired for first in firsts] == [1, 3, 0, 2]
     assert [first.holds[first.first_fired - 1] for first in firsts if first.first_fired] == [False, True, False]
@@ -87,20 +87,20 @@ def test_the_first_firing_is_remembered_with_whether_it_was_right(four: Dataset)
 
 def test_halted_puzzles_leave_the_batch(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
-    steps = run(network, Sudoku(), four.puzzles, batch_size=4, settings=SolveSettings())
+    steps = run(network, Sudoku(), four.puzzles, batch_size=4, settings=SolveConfig())
     assert [[attempt.row for attempt in step.attempts] for step in steps] == [[0, 1, 2, 3], [1, 2, 3], [1]]
 
 
 def test_the_next_puzzle_takes_the_place_of_one_that_halted(four: Dataset) -> None:
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
-    steps = run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings())
+    steps = run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveConfig())
     told = [[(attempt.row, attempt.steps) for attempt in step.attempts] for step in steps]
     assert told == [[(0, 1), (1, 1)], [(1, 2), (2, 1)], [(1, 3), (2, 2)], [(3, 1)], [(3, 2)]]
 
 
 def test_solutions_come_in_order_though_later_puzzles_halt_first(four: Dataset) -> None:
     network = ScriptedNetwork(four, [6, 1, 1, 2], [1, 1, 9, 1])
-    settings = SolveSettings(max_steps=6)
+    settings = SolveConfig(max_steps=6)
     solutions = solve_stream(network, Sudoku(), four.puzzles, batch_size=2, settings=settings)
     assert [(s.chosen.steps, s.solved) for s in solutions] == [(6, True), (1, True), (6, False), (2, True)]
 
@@ -110,7 +110,7 @@ def test_halting_early_and_refilling_costs_the_steps_taken_and_no_more(four: Dat
     done = [
         sum(
             len(step.attempts)
-            for step in run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveSettings(halt, max_steps=16))
+            for step in run(network, Sudoku(), four.puzzles, batch_size=2, settings=SolveConfig(halt, max_steps=16))
         )
         for halt in ("verified", "never")
     ]
@@ -121,7 +121,7 @@ def test_halting_early_and_refilling_costs_the_steps_taken_and_no_more(four: Dat
 def test_a_batch_gives_the_answers_of_one_by_one(mixer: str, small_data: Dataset) -> None:
     torch.manual_seed(0)
     network = TinyRecursiveModel(small_config(mixer)).eval()
-    settings = SolveSettings("never", max_steps=2)
+    settings = SolveConfig("never", max_steps=2)
     together = solve(network, Sudoku(), small_data.puzzles, settings)
     for size in (1, 7):
         alone = solve_stream(network, Sudoku(), iter(small_data.puzzles), batch_size=size, settings=settings)
@@ -134,7 +134,7 @@ def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
     torch.manual_seed(0)
     network = TinyRecursiveModel(small_config()).eval()
     answers = [
-        [s.answer.tobytes() for s in solve(network, Sudoku(), small_data.puzzles, SolveSettings("never", 1, seed))]
+        [s.answer.tobytes() for s in solve(network, Sudoku(), small_data.puzzles, SolveConfig("never", 1, seed))]
         for seed in (0, 0, 1)
     ]
     assert answers[0] == answers[1] != answers[2]
@@ -142,4 +142,4 @@ def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
 
 def test_an_unknown_way_to_halt_is_refused() -> None:
     with pytest.raises(UsageError, match="choose verified, q, never"):
-        SolveSettings("soon")
+        SolveConfig("soon")

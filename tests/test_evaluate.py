@@ -11,7 +11,7 @@ import pytest
 
 from tests.test_attempts import Retrying
 from tests.test_engine import ScriptedNetwork
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, solve_stream
@@ -30,7 +30,7 @@ def measured(
 ) -> Tally:
     """The tally after `until` puzzles, or all."""
     tally = tally or Tally()
-    chosen = SolveSettings(**settings)
+    chosen = SolveConfig(**settings)
     steps = evaluate(network, Sudoku(), chunks(data), tally, batch_size=4, settings=chosen, keeps_solved=True)
     for count, _ in enumerate(steps, 1):
         if count == until:
@@ -53,7 +53,7 @@ def scripted(ten: Dataset) -> ScriptedNetwork:
 
 def test_groups_are_counted_by_source_rating_and_givens(ten: Dataset, scripted: ScriptedNetwork) -> None:
     tally = measured(scripted, ten, max_steps=4)
-    found = Evaluated("d.csv", "", "m", "", SolveSettings(max_steps=4), tally)
+    found = Evaluated("d.csv", "", "m", "", SolveConfig(max_steps=4), tally)
     by_group = {(scores.kind, scores.group): scores for scores in found.groups}
     assert found.puzzles == 10
     every = by_group["all", "all"]
@@ -72,7 +72,7 @@ def test_the_curve_over_steps_is_what_runs_of_so_many_steps_give(
 ) -> None:
     curve = measured(scripted, ten, halt=halt, max_steps=6).solved_within_steps
     for steps in range(1, 7):
-        run = solve_stream(scripted, Sudoku(), ten.puzzles, batch_size=4, settings=SolveSettings(halt, max_steps=steps))
+        run = solve_stream(scripted, Sudoku(), ten.puzzles, batch_size=4, settings=SolveConfig(halt, max_steps=steps))
         assert curve[steps - 1] == sum(solution.solved for solution in run)
 
 
@@ -119,7 +119,7 @@ def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> 
 
 @pytest.mark.parametrize("until", [1, 6, 9])
 def test_an_evaluation_goes_on_where_it_was_interrupted(ten: Dataset, tmp_path: Path, until: int) -> None:
-    network, settings = Retrying(ten, 0.8), SolveSettings(max_steps=2, attempts=4)
+    network, settings = Retrying(ten, 0.8), SolveConfig(max_steps=2, attempts=4)
     path, what = tmp_path / "kept.json", subject("d", [("w", settings)])
     begun = measured(network, ten, until=until, max_steps=2, attempts=4)
     write_kept(path, what, [begun])
@@ -133,7 +133,7 @@ def test_an_evaluation_goes_on_where_it_was_interrupted(ten: Dataset, tmp_path: 
 
 
 def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:
-    path, settings = tmp_path / "kept.json", SolveSettings()
+    path, settings = tmp_path / "kept.json", SolveConfig()
     assert read_kept(path, subject("d", [("w", settings)])) is None
     write_kept(path, subject("d", [("w", settings)]), [Tally()])
     others = {
@@ -159,6 +159,6 @@ def test_only_a_batch_of_questions_is_in_memory(ten: Dataset, scripted: Scripted
             yield chunk
 
     seen: list[tuple[int, Solution]] = []
-    for solution in evaluate(scripted, Sudoku(), counted(), Tally(), batch_size=2, settings=SolveSettings(max_steps=2)):
+    for solution in evaluate(scripted, Sudoku(), counted(), Tally(), batch_size=2, settings=SolveConfig(max_steps=2)):
         seen.append((len(read), solution))
     assert all(ahead <= done + 2 for done, (ahead, _) in enumerate(seen, 1))

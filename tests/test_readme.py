@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests.conftest import sudokus
 from trm_cli.cli.app import app
 from trm_cli.cli.options import parse_duration
-from trm_cli.config import SolveSettings, override
+from trm_cli.config import SolveConfig, override
 from trm_cli.errors import TRMError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.sudoku import Sudoku
@@ -125,7 +125,7 @@ def check_values(given: dict[str, Any]) -> None:
         if (model := given.get(name)) and "/" not in model:
             assert model in bundled_checkpoints(), f"no bundled model {model}"
     if "halt" in given:
-        SolveSettings(**{f.name: given[f.name] for f in fields(SolveSettings) if given.get(f.name) is not None})
+        SolveConfig(**{f.name: given[f.name] for f in fields(SolveConfig) if given.get(f.name) is not None})
     for name in ("time_limit", "max_time", "seconds"):
         parse_duration(given.get(name))
     for option in task.data_options if task is not None else ():

@@ -208,7 +208,7 @@ def test_a_thousand_sources_are_counted_and_a_few_named(small_data: Dataset, tmp
     assert sources["others"] == len(small_data) - 10 - 20
 
 
-def test_what_is_held_out_is_not_trained_on_though_the_data_have_it_twice(small_data: Dataset) -> None:
+def test_the_validation_set_is_not_trained_on_though_the_data_have_it_twice(small_data: Dataset) -> None:
     training, validation = split(join([small_data, small_data]), validation=10, subsample=None, seed=0)
     kept = {row.tobytes() for row in validation.puzzles}
     assert not any(row.tobytes() in kept for row in training.puzzles)
@@ -256,12 +256,12 @@ def test_misfits_are_refused_before_anything_is_written(small_data: Dataset, tmp
     for message, wrong in misfits.items():
         with pytest.raises(UsageError, match=message):
             list(replace(run, plan=wrong).events())
-    with pytest.raises(UsageError, match="held out"):
+    with pytest.raises(UsageError, match="for the validation set"):
         list(replace(run, data=small_data.head(10)).events())
     assert not (tmp_path / "run").exists()
 
 
-def test_what_is_held_out_follows_from_the_data_and_never_from_the_seed(small_data: Dataset) -> None:
+def test_the_validation_set_follows_from_the_data_and_never_from_the_seed(small_data: Dataset) -> None:
     (first, judge), (second, other) = (split(small_data, validation=10, subsample=20, seed=s) for s in (0, 1))
     assert judge.sha256 == other.sha256
     assert first.sha256 != second.sha256

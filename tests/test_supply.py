@@ -74,7 +74,7 @@ def test_what_a_step_sees_does_not_depend_on_where_the_run_was_resumed() -> None
     assert torch.equal(through.answers, resumed.answers)
 
 
-def test_a_slice_without_what_was_held_out_is_filled_up() -> None:
+def test_a_slice_without_puzzles_of_the_validation_set_is_filled_up() -> None:
     recipe = small_recipe()
     training, validation = parts_of(recipe)
     supply = supply_of(recipe, training, validation)

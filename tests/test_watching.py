@@ -9,7 +9,7 @@ import torch
 
 from tests.conftest import small_config
 from tests.watched import question
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import run, solve_stream
 from trm_cli.solving.search import Views
@@ -18,7 +18,7 @@ from trm_cli.solving.watching import moments, observed
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Puzzle
 from trm_cli.tasks.sudoku import Sudoku
 
-SETTINGS = SolveSettings("never", max_steps=3)
+SETTINGS = SolveConfig("never", max_steps=3)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_step_tells_confidence_and_how_far_y_and_z_moved(network: TinyRecursiv
 def test_confidence_in_a_view_is_told_at_the_cells_of_the_puzzle(
     network: TinyRecursiveModel, small_data: Dataset
 ) -> None:
-    settings = SolveSettings("never", max_steps=1, attempts=2, views=2, starts="fixed", seed=1)
+    settings = SolveConfig("never", max_steps=1, attempts=2, views=2, starts="fixed", seed=1)
     task, puzzle = Sudoku(), small_data.puzzles[:1]
     *_, step = run(network, task, puzzle, batch_size=1, settings=settings, details=True, ahead=False)
     (attempt,) = step.attempts
@@ -140,7 +140,7 @@ def test_side_by_side_each_puzzle_keeps_its_place_when_it_has_halted(small_data:
 
     four = small_data.head(4)
     network = ScriptedNetwork(four, [1, 3, 2, 2], [1, 1, 1, 1])
-    shown = list(moments(network, Sudoku(), puzzles(four, 4), settings=SolveSettings(), at_once=4))
+    shown = list(moments(network, Sudoku(), puzzles(four, 4), settings=SolveConfig(), at_once=4))
     assert [sorted(moment.moved) for moment in shown] == [[0, 1, 2, 3], [0, 1, 2, 3], [1, 2, 3], [1]]
     assert [frame.step for frame in shown[-1].frames] == [1, 3, 2, 2]
     assert all(frame.solved and frame.is_last for frame in shown[-1].frames)
@@ -151,7 +151,7 @@ def test_the_end_is_the_attempt_whose_answer_is_taken(
     network: TinyRecursiveModel, small_data: Dataset, select: str
 ) -> None:
     """As `solve` says it: the last to be seen is the chosen one, whichever ran last."""
-    settings = SolveSettings("never", max_steps=2, attempts=4, select=select)
+    settings = SolveConfig("never", max_steps=2, attempts=4, select=select)
     shown = list(moments(network, Sudoku(), puzzles(small_data, 6), settings=settings, at_once=3))
     ends = [frame for moment in shown for frame in moment.new_frames if frame.is_last]
     ends.sort(key=lambda frame: frame.puzzle.line)

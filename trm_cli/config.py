@@ -1,7 +1,7 @@
 """Every number that a network, a training run or a solver depends on, as frozen dataclasses; TOML in and out.
 
 `ModelConfig` travels inside each checkpoint; `TrainConfig` is what a recipe resolves to;
-`SolveSettings` says when an attempt stops, what the next varies, which answer is taken.
+`SolveConfig` says when an attempt stops, what the next varies, which answer is taken.
 The functions at the end change any dataclass whose sections are dataclasses, such as a recipe:
 by settings (`--set train.batch_size=64`) or by a TOML file,
 
@@ -31,7 +31,7 @@ NEWEST = "newest"  # what `--resume` means without a path
 MIXERS = ("mlp", "attention", "equivariant", "units", "convolution")
 MOST_STEPS = 10**12  # of a run; far beyond any that ends
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
-MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding: those of ARC have more than a million
+MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding; published ones have more than a million
 MOST = 1_000_000  # of steps, attempts and views when solving
 LARGEST_FILE = 1 << 20  # bytes of a config
 MODEL_CHOICES = {
@@ -221,7 +221,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class SolveSettings:
+class SolveConfig:
     """When an attempt stops, how many there are, and in what they differ from the first.
 
     Attempt 0 is plain: the puzzle as it is, the network's own start, no noise.

@@ -24,7 +24,7 @@ from trm_cli.cli.options import (
     parse_duration,
     user_errors,
 )
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import TRMError, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def bench_watch(
     loaded = open_model(
         model, task=task, num_cells=puzzles.num_cells, device=chosen, dtype=choose_dtype("auto", chosen)
     )
-    header = header_of(loaded, SolveSettings(), num_puzzles=len(puzzles))
+    header = header_of(loaded, SolveConfig(), num_puzzles=len(puzzles))
     _watch_round(loaded.network, header, list(puzzles))  # to warm up
     done = [asdict(_watch_round(loaded.network, header, list(puzzles))) for _ in range(rounds)]
     measured = Overhead(done[0]["steps"], **{name: median(one[name] for one in done) for name in MEDIANS})
@@ -150,7 +150,7 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     from trm_cli.solving.engine import run
     from trm_cli.solving.watching import moments
 
-    settings = SolveSettings()
+    settings = SolveConfig()
     began, began_cpu = time.perf_counter(), time.process_time()
     steps = 0
     for puzzle in puzzles:

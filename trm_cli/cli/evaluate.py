@@ -40,7 +40,7 @@ from trm_cli.cli.options import (
 from trm_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from trm_cli.config import SolveSettings
+    from trm_cli.config import SolveConfig
     from trm_cli.solving.evaluate import Tally
     from trm_cli.solving.voting import Ballot, Voter
     from trm_cli.tasks.base import Task
@@ -60,7 +60,7 @@ class Request:
     models: tuple[str | None, str | None]  # to evaluate, and to compare with
     revision: str | None  # of the first
     limit: int | None
-    settings: dict[str, Any]  # what was chosen of SolveSettings
+    settings: dict[str, Any]  # what was chosen of SolveConfig
     stops: Callable[[], bool]
     batch_size: int | None
     compiles: bool
@@ -220,7 +220,7 @@ def _search(task: "Task", request: Request) -> None:
 def _count(
     model: "LoadedModel",
     task: "Task",
-    settings: "SolveSettings",
+    settings: "SolveConfig",
     tally: "Tally",
     request: Request,
     puzzles: int,

@@ -23,7 +23,7 @@ from trm_cli.tasks import BUILT_IN
 if TYPE_CHECKING:
     import torch
 
-    from trm_cli.config import SolveSettings
+    from trm_cli.config import SolveConfig
 
 
 INTERRUPTED = 130
@@ -256,7 +256,7 @@ def _parameter(name: str, kind: Any, default: Any, help_text: str, flag: str = "
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=annotation)
 
 
-SOLVING = [  # the options of SolveSettings, each by its name
+SOLVING = [  # the options of SolveConfig, each by its name
     _parameter(
         "attempts", int, f"({OWN}, or 1)", "How often an unsolved puzzle is tried in all, each time otherwise.", min=1
     ),
@@ -345,24 +345,24 @@ def choose_machine(machine: dict[str, Any]) -> "tuple[torch.device, torch.dtype]
 
 
 def chosen_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """What was typed of the options of SolveSettings; raises UsageError where it cannot be.
+    """What was typed of the options of SolveConfig; raises UsageError where it cannot be.
 
     Where there is a time limit, every puzzle is tried once before any is tried again.
     """
-    from trm_cli.config import SolveSettings
+    from trm_cli.config import SolveConfig
 
     chosen = {name: value for name, value in given.items() if name != "time_limit" and value is not None}
     if given.get("time_limit") is not None:
         chosen["breadth_first"] = True
-    SolveSettings(**chosen)
+    SolveConfig(**chosen)
     return chosen
 
 
 def chosen_of_attempts(chosen: dict[str, Any]) -> list[str]:
     """The names of what was chosen that says something about attempts, and so nothing about a vote."""
-    from trm_cli.config import SolveSettings
+    from trm_cli.config import SolveConfig
 
-    plain = SolveSettings()
+    plain = SolveConfig()
     return [name for name in chosen if name not in ("views", "seed") and chosen[name] != getattr(plain, name)]
 
 
@@ -376,18 +376,18 @@ def deadline(time_limit: str | None) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
-def complete_settings(own: dict[str, Any], chosen: dict[str, Any]) -> "SolveSettings":
+def complete_settings(own: dict[str, Any], chosen: dict[str, Any]) -> "SolveConfig":
     """The user's settings, the rest as the checkpoint's own.
 
     Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
     """
-    from trm_cli.config import SolveSettings
+    from trm_cli.config import SolveConfig
 
     try:
-        SolveSettings(**own)
+        SolveConfig(**own)
     except (TypeError, UsageError) as error:
         raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
-    plain, settings = SolveSettings(), SolveSettings(**{**own, **chosen})
+    plain, settings = SolveConfig(), SolveConfig(**{**own, **chosen})
     idle = [name for name in FURTHER if chosen.get(name, getattr(plain, name)) != getattr(plain, name)]
     if settings.attempts == 1 and idle:
         flag = idle[0].replace("_", "-")

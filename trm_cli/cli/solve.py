@@ -58,7 +58,7 @@ class Request:
     file: Path | None
     model: str | None
     revision: str | None
-    settings: dict[str, Any]  # what was chosen of SolveSettings
+    settings: dict[str, Any]  # what was chosen of SolveConfig
     stops: Callable[[], bool]
     batch_size: int | None
     compiles: bool

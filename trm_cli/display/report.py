@@ -14,7 +14,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from rich.markdown import Markdown
 
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.display.charts import draw_evaluation, one_line, plain
 from trm_cli.display.console import answers_console
 from trm_cli.errors import UsageError
@@ -150,7 +150,7 @@ def escape(content: str) -> str:
     return re.sub(r"[\\`*\[\]<>&|~]|\b_|_\b", r"\\\g<0>", one_line(content))
 
 
-def manner(settings: SolveSettings) -> str:
+def manner(settings: SolveConfig) -> str:
     """How puzzles were solved, in words."""
     parts = [f"at most {settings.steps_of(0)} steps", f"--halt {settings.halt}"]
     if settings.num_attempts > 1:

@@ -1,6 +1,6 @@
 """A training run on stderr: a dashboard on a terminal of any size, plain lines elsewhere.
 
-Cyan is what the training batch says, green what held-out puzzles say, blue where puzzles halt.
+Cyan is what the training batch says, green what the validation set says, blue where puzzles halt.
 """
 
 import math
@@ -20,22 +20,11 @@ from trm_cli.display.console import remarks_console
 from trm_cli.display.screen import Series, area, bar_pitch, bars, spread
 from trm_cli.model.network import count_parameters
 from trm_cli.solving.evaluate import Scores
-from trm_cli.tasks import base
+from trm_cli.tasks.base import HELD_OUT
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
 
 MEMORY_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
-
-
-def figures(report: Report) -> list[tuple[str, str]]:
-    """Names and values of what a report says beside its curves."""
-    return [
-        ("learning rate", f"{report.rate:.1%}"),
-        ("gradient norm", f"{report.gradient_norm:.3f}"),
-        ("pairs a second", f"{report.pairs_per_second:,.0f}"),
-        ("puzzles a second", f"{report.puzzles_per_second:,.1f}"),
-        ("memory", "unknown" if report.memory is None else memory(report.memory)),
-    ]
 
 
 def report_line(report: Report) -> str:
@@ -52,32 +41,28 @@ def report_line(report: Report) -> str:
 def evaluation_line(event: Evaluation) -> str:
     """An evaluation on one line."""
     scores = event.scores
-    precision = "" if scores.precision is None else f"right when halting {scores.precision:.2%}"
     return (
-        f"step {event.step}  {event.seconds:.0f} s  {event.judged_by}: "
-        f"solved {scores.verified:.2%}  exact {scores.exact:.2%}  cells {scores.cell:.2%}  "
-        f"steps {scores.mean_steps:.1f}  {precision or 'never halted'}"
+        f"step {event.step}  {event.seconds:.0f} s  {judge(event)}: solved {scores.verified:.2%}  "
+        f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
     )
 
 
 def short_evaluation_line(event: Evaluation) -> str:
     """An evaluation on a line of fewer than 80 columns."""
     scores = event.scores
-    return (
-        f"step {event.step:,}  {event.judged_by}: solved {scores.verified:.1%}  "
-        f"steps {scores.mean_steps:.1f}  {_precision(scores)}"
-    )
+    figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+    return f"step {event.step:,}  {judge(event)}: {figures}"
 
 
-def held_out_figures(scores: Scores) -> str:
-    """What an evaluation says beside the share solved."""
-    return f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores)}"
+def judge(event: Evaluation) -> str:
+    """What the puzzles of an evaluation are called."""
+    return "validation set" if event.judged_by == HELD_OUT else event.judged_by
 
 
-def _precision(scores: Scores) -> str:
+def _precision(scores: Scores, digits: int) -> str:
     if scores.precision is None:
         return "never halted"
-    return f"right when halting {scores.precision:.1%}"
+    return f"right when halting {scores.precision:.{digits}%}"
 
 
 def duration(seconds: float) -> str:
@@ -173,20 +158,19 @@ class RunState:
 
     @property
     def is_evaluating(self) -> bool:
-        """Whether the held-out puzzles are being tried."""
+        """Whether the validation set is being evaluated."""
         is_due = self.step % self.evaluate_every == 0 or self.share >= 1
         is_done = bool(self.evaluations) and self.evaluations[-1].step == self.step
         return bool(self.reports) and is_due and not is_done and not self.is_over
 
 
-LABELS = 17  # columns of the names on the left
+LABELS = 18  # columns of the names on the left
 VALUES = 8  # columns of the latest values on the right
 FIGURES = 26  # columns of the figures beside the histogram
 WIDEST = 132  # columns used of a wider terminal
 LEAST_WIDTH, LEAST_HEIGHT = 64, 18  # of a terminal that has room for charts
 CHART_ROWS = ((36, 4), (30, 3), (23, 2), (0, 1))  # terminals of so many rows, rows of a chart
-TRAINING, HELD_OUT, HALTING = "cyan", "green", "blue"
-NOTHING = "-"  # where no puzzle has halted yet
+TRAINING, VALIDATION, HALTING = "cyan", "green", "blue"
 LEAST_LOSS = 1e-9  # drawn on a logarithmic scale
 
 
@@ -229,22 +213,23 @@ class _Frame:
         parameters = Text(f"{num_parameters:,} parameters", "dim")
         yield spread(Text(state.name, "bold"), parameters, self.width)
         yield ProgressBar(
-            total=1.0, completed=state.share, width=self.width, complete_style=TRAINING, finished_style=HELD_OUT
+            total=1.0, completed=state.share, width=self.width, complete_style=TRAINING, finished_style=VALIDATION
         )
         if not self.reports:
             yield self._beginning()
             return
         yield self._status()
+        last = self.reports[-1]
         if self.width < LEAST_WIDTH - 2 or self.height < LEAST_HEIGHT:
-            yield self._short()
+            yield Text(self._figures_alone(last))
             return
         rows = next(rows for least, rows in CHART_ROWS if self.height >= least)
         yield Text()
-        yield from self._training(self.reports[-1], rows)
+        yield from self._training(last, rows)
         yield Text()
-        yield from self._halting(self.reports[-1], max(4, 2 * rows))
+        yield from self._halting(last, max(4, 2 * rows))
         yield Text()
-        yield from self._held_out()
+        yield from self._validation()
 
     def _beginning(self) -> Text:
         if self.state.generated is None:
@@ -256,34 +241,29 @@ class _Frame:
         state = self.state
         status = Text.assemble(("step ", "dim"), f"{state.step:,}", (f" of {state.steps:,}", "dim"))
         if state.is_evaluating:
-            status.append("  trying the held-out puzzles", HELD_OUT)
+            status.append("  evaluating", VALIDATION)
         times = Text.assemble(("elapsed ", "dim"), duration(state.elapsed))
         left = state.seconds_left
         if left is not None and not state.is_over:
             times.append("   left ", "dim").append(duration(left))
         return spread(status, times, self.width)
 
-    def _short(self) -> Text:
-        """The figures on one line, for a terminal without room for charts."""
-        last = self.reports[-1]
-        text = f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}"
-        if self.evaluations:
-            event = self.evaluations[-1]
-            text += f"  {event.judged_by} {event.scores.verified:.1%}"
-        return Text(text)
+    def _figures_alone(self, last: Report) -> str:
+        """One line, for a terminal without room for charts."""
+        evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in self.evaluations[-1:]]
+        return f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated)
 
     def _training(self, last: Report, rows: int) -> Iterator[Text]:
-        losses = [math.log(max(LEAST_LOSS, report.loss)) for report in self.reports]
-        cells = [report.cell_accuracy for report in self.reports]
-        solved = [report.solved for report in self.reports]
-        latest = None if self.halting is None else self.halting.solved
-        share = NOTHING if latest is None else f"{latest:.1%}"
-        between = [Text()] if rows > 1 else []  # lest one chart stand on the next
-        yield from self._chart("loss", losses, f"{last.loss:.3f}", rows)
-        yield from between
-        yield from self._chart("cells right", cells, f"{last.cell_accuracy:.1%}", rows)
-        yield from between
-        yield from self._chart("solved", solved, share, rows)
+        solved = None if self.halting is None else self.halting.solved
+        charts: list[tuple[str, Series, str]] = [
+            ("loss", [math.log(max(LEAST_LOSS, report.loss)) for report in self.reports], f"{last.loss:.3f}"),
+            ("cells right", [report.cell_accuracy for report in self.reports], f"{last.cell_accuracy:.1%}"),
+            ("solved", [report.solved for report in self.reports], "-" if solved is None else f"{solved:.1%}"),
+        ]
+        for place, (name, series, value) in enumerate(charts):
+            if place and rows > 1:
+                yield Text()  # so that no chart stands on the next
+            yield from self._chart(name, series, value, rows)
 
     def _chart(self, name: str, series: Series, value: str, rows: int, style: str = TRAINING) -> Iterator[Text]:
         """A name, the series behind the value, and the value, on the chart's lowest row."""
@@ -304,21 +284,28 @@ class _Frame:
         left = [Text(" " * LABELS).append(row, HALTING) for row in drawn[:-1]]
         left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (drawn[-1], HALTING)))
         left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))
-        right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures(last)]
+        figures = {
+            "learning rate": f"{last.rate:.1%}",
+            "gradient norm": f"{last.gradient_norm:.3f}",
+            "pairs a second": f"{last.pairs_per_second:,.0f}",
+            "puzzles a second": f"{last.puzzles_per_second:,.1f}",
+            "memory": "unknown" if last.memory is None else memory(last.memory),
+        }
+        right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures.items()]
         for line, figure in zip_longest(left, right, fillvalue=Text()):
             yield spread(line, figure, self.width)
 
-    def _held_out(self) -> Iterator[Text]:
-        name = "held-out solved"
+    def _validation(self) -> Iterator[Text]:
         if not self.evaluations:
             due = min(self.state.steps, self.state.evaluate_every)
-            yield Text(f"{name.ljust(LABELS)}first tried at step {due:,}", "dim")
+            yield Text(f"{'validation solved'.ljust(LABELS)}first evaluated at step {due:,}", "dim")
             return
         last = self.evaluations[-1]
-        name = name if last.judged_by == base.HELD_OUT else last.judged_by
+        scores, name = last.scores, "validation solved" if last.judged_by == HELD_OUT else last.judged_by
         history = [evaluation.scores.verified for evaluation in self.evaluations]
-        yield from self._chart(name, history, f"{last.scores.verified:.1%}", 1, HELD_OUT)
-        yield Text(f"at step {last.step:,}".ljust(LABELS) + held_out_figures(last.scores), "dim")
+        yield from self._chart(name, history, f"{scores.verified:.1%}", 1, VALIDATION)
+        figures = f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+        yield Text(f"at step {last.step:,}".ljust(LABELS) + figures, "dim")
 
 
 SECONDS_BETWEEN_LINES = 10.0  # where there is no dashboard

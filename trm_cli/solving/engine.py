@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Ended, Guess, Search, Views, WayBack
@@ -109,7 +109,7 @@ class Batch:
     puzzle gets the same draws in any batch and at any place of a file.
     """
 
-    def __init__(self, network: TinyRecursiveModel, settings: SolveSettings) -> None:
+    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig) -> None:
         self.network, self.settings = network, settings
         self.generator = torch.Generator(network.y_init.device)
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
@@ -180,7 +180,7 @@ def run(
     puzzles: Iterable[Tokens],
     *,
     batch_size: int,
-    settings: SolveSettings,
+    settings: SolveConfig,
     stops: Stops = never,
     details: bool = False,
     ahead: bool = True,
@@ -233,7 +233,7 @@ def _end(search: Search, attempts: list[Attempt], ends: NDArray[np.bool_], logit
     return solutions
 
 
-def _conclude(ended: Ended, settings: SolveSettings) -> Solution:
+def _conclude(ended: Ended, settings: SolveConfig) -> Solution:
     return Solution(tuple(ended.attempts), choose(ended.attempts, settings.select), ended.seconds)
 
 
@@ -268,7 +268,7 @@ def solve_stream(
     puzzles: Iterable[Tokens],
     *,
     batch_size: int,
-    settings: SolveSettings,
+    settings: SolveConfig,
     stops: Stops = never,
 ) -> Iterator[Solution]:
     """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
@@ -248,7 +248,7 @@ class Evaluated:
     data_sha256: str
     model: str  # its name
     model_sha256: str
-    settings: SolveSettings
+    settings: SolveConfig
     tally: Tally
 
     @property
@@ -299,7 +299,7 @@ def evaluate(
     tally: Tally,
     *,
     batch_size: int,
-    settings: SolveSettings,
+    settings: SolveConfig,
     stops: Stops = never,
     keeps_solved: bool = False,
 ) -> Iterator[Solution]:
@@ -365,7 +365,7 @@ def scores_of(kind: str, group: str, counts: Counts) -> Scores:
 FORMAT = 1
 
 
-def subject(data_sha256: str, networks: list[tuple[str, SolveSettings]]) -> dict[str, Any]:
+def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[str, Any]:
     """What an evaluation measures: its data, and each network's weights and settings."""
     return {
         "data_sha256": data_sha256,
@@ -429,7 +429,7 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
 
 def _key(evaluated: Evaluated) -> str:
     """What the card heads the figures with: data, steps, and all that is not as usual."""
-    settings, plain = asdict(evaluated.settings), asdict(SolveSettings())
+    settings, plain = asdict(evaluated.settings), asdict(SolveConfig())
     parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.pop('max_steps')} steps"]
     attempts = settings.pop("attempts")
     if attempts > 1:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Symmetries, Task, Tokens, Transforms
 
@@ -137,7 +137,7 @@ class Attempt:
     halt_probabilities: list[float] = field(default_factory=list)  # after each step
 
     @classmethod
-    def first(cls, row: int, puzzle: Tokens, settings: SolveSettings) -> "Attempt":
+    def first(cls, row: int, puzzle: Tokens, settings: SolveConfig) -> "Attempt":
         """The plain one that every puzzle gets."""
         key = _key(settings.seed, 0, puzzle)
         return cls(row, 0, puzzle, puzzle, 0, None, settings.steps_of(0), key, answer=puzzle)
@@ -202,7 +202,7 @@ class Ended:
 class Search:
     """The queue that the batch is filled from: first and further attempts at a stream of puzzles."""
 
-    def __init__(self, puzzles: Iterable[Tokens], views: Views, settings: SolveSettings, *, ahead: bool = True) -> None:
+    def __init__(self, puzzles: Iterable[Tokens], views: Views, settings: SolveConfig, *, ahead: bool = True) -> None:
         self.settings = settings
         self._ahead = ahead  # whether a puzzle may have several attempts running
         self._views = views

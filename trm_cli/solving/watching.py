@@ -12,7 +12,7 @@ from itertools import count, islice
 import torch
 from torch import Tensor, nn
 
-from trm_cli.config import SolveSettings
+from trm_cli.config import SolveConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, Step, run
 from trm_cli.solving.search import WayBack
@@ -35,7 +35,7 @@ class Call:
 
 def header_of(
     loaded: LoadedModel,
-    settings: SolveSettings,
+    settings: SolveConfig,
     *,
     num_puzzles: int,
     shape: tuple[int, int] = (1, 1),
@@ -81,7 +81,7 @@ def moments(
     task: Task,
     puzzles: Iterable[Puzzle],
     *,
-    settings: SolveSettings,
+    settings: SolveConfig,
     at_once: int = 1,
     inner: bool = False,
 ) -> Iterator[Moment]:
@@ -97,7 +97,7 @@ def moments(
 
 
 def _page(
-    network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle], *, settings: SolveSettings, inner: bool
+    network: TinyRecursiveModel, task: Task, page: int, group: list[Puzzle], *, settings: SolveConfig, inner: bool
 ) -> Iterator[Moment]:
     frames = [Frame(puzzle, task, 0, puzzle.tokens, settings.steps_of(0)) for puzzle in group]
     yield Moment(page, tuple(frames), frozenset(range(len(frames))))

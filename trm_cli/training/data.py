@@ -13,9 +13,7 @@ from trm_cli.errors import UsageError
 from trm_cli.tasks.base import UNRATED, Dataset, Task, as_rows, digest, generator_of
 from trm_cli.tasks.problems import Demonstrated, ProblemData
 from trm_cli.tasks.tables import join, read_dataset
-from trm_cli.training.run import GENERATE, Plan, folder_of_problems
-
-KNOWN = "known pairs"  # what judges a run that has no tests of evaluation problems
+from trm_cli.training.run import GENERATE, KNOWN, Plan, folder_of_problems
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -
     """
     if len(data) <= validation:
         raise UsageError(
-            f"{len(data)} puzzles, of which {validation} would be held out; "
+            f"{len(data)} puzzles, of which {validation} are for the validation set; "
             "give more data or lower --set train.validation"
         )
     order = np.random.default_rng(0).permutation(len(data))

@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     from trm_cli.weights.puzzle_table import Register
 
 GENERATE = "generate"  # the source that is no file
+KNOWN = "known pairs"  # what judges a run on problems without tests of evaluation problems
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
 CONFIG_FILE, LOG_FILE, CURVES_FILE, DATA_FILE = "config.json", "log.jsonl", "curves.svg", "data.csv.gz"
 CHECKPOINT, RAW_CHECKPOINT, STATES = "checkpoint", "checkpoint-raw", "state"  # folders
 JUDGES = {  # what a run is judged by, as its card says it
     HELD_OUT: "held out from the training data",
-    "known pairs": "pairs that were trained on",
+    KNOWN: "pairs that were trained on",
 }
 JUDGED_BY_TESTS = "tests of evaluation tasks, each way by itself, no vote"
 

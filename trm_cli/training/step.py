@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from trm_cli.config import SolveSettings, TrainConfig
+from trm_cli.config import SolveConfig, TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Solution, Stops, solve_stream
@@ -156,7 +156,7 @@ class Trainer:
         Returns None if `stopped` said so on the way.
         """
         network = self.ema_network()
-        settings = SolveSettings(max_steps=network.config.N_sup)
+        settings = SolveConfig(max_steps=network.config.N_sup)
         solutions: list[Solution] = []
         batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         for solution in solve_stream(network, task, iter(validation.puzzles), batch_size=batch_size, settings=settings):

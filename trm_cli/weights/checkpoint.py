@@ -33,7 +33,7 @@ class Checkpoint:
     model: ModelConfig
     training: dict[str, Any] = field(default_factory=dict)  # recipe, data, hardware, time
     measured: dict[str, Any] = field(default_factory=dict)  # accuracies, each with its command
-    solving: dict[str, Any] = field(default_factory=dict)  # how it is best run: SolveSettings
+    solving: dict[str, Any] = field(default_factory=dict)  # how it is best run: SolveConfig
 
 
 def write_config(folder: Path, checkpoint: Checkpoint) -> None:
