@@ -16,6 +16,10 @@ from trm_cli import __version__
 from trm_cli.weights.checkpoint import read_config
 
 Finished = subprocess.CompletedProcess[str]
+SMALL = [  # a Sudoku of 4x4, trained on a few
+    *(f"--set=model.{s}" for s in ("height=4", "width=4", "box_width=2", "vocab_size=6")),
+    *(f"--set=train.{s}" for s in ("batch_size=16", "validation=8")),
+]
 
 
 def trm(*arguments: object, stdin: str = "", **environment: str) -> Finished:
@@ -278,18 +282,7 @@ def test_generated_data_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
 def test_train_then_solve_then_eval_then_record(tmp_path: Path) -> None:
     data, run = tmp_path / "d.csv", tmp_path / "run"
     assert trm("data", "sudoku", "--generate", 40, "--size", 4, "-o", data).returncode == 0
-    small = [
-        f"--set={s}"
-        for s in (
-            "model.height=4",
-            "model.width=4",
-            "model.box_width=2",
-            "model.vocab_size=6",
-            "train.batch_size=16",
-            "train.validation=8",
-        )
-    ]
-    train = ("train", "sudoku", "--recipe", "tiny", "--data", data, *small, "--max-steps", 3)
+    train = ("train", "sudoku", "--recipe", "tiny", "--data", data, *SMALL, "--max-steps", 3)
     done = trm(*train, "--run", run)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"trm solve sudoku PUZZLES --model {run}/checkpoint" in done.stderr

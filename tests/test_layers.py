@@ -67,7 +67,7 @@ def test_units_commute_with_every_symmetry_that_keeps_rows_and_columns_apart() -
     assert seen > 10
 
 
-def test_units_hear_exactly_their_row_column_box_and_cell() -> None:
+def test_units_get_messages_from_exactly_their_row_column_box_and_cell() -> None:
     block = UnitsBlock(small_config())
     h = torch.randn(1, 4, 16, 16)
     row, column, box, cell = block.means.weight.chunk(4, dim=1)
@@ -75,16 +75,16 @@ def test_units_hear_exactly_their_row_column_box_and_cell() -> None:
     for weight, members in ((row, units(4)[:4]), (column, units(4)[4:8]), (box, units(4)[8:])):
         for unit in torch.from_numpy(members):
             expected[:, :, unit] += F.linear(h[:, :, unit].mean(2, keepdim=True), weight)
-    torch.testing.assert_close(block.listen(h), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(block.messages(h), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_convolution_hears_its_neighbours_and_nothing_else() -> None:
+def test_a_convolution_combines_its_neighbours_and_nothing_else() -> None:
     config = small_config("convolution", height=5, width=5, box_height=1, box_width=1)
     block = ConvolutionBlock(config)
     h = torch.randn(1, 25, 16, requires_grad=True)
-    (gradient,) = torch.autograd.grad(block.listen(h)[0, 12].sum(), h)
-    heard = gradient.abs().sum((0, 2)).reshape(5, 5) > 0
-    assert heard.nonzero().tolist() == [[r, c] for r in (1, 2, 3) for c in (1, 2, 3)]
+    (gradient,) = torch.autograd.grad(block.convolve(h)[0, 12].sum(), h)
+    reached = gradient.abs().sum((0, 2)).reshape(5, 5) > 0
+    assert reached.nonzero().tolist() == [[r, c] for r in (1, 2, 3) for c in (1, 2, 3)]
 
 
 def test_a_convolution_moves_with_the_board() -> None:
@@ -93,8 +93,8 @@ def test_a_convolution_moves_with_the_board() -> None:
     board = torch.zeros(1, 6, 6, 16)
     board[:, 2, 2] = torch.randn(16)
     moved = board.roll(1, dims=2)
-    heard, heard_moved = (block.listen(b.reshape(1, 36, 16)).view(6, 6, 16) for b in (board, moved))
-    torch.testing.assert_close(heard.roll(1, dims=1), heard_moved)
+    mixed, mixed_moved = (block.convolve(b.reshape(1, 36, 16)).view(6, 6, 16) for b in (board, moved))
+    torch.testing.assert_close(mixed.roll(1, dims=1), mixed_moved)
 
 
 def test_attention_agrees_with_torch_where_nothing_is_rotated() -> None:

@@ -8,25 +8,12 @@ from typing import Any
 import pytest
 
 from tests.hub_server import THEIRS, HubServer, Repo
-from tests.test_cli import Finished, trm
+from tests.test_cli import SMALL, Finished, trm
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import dataset_bytes
 
-SMALL = [
-    f"--set={s}"
-    for s in (
-        "model.height=4",
-        "model.width=4",
-        "model.box_width=2",
-        "model.vocab_size=6",
-        "train.batch_size=16",
-        "train.validation=8",
-        "data.puzzles=40",
-        "data.least_givens=5",
-        "data.most_givens=8",
-    )
-]
+GENERATED = [*SMALL, *(f"--set=data.{s}" for s in ("puzzles=40", "least_givens=5", "most_givens=8"))]
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -62,7 +49,7 @@ def test_a_data_set_of_the_hub_is_trained_on_and_named_with_its_commit(
         "sudoku",
         "-r",
         "tiny",
-        *SMALL,
+        *GENERATED,
         "--data",
         "hub:owner/puzzles",
         "--subsample",
@@ -93,7 +80,7 @@ def test_a_data_set_of_the_hub_is_trained_on_and_named_with_its_commit(
 
 def test_generated_puzzles_are_kept_for_the_call_that_resumes(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    first = trm("train", "sudoku", "-r", "tiny", *SMALL, "--run", run, "--max-steps", 2)
+    first = trm("train", "sudoku", "-r", "tiny", *GENERATED, "--run", run, "--max-steps", 2)
     assert first.returncode == 0, first.stderr
     assert "generating puzzles" in first.stderr
     again = trm("train", "sudoku", "--resume", run, "--max-steps", 4)

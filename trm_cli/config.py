@@ -54,7 +54,7 @@ SOLVE_CHOICES = {
     "starts": ("fixed", "random"),
     "select": ("verified", "q", "mode", "margin", "residual"),
 }
-MODEL_RANGES = {"num_prefix": (0, LARGEST), "num_puzzles": (0, MOST_PUZZLES), "rotary_base": (0, math.inf)}
+MODEL_RANGES = {"num_prefix": (0, LARGEST), "num_puzzles": (0, MOST_PUZZLES)}
 TRAIN_RANGES = {
     "batch_size": (1, LARGEST),
     "warmup_steps": (0, MOST_STEPS),
@@ -119,11 +119,11 @@ class ModelConfig:
     recursion: str = "y_and_z"  # the paper's, or single_z: see model/recursion.py
 
     def __post_init__(self) -> None:
-        _check(self, "model", choices=MODEL_CHOICES, ranges=MODEL_RANGES, largest=LARGEST)
-        if self.rotary_base == 0:
-            raise ConfigError("model.rotary_base: expected more than 0, got 0")
-        if not self.damping < 1:
+        if not 0 <= self.damping < 1:
             raise ConfigError(f"model.damping: expected 0 to less than 1, got {self.damping}")
+        if not 0 < self.rotary_base < math.inf:
+            raise ConfigError(f"model.rotary_base: expected more than 0, got {self.rotary_base}")
+        _check(self, "model", choices=MODEL_CHOICES, ranges=MODEL_RANGES, largest=LARGEST)
         if self.num_symbols < 1:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
         if self.height % self.box_height or self.width % self.box_width:

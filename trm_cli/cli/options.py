@@ -310,9 +310,12 @@ TIME_LIMIT = _parameter(
 )
 GROUP: Any = None  # stands for a group of options in the signature of a command
 MACHINE = [
-    _parameter("device", str, "auto", "auto, cpu, cuda or mps."),
-    _parameter("dtype", str, "auto", "auto, float32 or bfloat16."),
-    _parameter("threads", int, "(all cores)", "CPU threads.", min=1, max=4096),
+    inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
+    for name, kind, default in (
+        ("device", DeviceName, "auto"),
+        ("dtype", DtypeName, "auto"),
+        ("threads", Threads, None),
+    )
 ]
 
 

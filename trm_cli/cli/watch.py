@@ -1,7 +1,7 @@
 """`trm watch`: puzzles in, every refinement of the answer drawn as it is computed."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -27,12 +27,44 @@ from trm_cli.errors import ModelError, UsageError
 from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
+    from trm_cli.cli.inputs import PuzzleList
+    from trm_cli.config import SolveConfig
     from trm_cli.solving.trace import Trace
-    from trm_cli.tasks.base import Task
+    from trm_cli.tasks.base import Puzzle, Task
     from trm_cli.tasks.problems import Demonstrated
+    from trm_cli.weights.tensors import LoadedModel
 
 SOLVED, NOT_ALL_SOLVED = 0, 1
 LARGEST_GRID = 8  # puzzles across or down
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed, whichever strategy answers it."""
+
+    file: Path | None
+    shape: tuple[int, int]  # rows and columns of puzzles side by side
+    model: str | None
+    revision: str | None
+    settings: dict[str, Any]  # what was chosen of SolveConfig
+    inner: bool
+    machine: dict[str, Any]
+
+    @property
+    def at_once(self) -> int:
+        """Puzzles on a full screen."""
+        return self.shape[0] * self.shape[1]
+
+    def trace(
+        self, loaded: "LoadedModel", task: "Task", puzzles: "PuzzleList | list[Puzzle]", settings: "SolveConfig"
+    ) -> "Trace":
+        """Everything that is to be computed of puzzles that a task judges, not one step of it done yet."""
+        from trm_cli.solving.trace import Trace
+        from trm_cli.solving.watching import header_of, moments
+
+        header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=self.shape, inner=self.inner)
+        told = moments(loaded.network, task, puzzles, settings=settings, at_once=self.at_once, inner=self.inner)
+        return Trace(replace(header, task=task), told)
 
 
 @user_errors()
@@ -109,8 +141,7 @@ def watch(
         hide_download_bars(quiet)
         if task is None:
             raise UsageError(f"what should be watched? Give a task, such as {next(iter(BUILT_IN))}, or --replay TRACE")
-        settings = chosen_settings(chosen)
-        trace = _computed(task, file, shape, model, revision, settings, inner=inner, machine=machine)
+        trace = _computed(task, Request(file, shape, model, revision, chosen_settings(chosen), inner, machine))
     viewer = Viewer(trace.header, pause, fps, quiet, keeps=bool(save))
     viewer.show(trace.moments)
     for path in save or []:
@@ -132,72 +163,44 @@ def _refuse_beside_replay(task: str | None, file: Path | None) -> None:
         raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")
 
 
-def _computed(
-    task_name: str,
-    file: Path | None,
-    shape: tuple[int, int],
-    model: str | None,
-    revision: str | None,
-    chosen: dict[str, Any],
-    *,
-    inner: bool,
-    machine: dict[str, Any],
-) -> "Trace":
+def _computed(task_name: str, request: Request) -> "Trace":
     """Everything that is to be computed, not one step of it done yet."""
     from trm_cli.tasks import get_task
     from trm_cli.tasks.problems import Demonstrated
 
     task = get_task(task_name)
     if isinstance(task, Demonstrated):
-        return _problem(task, file, shape, model, revision, chosen, inner=inner, machine=machine)
-    return _puzzles(task, file, shape, model, revision, chosen, inner=inner, machine=machine)
+        return _problem(task, request)
+    return _puzzles(task, request)
 
 
-def _puzzles(
-    task: "Task",
-    file: Path | None,
-    shape: tuple[int, int],
-    model: str | None,
-    revision: str | None,
-    chosen: dict[str, Any],
-    *,
-    inner: bool,
-    machine: dict[str, Any],
-) -> "Trace":
+def _puzzles(task: "Task", request: Request) -> "Trace":
     """Attempts at puzzles until the rules hold."""
     from trm_cli.cli.inputs import read_example, read_puzzles
 
-    at_once = shape[0] * shape[1]
-    puzzles = read_puzzles(task, file) if file else read_example(task, at_once)
+    puzzles = read_puzzles(task, request.file) if request.file else read_example(task, request.at_once)
 
-    from trm_cli.solving.trace import Trace
-    from trm_cli.solving.watching import header_of, moments
     from trm_cli.weights.catalogue import open_model
 
-    device, dtype = choose_machine(machine)
+    device, dtype = choose_machine(request.machine)
     loaded = open_model(
-        model, task=task.name, num_cells=puzzles.num_cells, device=device, dtype=dtype, revision=revision
+        request.model,
+        task=task.name,
+        num_cells=puzzles.num_cells,
+        device=device,
+        dtype=dtype,
+        revision=request.revision,
     )
-    settings = complete_settings(loaded.checkpoint.solving, chosen)
-    header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
-    return Trace(header, moments(loaded.network, task, puzzles, settings=settings, at_once=at_once, inner=inner))
+    settings = complete_settings(loaded.checkpoint.solving, request.settings)
+    return request.trace(loaded, task, puzzles, settings)
 
 
-def _problem(
-    task: "Demonstrated",
-    file: Path | None,
-    shape: tuple[int, int],
-    model: str | None,
-    revision: str | None,
-    chosen: dict[str, Any],
-    *,
-    inner: bool,
-    machine: dict[str, Any],
-) -> "Trace":
+def _problem(task: "Demonstrated", request: Request) -> "Trace":
     """The tests of one problem that a network knows, as it is; all steps are taken, as they are for a vote."""
     from trm_cli.cli.inputs import read_problems
     from trm_cli.cli.solve import unknown_line
 
+    file = request.file
     if file is None:
         raise UsageError(f"no {task.name} task comes with trm: give a file of one")
     problems = read_problems(task, file)
@@ -205,21 +208,16 @@ def _problem(
         raise UsageError(f"{file}: {len(problems)} tasks; watch one at a time, from a file of its own")
     (problem,) = problems
 
-    from trm_cli.solving.trace import Trace
     from trm_cli.solving.voting import Voter
-    from trm_cli.solving.watching import header_of, moments
 
-    device, dtype = choose_machine(machine)
-    voter = Voter.open(task, model, revision, device=device, dtype=dtype)
+    device, dtype = choose_machine(request.machine)
+    voter = Voter.open(task, request.model, request.revision, device=device, dtype=dtype)
     voter.refuse_large(problem)
     if voter.unknown(problems):
-        raise ModelError(unknown_line(problem, file, model, task.name))
+        raise ModelError(unknown_line(problem, file, request.model, task.name))
     network = voter.loaded.network
     network.recall(voter.table.rows(voter.known(problem, 1)))
     judge = task.judged_by_answers(problem, voter.side)
-    own = {"max_steps": network.config.N_sup, **chosen}
+    own = {"max_steps": network.config.N_sup, **request.settings}
     settings = replace(complete_settings(voter.loaded.checkpoint.solving, own), halt="never")
-    puzzles = task.tests_of(problem, voter.side)
-    header = header_of(voter.loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
-    told = moments(network, judge, puzzles, settings=settings, at_once=shape[0] * shape[1], inner=inner)
-    return Trace(replace(header, task=judge), told)
+    return request.trace(voter.loaded, judge, task.tests_of(problem, voter.side), settings)

@@ -233,7 +233,7 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
             f"{prefix}Accuracy",
             ("", "puzzles", "cells", "exact", "valid", "verified", "95%"),
             accuracy,
-            "exact: every cell as the label; valid: most rules hold (a given may be changed, a path too long); "
+            "exact: every cell as the label; valid: the rules of an answer hold, as far as its task demands; "
             "verified: all rules hold",
         ),
         _table(

@@ -6,7 +6,7 @@ see one field per symbol, [B, S, L, D], and use the same weights for every field
 All are post-norm, without biases and without learned gains.
 Sources: arXiv:2510.04871 (blocks); arXiv:2601.19085 (normalised SwiGLU, two-dimensional rotary
 embedding); github.com/Aakash-Marthandan/Fixed-Point-Reasoner-Structures (digit-equivariant cell);
-arXiv:1711.08028 (hearing one's row, column and box).
+arXiv:1711.08028 (message passing over rows, columns and boxes).
 """
 
 import math
@@ -160,7 +160,7 @@ class EquivariantBlock(nn.Module):
 
 
 class UnitsBlock(nn.Module):
-    """Each (symbol, cell) hears the means of its row, column, box and cell, then mixes channels.
+    """Each (symbol, cell) gets messages from its row, column, box and cell, as means, then mixes channels.
 
     The wiring says which positions belong together, as the drawn lines of the grid do; what
     belonging together means is learned. Equivariant to every symmetry of the board that keeps rows,
@@ -180,10 +180,10 @@ class UnitsBlock(nn.Module):
         self.channel_mlp = SwiGLU(config.hidden_size, config.channel_width, config.glu)
 
     def forward(self, h: Tensor) -> Tensor:
-        h = rms_norm(h + self.listen(h))
+        h = rms_norm(h + self.messages(h))
         return rms_norm(h + self.channel_mlp(h))
 
-    def listen(self, h: Tensor) -> Tensor:
+    def messages(self, h: Tensor) -> Tensor:
         """One linear map of the four means each position belongs to, [B, S, L, D] to the same.
 
         The map is applied to each mean before it is spread over its members: the result is the
@@ -193,15 +193,15 @@ class UnitsBlock(nn.Module):
         grid = h.view(batch, symbols, *self.grid, channels)
         boxes = h.view(batch, symbols, *self.boxes, channels)  # down, height, across, width
         row, column, box, cell = self.means.weight.chunk(4, dim=1)
-        heard = F.linear(grid.mean(3, keepdim=True), row)
-        heard = heard + F.linear(grid.mean(2, keepdim=True), column)
-        heard = heard + F.linear(grid.mean(1, keepdim=True), cell)
+        lines = F.linear(grid.mean(3, keepdim=True), row)
+        lines = lines + F.linear(grid.mean(2, keepdim=True), column)
+        lines = lines + F.linear(grid.mean(1, keepdim=True), cell)
         by_box = F.linear(boxes.mean((3, 5), keepdim=True), box)
-        return (heard.reshape(boxes.shape) + by_box).reshape(h.shape)
+        return (lines.reshape(boxes.shape) + by_box).reshape(h.shape)
 
 
 class ConvolutionBlock(nn.Module):
-    """Each cell hears its eight neighbours, then mixes channels: free of the board's size.
+    """Each cell combines its eight neighbours, then mixes channels: free of the board's size.
 
     A depthwise-separable convolution of 3x3 cells: one stencil a channel, then a linear map.
     """
@@ -211,20 +211,20 @@ class ConvolutionBlock(nn.Module):
         self.grid = (config.height, config.width)
         size = config.hidden_size
         self.stencils = nn.Parameter(truncated_normal(size, 1, 3, 3, std=1 / 3))
-        self.heard = Linear(size, size)
+        self.heard = Linear(size, size)  # named so in every checkpoint
         self.channel_mlp = SwiGLU(size, config.channel_width, config.glu)
 
     def forward(self, h: Tensor) -> Tensor:
-        h = rms_norm(h + self.listen(h))
+        h = rms_norm(h + self.convolve(h))
         return rms_norm(h + self.channel_mlp(h))
 
-    def listen(self, h: Tensor) -> Tensor:
+    def convolve(self, h: Tensor) -> Tensor:
         """Weigh the neighbourhood of each cell, [B, L, D] to the same; beyond the board is 0."""
         batch, _, channels = h.shape
         grid = h.view(batch, *self.grid, channels).permute(0, 3, 1, 2)  # [B, D, H, W]
         near = F.conv2d(grid, self.stencils, padding=1, groups=channels)
-        heard: Tensor = self.heard(near.permute(0, 2, 3, 1).reshape(h.shape))
-        return heard
+        mixed: Tensor = self.heard(near.permute(0, 2, 3, 1).reshape(h.shape))
+        return mixed
 
 
 BLOCKS: dict[str, type[nn.Module]] = {

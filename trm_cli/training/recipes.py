@@ -2,13 +2,13 @@
 
 Sudoku
 `tiny`   6x6 grids, generated; minutes on two cores, for learning and for tests.
-`fast`   9x9; the network that hears its rows, columns, boxes and cells (mixer `units`).
+`fast`   9x9; message passing over rows, columns, boxes and cells (mixer `units`).
 `large`  the same, four times as wide, for a GPU: as good as the minutes it is given.
 `mlp`    9x9; the paper's token-mixing network with every later improvement, at a CPU's size.
 `paper`  9x9; the paper's own numbers, for a day on a GPU.
 
 Maze, generated without end but for `paper`
-`tiny`       9x9; each cell hears its neighbours (mixer `convolution`); minutes on two cores.
+`tiny`       9x9; each cell combines its neighbours (mixer `convolution`); minutes on two cores.
 `fast`       30x30; the same network, to be started from one that knows smaller mazes.
 `large`      the same, four times as wide, for a GPU.
 `attention`  30x30; the paper's kind of network with every later improvement, for a GPU.
@@ -25,6 +25,7 @@ differ from the general recipe, as in the TOML of `trm train TASK --print-config
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from trm_cli.config import ModelConfig, TrainConfig, apply
 from trm_cli.errors import UsageError
@@ -78,7 +79,7 @@ PAPER_TRAIN = TrainConfig(
     exploration=0.1,
 )
 
-HEARS_NEIGHBOURS = ModelConfig(
+CONVOLUTION = ModelConfig(
     height=30,
     width=30,
     box_height=1,
@@ -111,6 +112,17 @@ PAPER_ARC_TRAIN = replace(
     evaluate_every=10_000,
     validation=400,
 )
+
+# Attention at a CPU's size, on whatever puzzles.
+SMALL_ATTENTION: Any = {
+    "rotary": "2d",
+    "hidden_size": 64,
+    "channel_width": 192,
+    "num_heads": 4,
+    "num_prefix": 1,
+    "T": 2,
+}
+ATTENTION_BATCHES = replace(SMALL_BATCHES, muon_lr=0.005, hint_share=0.0)
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     (recipe.task, recipe.name): recipe
@@ -163,15 +175,15 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         Recipe(
             name="tiny",
             task="maze",
-            model=replace(HEARS_NEIGHBOURS, height=9, width=9),
+            model=replace(CONVOLUTION, height=9, width=9),
             train=replace(MAZES, steps=2_500, ema_decay=0.995, validation=300, report_every=25, evaluate_every=500),
             data=WantedMazes(puzzles=10_000),
         ),
-        Recipe(name="fast", task="maze", model=HEARS_NEIGHBOURS, train=MAZES, data=WantedMazes(puzzles=3_000)),
+        Recipe(name="fast", task="maze", model=CONVOLUTION, train=MAZES, data=WantedMazes(puzzles=3_000)),
         Recipe(
             name="large",
             task="maze",
-            model=replace(HEARS_NEIGHBOURS, hidden_size=128, channel_width=384),
+            model=replace(CONVOLUTION, hidden_size=128, channel_width=384),
             train=replace(MAZES, batch_size=256, steps=1_000_000, decay_by="time", ema_decay=0.999, compile=True),
             data=WantedMazes(puzzles=3_000),
         ),
@@ -207,18 +219,14 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         Recipe(
             name="tiny",
             task="arc",
-            model=replace(
-                PAPER_ARC, rotary="2d", hidden_size=64, channel_width=192, num_heads=4, num_prefix=1, n=2, T=2, N_sup=4
-            ),
+            model=replace(PAPER_ARC, **SMALL_ATTENTION, n=2, N_sup=4),
             train=replace(
-                SMALL_BATCHES,
+                ATTENTION_BATCHES,
                 batch_size=32,
                 steps=2_000,
-                muon_lr=0.005,
                 ema_decay=0.99,
                 puzzle_lr=1e-2,
                 puzzle_decay=0.1,
-                hint_share=0.0,
                 symmetries=False,
                 validation=200,
                 report_every=25,
@@ -262,15 +270,10 @@ def general_recipe(task: Task) -> Recipe:
         box_width=box_width,
         vocab_size=task.vocab_size(size * size),
         mixer="attention",
-        rotary="2d",
-        hidden_size=64,
-        channel_width=192,
-        num_heads=4,
-        num_prefix=1,
         n=3,
-        T=2,
         N_sup=8,
         start="random",
+        **SMALL_ATTENTION,
     )
-    train = replace(SMALL_BATCHES, muon_lr=0.005, hint_share=0.0, symmetries=isinstance(task, Symmetries))
+    train = replace(ATTENTION_BATCHES, symmetries=isinstance(task, Symmetries))
     return Recipe(GENERAL, task.name, model, train, task.usual(size) if isinstance(task, Generator) else None)
