@@ -23,7 +23,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.batches import Examples
-from trm_cli.training.distributed import Workers, check_count, joined_workers
+from trm_cli.training.distributed import Workers, check_count, joined_workers, leave
 from trm_cli.training.step import Trainer, slots_per_worker
 
 __all__ = ["data_file"]  # the fixture
@@ -76,6 +76,7 @@ def work(rank: int, count: int, port: int, folder: str) -> None:
         shared = workers.share(f"from {rank}")
         latest = workers.latest([float(rank), -float(rank)])
         Path(folder, f"{rank}.json").write_text(json.dumps([totals, shared, latest]))
+    leave(0)
 
 
 def test_two_workers_have_the_gradients_of_one_with_the_whole_batch(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.arc_tasks import small_data
 from tests.test_puzzles import new_trainer
 from trm_cli.tasks.arc_dataset import open_data
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.distributed import Workers, joined_workers
+from trm_cli.training.distributed import Workers, joined_workers, leave
 
 SLOTS = 4  # of all workers together
 STEPS = 3
@@ -43,6 +43,7 @@ def work(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     with joined_workers(torch.device("cpu")) as workers:
         torch.save(tables(open_data(Path(folder, "set")), workers), f"{folder}/{rank}.pt")
+    leave(0)
 
 
 def test_two_workers_train_the_table_of_one_with_the_whole_batch(tmp_path: Path) -> None:
