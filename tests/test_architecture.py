@@ -69,6 +69,12 @@ def test_torch_is_not_imported_for(code: str) -> None:
     assert done.stdout.endswith("False\n")
 
 
+def test_the_help_needs_no_numpy() -> None:
+    code = "import sys, trm_cli.cli.app; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 PUZZLES = {"sudoku", "sudokus", "maze", "mazes", "arc"}
 MAY_NAME_PUZZLES = ("tasks/", "training/recipes.py", "training/problems.py")
 

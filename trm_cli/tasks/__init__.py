@@ -8,9 +8,12 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import Task
+
+if TYPE_CHECKING:
+    from trm_cli.tasks.base import Task
 
 GROUP = "trm_cli.tasks"
 BUILT_IN = {"sudoku": "trm_cli.tasks.sudoku:Sudoku", "maze": "trm_cli.tasks.maze:Maze", "arc": "trm_cli.tasks.arc:Arc"}
@@ -27,15 +30,17 @@ def task_names() -> list[str]:
     return [*BUILT_IN, *sorted(added_tasks())]
 
 
-def loadable_tasks() -> Iterator[Task]:
+def loadable_tasks() -> "Iterator[Task]":
     """Every task there is, but for those of broken packages."""
     for name in task_names():
         with suppress(UsageError):
             yield get_task(name)
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str) -> "Task":
     """The task of that name; raises UsageError that lists the names there are, or says why one fails."""
+    from trm_cli.tasks.base import Task  # numpy, which help does without
+
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         built_in: Task = getattr(import_module(module), attribute)()
