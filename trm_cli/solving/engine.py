@@ -124,13 +124,18 @@ class Batch:
         x = self.network.embed(shown.to(self.z.device))
         self.x = torch.cat([self.x, x])
         self.y = torch.cat([self.y, self.start[0].expand_as(x)])
-        self.z = torch.cat([self.z, *(self._start_of(attempt) for attempt in fresh)])
+        is_random = self.settings.starts == "random"
+        starts = [self._normal(a.key) if a.number and is_random else self.start[1] for a in fresh]
+        self.z = torch.cat([self.z, *starts])
         self.attempts = self.attempts + fresh
 
     def step(self) -> tuple[Tensor, Tensor, Tensor]:
         """One supervision step of all: logits [R, L, V], halt logits [R] and y's change [R]."""
-        before, noise = self.y, self._noise()
-        z = self.z if noise is None else self.z + noise
+        before, z, scale = self.y, self.z, self.settings.noise
+        if scale and any(attempt.number for attempt in self.attempts):  # the first attempt has none
+            still = torch.zeros_like(self.start[1])
+            noise = [self._normal(a.key + a.steps + 1) * scale if a.number else still for a in self.attempts]
+            z = z + torch.cat(noise)
         self.y, self.z, logits, halt = self.network(self.x, self.y, z)
         return logits, halt, root_mean_square(self.y - before)
 
@@ -142,23 +147,6 @@ class Batch:
         kept = torch.from_numpy(rows).to(self.z.device)
         self.x, self.y, self.z = self.x[kept], self.y[kept], self.z[kept]
         self.attempts = [self.attempts[row] for row in rows]
-
-    def _start_of(self, attempt: Attempt) -> Tensor:
-        """The z [1, *state] that an attempt starts from."""
-        if attempt.number == 0 or self.settings.starts == "fixed":
-            return self.start[1]
-        return self._normal(attempt.key)
-
-    def _noise(self) -> Tensor | None:
-        """What to add to z [R, *state] before the next step; None where that is nothing."""
-        scale = self.settings.noise
-        if not scale or not any(attempt.number for attempt in self.attempts):
-            return None
-        rows = [
-            self._normal(attempt.key + attempt.steps + 1) * scale if attempt.number else self.start[1] * 0
-            for attempt in self.attempts
-        ]
-        return torch.cat(rows)
 
     def _normal(self, key: int) -> Tensor:
         self.generator.manual_seed(key)
@@ -211,7 +199,8 @@ def run(
             attempt.note(
                 answers[row], holds=bool(holds[row]), halt_probability=float(probability[row]), score=float(scores[row])
             )
-        halted = _halts(settings.halt, probability > 0.5, holds)
+        fires = probability > 0.5
+        halted = {"verified": fires & holds, "q": fires, "never": np.zeros_like(fires)}[settings.halt]
         ends = halted | np.array([attempt.steps >= attempt.max_steps for attempt in batch.attempts])
         told = _details(logits, batch, before_z, change, way_back) if details else None
         yield Step(batch.attempts, halted, _end(search, batch.attempts, ends, logits), told)
@@ -245,20 +234,13 @@ def _details(logits: Tensor, batch: Batch, before_z: Tensor, change: Tensor, way
     return Details(confidence, change_y.cpu().numpy(), change_z.cpu().numpy(), way_back)
 
 
-def _halts(halt: str, fires: NDArray[np.bool_], holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    if halt == "verified":
-        return fires & holds
-    return fires if halt == "q" else np.zeros_like(fires)
-
-
 def _scores(select: str, logits: Tensor, halt: Tensor, change: Tensor) -> NDArray[np.float64]:
     """What a way to select compares, [R]; the largest is best."""
-    scores = halt
-    if select == "residual":
-        scores = -change
-    elif select == "margin":
+    if select == "margin":
         best = logits.topk(2, dim=-1).values
         scores = (best[..., 0] - best[..., 1]).mean(-1)
+    else:
+        scores = -change if select == "residual" else halt
     return scores.float().cpu().double().numpy()
 
 

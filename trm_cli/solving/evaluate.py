@@ -146,8 +146,12 @@ class Tally:
             counts.add(question, solution, valid=valid)
         self.waited += solution.seconds
         self.untouched += not solution.total_steps
-        self._add_first(solution.attempts[0])
-        self._add_attempts(solution.attempts, select)
+        if solution.total_steps:
+            self._add_first(solution.attempts[0])
+        for made in range(1, len(self.solved_within_attempts) + 1):
+            tried = solution.attempts[:made]
+            self.solved_within_attempts[made - 1] += choose(tried, select).solved
+            self.steps_within_attempts[made - 1] += sum(attempt.steps for attempt in tried)
 
     def start(self, max_steps: int, attempts: int) -> None:
         """Make room for the curves of so many steps and attempts."""
@@ -157,25 +161,17 @@ class Tally:
         self.steps_within_attempts = [0] * attempts
 
     def _add_first(self, first: Attempt) -> None:
-        if not first.steps:
-            return
         for steps in range(len(self.solved_within_steps)):
             self.solved_within_steps[steps] += first.holds[min(steps, first.steps - 1)]
         self.halted_at[first.steps - 1] += first.solved
-        for probability, right in zip(first.halt_probabilities, first.holds, strict=True):
+        course = list(zip(first.halt_probabilities, first.holds, strict=True))
+        for probability, right in course:
             chosen = self.bins[min(int(probability * NUM_BINS), NUM_BINS - 1)]
             chosen.steps += 1
             chosen.right += right
             chosen.probability += probability
             self.squared_error += (probability - right) ** 2
-        course = zip(first.halt_probabilities, first.holds, strict=True)
         self.misfired += any(probability > 0.5 and not right for probability, right in course)
-
-    def _add_attempts(self, attempts: tuple[Attempt, ...], select: str) -> None:
-        for made in range(1, len(self.solved_within_attempts) + 1):
-            tried = attempts[:made]
-            self.solved_within_attempts[made - 1] += choose(tried, select).solved
-            self.steps_within_attempts[made - 1] += sum(attempt.steps for attempt in tried)
 
     def as_dict(self) -> dict[str, Any]:
         """The same, for a file that `from_dict` reads."""
@@ -427,6 +423,9 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
         raise ModelError(f"{loaded.folder}: cannot be written ({error.strerror})") from error
 
 
+FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select", "breadth_first")  # of no weight in one attempt
+
+
 def _key(evaluated: Evaluated) -> str:
     """What the card heads the figures with: data, steps, and all that is not as usual."""
     settings, plain = asdict(evaluated.settings), asdict(SolveConfig())
@@ -434,6 +433,8 @@ def _key(evaluated: Evaluated) -> str:
     attempts = settings.pop("attempts")
     if attempts > 1:
         parts.append(f"{attempts} attempts")
+    else:
+        settings = {name: value for name, value in settings.items() if name not in FURTHER}
     for name, value in settings.items():
         if value != plain[name]:
             flag = name.replace("_", "-")

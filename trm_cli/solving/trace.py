@@ -130,6 +130,8 @@ class Moment:
 
 
 TRACE = 1  # the version of the format
+CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
+STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
 
 
 def trace_lines(header: Header, moments: Iterable[Moment]) -> Iterator[str]:
@@ -143,34 +145,20 @@ def trace_lines(header: Header, moments: Iterable[Moment]) -> Iterator[str]:
 
 def _as_dict(frame: Frame, place: int) -> dict[str, Any]:
     if frame.step == 0:
-        puzzle = frame.puzzle
-        return {
-            "place": place,
-            "step": 0,
-            "answer": puzzle.tokens.tolist(),
-            "max_steps": frame.max_steps,
-            "height": puzzle.height,
-            "width": puzzle.width,
-            "source": puzzle.source,
-            "line": puzzle.line,
-        }
+        of_puzzle = {name: getattr(frame.puzzle, name) for name in ("height", "width", "source", "line")}
+        tokens = frame.puzzle.tokens.tolist()
+        return {"place": place, "step": 0, "answer": tokens, "max_steps": frame.max_steps, **of_puzzle}
     update = frame.update
     return {
         "place": place,
         "step": frame.step,
         "answer": frame.answer.tolist(),
         "confidence": _as_list(frame.confidence),
-        "halt_probability": frame.halt_probability,
-        "change_y": frame.change_y,
-        "change_z": frame.change_z,
+        **{name: getattr(frame, name) for name in CHANGES},
         "changed": sorted(frame.changed),
         "violated": sorted(frame.violated),
-        "seconds": frame.seconds,
-        "attempt": frame.attempt,
-        "max_steps": frame.max_steps,
-        "halted": frame.halted,
-        "is_last": frame.is_last,
-        "update": None if update is None else {**asdict(update), "heat": _as_list(update.heat)},
+        **{name: getattr(frame, name) for name in STANDS},
+        "update": update and {**asdict(update), "heat": _as_list(update.heat)},
     }
 
 
@@ -258,19 +246,11 @@ def _frame(previous: Frame, told: dict[str, Any]) -> Frame:
     return Frame(
         puzzle=previous.puzzle,
         task=previous.task,
-        step=told["step"],
-        answer=answer,
-        max_steps=told["max_steps"],
         previous=previous,
+        answer=answer,
         confidence=None if confidence is None else np.array(confidence, np.float32),
-        halt_probability=told["halt_probability"],
-        change_y=told["change_y"],
-        change_z=told["change_z"],
-        seconds=told["seconds"],
-        attempt=told["attempt"],
-        halted=told["halted"],
-        is_last=told["is_last"],
         update=update and Update(**{**update, "heat": np.array(update["heat"], np.float32)}),
+        **{name: told[name] for name in ("step", *CHANGES, *STANDS)},
     )
 
 
