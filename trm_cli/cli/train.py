@@ -205,8 +205,7 @@ def _train(
     from trm_cli.training.data import load_data, refuse_misfits
     from trm_cli.training.distributed import joined_workers
     from trm_cli.training.loggers import Loggers
-    from trm_cli.training.loop import Evaluation, SavePoint
-    from trm_cli.training.runner import start_run
+    from trm_cli.training.loop import Evaluation, SavePoint, start_run
     from trm_cli.weights.catalogue import open_model
 
     hide_download_bars(quiet)

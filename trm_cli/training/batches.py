@@ -134,17 +134,13 @@ class RollingBatch:
         self.y = torch.where(fresh_state, y, self.y)
         self.z = torch.where(fresh_state, z, self.z)
         self.steps = torch.where(fresh, 0, self.steps)
-        self.least_steps = torch.where(fresh, self._draw_least_steps(), self.least_steps)
-        if self.config.latent_noise:
-            self._add_noise()
-
-    def _add_noise(self) -> None:
-        """Add normal noise to z: every puzzle has a deviation of its own, drawn when it came."""
-        fresh_noise = self.config.latent_noise * self._uniform(self.slots)
-        self.noise = torch.where(self.halted, fresh_noise, self.noise)
-        deviation = self.noise.view(-1, *(1,) * (self.z.dim() - 1))
-        normal = torch.randn(self.z.shape, generator=self.generator, device=self.z.device)
-        self.z = self.z + (deviation * normal).to(self.z)
+        explores = self._uniform(self.slots) < self.config.exploration  # as in the official code
+        least_steps = torch.where(explores, self._integers(max(self.N_sup, 2) + 1, least=2), 0)
+        self.least_steps = torch.where(fresh, least_steps, self.least_steps)
+        if self.config.latent_noise:  # every puzzle has a deviation of its own, drawn when it came
+            self.noise = torch.where(fresh, self.config.latent_noise * self._uniform(self.slots), self.noise)
+            normal = torch.randn(self.z.shape, generator=self.generator, device=self.z.device)
+            self.z = self.z + (self.noise.view_as(fresh_state) * normal).to(self.z)
 
     @torch.no_grad()
     def carry(self, y: Tensor, z: Tensor, halt: Tensor) -> None:
@@ -159,7 +155,9 @@ class RollingBatch:
         rows = self._integers(len(self.examples.puzzles))
         puzzles, answers = self.examples.puzzles[rows], self.examples.answers[rows]
         if self.config.hint_share:
-            puzzles = torch.where(self._draw_hints(puzzles.shape), answers, puzzles)
+            gets_hints, share = self._uniform(2, self.slots, 1)  # a random share of some puzzles' cells
+            share = share * self.config.max_hints * (gets_hints < self.config.hint_share)
+            puzzles = torch.where(self._uniform(*puzzles.shape) < share, answers, puzzles)
         if self.config.symmetries:
             pool = len(self.examples.cells)
             # Two moves in a row reach far more layouts than the pool has entries.
@@ -169,18 +167,6 @@ class RollingBatch:
             puzzles = symbols.gather(1, puzzles.gather(1, cells).long())
             answers = symbols.gather(1, answers.gather(1, cells).long())
         return puzzles.long(), answers.long()
-
-    def _draw_hints(self, shape: torch.Size) -> Tensor:
-        """Cells to fill in beforehand, [B, L] bool: a random share of some puzzles' cells."""
-        gets_hints, share = self._uniform(2, shape[0], 1)
-        share = share * self.config.max_hints * (gets_hints < self.config.hint_share)
-        hinted: Tensor = self._uniform(*shape) < share
-        return hinted
-
-    def _draw_least_steps(self) -> Tensor:
-        """Steps that a puzzle must be given at least, [B]: exploration, as in the official code."""
-        explores = self._uniform(self.slots)
-        return torch.where(explores < self.config.exploration, self._integers(max(self.N_sup, 2) + 1, least=2), 0)
 
     def _uniform(self, *shape: int) -> Tensor:
         drawn: Tensor = torch.rand(shape, generator=self.generator, device=self.generator.device)

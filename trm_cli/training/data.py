@@ -13,6 +13,7 @@ from trm_cli.errors import UsageError
 from trm_cli.tasks.base import UNRATED, Dataset, Task, as_rows, digest, generator_of
 from trm_cli.tasks.problems import Demonstrated, ProblemData
 from trm_cli.tasks.tables import join, read_dataset
+from trm_cli.training.recipes import board_of
 from trm_cli.training.run import GENERATE, KNOWN, Plan, folder_of_problems
 
 
@@ -169,7 +170,7 @@ def refuse_misfits(task: Task, model: ModelConfig, start: ModelConfig | None = N
     """Raise UsageError where a network cannot be of a task, or not begin with the weights of another one."""
     if start is not None and not same_weights(start, model):
         raise UsageError("--init: that checkpoint has another architecture than the recipe")
-    expected = _board(task, model.num_cells)
+    expected = board_of(task, model.num_cells)
     for name, value in expected.items():
         if getattr(model, name) != value:
             raise UsageError(
@@ -183,14 +184,8 @@ def _refuse_other_size(plan: Plan, data: Dataset) -> None:
     if cells != model.num_cells:
         raise UsageError(
             f"the data set holds puzzles of {cells} cells, the recipe {plan.recipe.name!r} is for "
-            f"{model.num_cells}; give other data, or {_as_settings(_board(plan.task, cells))}"
+            f"{model.num_cells}; give other data, or {_as_settings(board_of(plan.task, cells))}"
         )
-
-
-def _board(task: Task, num_cells: int) -> dict[str, int]:
-    """What an architecture for puzzles of that many cells must say."""
-    names = ("height", "width", "box_height", "box_width")
-    return {**dict(zip(names, task.boxes(num_cells), strict=True)), "vocab_size": task.vocab_size(num_cells)}
 
 
 def _as_settings(values: dict[str, int]) -> str:

@@ -13,7 +13,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import UsageError
 from trm_cli.files import flush
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from trm_cli.training.step import Trainer
 
 FORMAT = 1
+FIELDS: dict[str, Any] = {  # of state.json
+    "step": int,
+    "seconds": float,
+    "reported": float,
+    "workers": int,
+    "device": str,
+    "evaluated": int,
+}
 PARTIAL = ".partial"
 
 
@@ -52,15 +60,7 @@ def read_state(folder: Path) -> SavedState:
         known = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if known["format"] != FORMAT:
             raise UsageError(f"{folder}: a state of format {known['format']}; this trm reads {FORMAT}")
-        return SavedState(
-            folder,
-            int(known["step"]),
-            float(known["seconds"]),
-            float(known["reported"]),
-            int(known["workers"]),
-            str(known["device"]),
-            int(known["evaluated"]),
-        )
+        return SavedState(folder, **{name: kind(known[name]) for name, kind in FIELDS.items()})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: damaged ({error}); give another state to --resume") from error
 
@@ -96,20 +96,16 @@ def save_state(parent: Path, trainer: "Trainer") -> None:
             flush(partial / "state.json")
         workers.wait()
         if workers.is_first:
-            _publish(partial, parent / f"step-{trainer.step:08}")
+            flush(partial)
+            folder = parent / f"step-{trainer.step:08}"
+            if folder.exists():  # saved before an evaluation that has been made since
+                folder.rename(folder.with_name(f"{folder.name}.old"))
+            partial.rename(folder)
+            flush(parent)
+            keep_only(folder)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    """Rename a complete state into its place, then remove the others."""
-    flush(partial)
-    if folder.exists():  # saved before an evaluation that has been made since
-        folder.rename(folder.with_name(f"{folder.name}.old"))
-    partial.rename(folder)
-    flush(folder.parent)
-    keep_only(folder)
 
 
 def keep_only(folder: Path) -> None:
@@ -139,7 +135,10 @@ def load_state(state: SavedState, trainer: "Trainer") -> None:
     generators = {name: own.pop(name) for name in list(own) if name.startswith("random.")}
     _copy(shared, _weights(trainer), state)
     _copy(own, _carried(trainer), state)
-    _restore_moments(moments, trainer)
+    for path, value in moments.items():
+        _, number, key, name = path.split(".", 3)
+        param = trainer.network.get_parameter(name)
+        trainer.optimizers[int(number)].state[param][key] = value.to(trainer.device)
     trainer.step, trainer.seconds, trainer.reported = state.step, state.seconds, state.reported
     trainer.evaluated = state.evaluated
     trainer.fill_working_copy()
@@ -169,13 +168,6 @@ def _moments(trainer: "Trainer") -> dict[str, "Tensor"]:
         for param, values in optimizer.state.items()
         for key, value in values.items()
     }
-
-
-def _restore_moments(moments: dict[str, "Tensor"], trainer: "Trainer") -> None:
-    for path, value in moments.items():
-        _, number, key, name = path.split(".", 3)
-        param = trainer.network.get_parameter(name)
-        trainer.optimizers[int(number)].state[param][key] = value.to(trainer.device)
 
 
 def _carried(trainer: "Trainer") -> dict[str, "Tensor"]:
