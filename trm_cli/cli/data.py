@@ -14,7 +14,7 @@ from trm_cli.errors import TRMError, UsageError
 if TYPE_CHECKING:
     from trm_cli.tasks import base
 
-MOST_PUZZLES = 10**8
+MOST_PUZZLES = 10**8  # as in tasks/base.py, which needs numpy
 
 
 class DataCommand(TyperCommand):

@@ -87,8 +87,8 @@ def evaluate_command(
     models = [request.open(task, surveyed.num_cells) for request in requests]
     if record and not os.access(models[0].folder, os.W_OK):
         raise UsageError(f"{models[0].folder}: cannot be written; copy the checkpoint and give --model COPY")
-    settings = [request.settings_for(model) for request, model in zip(requests, models, strict=True)]
-    measured = subject(surveyed.sha256, [(model.sha256, own) for model, own in zip(models, settings, strict=True)])
+    settings = [requests[0].settings_for(loaded) for loaded in models]
+    measured = subject(surveyed.sha256, [(loaded.sha256, own) for loaded, own in zip(models, settings, strict=True)])
     tallies = (read_kept(resume, measured) if resume else None) or [Tally() for _ in models]
 
     def keep() -> float:
@@ -113,9 +113,10 @@ def evaluate_command(
         with options.stop_on_signals() as is_interrupted, display:
             for solution in solutions:
                 display.show(solution)
-                if is_interrupted() or time.monotonic() - last_kept > KEEP_SECONDS:
+                stopped = is_interrupted()
+                if stopped or time.monotonic() - last_kept > KEEP_SECONDS:
                     last_kept = keep()
-                if is_interrupted():
+                if stopped:
                     raise KeyboardInterrupt
     keep()
     evaluated = [

@@ -60,8 +60,10 @@ def show(
     from trm_cli.weights.catalogue import described, find_by_name
 
     known = described(find_by_name(model, revision))
-    for line in [json_module.dumps(known)] if json else known["card"].splitlines():
-        typer.echo(printable(line))
+    if json:
+        typer.echo(json_module.dumps(known))
+    else:
+        typer.echo("\n".join(map(printable, known["card"].splitlines())))
 
 
 @models.command()

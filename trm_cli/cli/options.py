@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, asdict, dataclass
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -86,11 +86,12 @@ def option(
 
 
 GROUP: Any = None  # stands for a group of options in the signature of a command
-DEVICE = [
+MACHINE = [
     option("device", str, True, "auto, cpu, cuda or mps.", default="auto"),
+    option("dtype", str, True, "auto, float32 or bfloat16.", default="auto"),
     option("threads", int, "all cores", "CPU threads.", min=1, max=4096),
 ]
-MACHINE = [DEVICE[0], option("dtype", str, True, "auto, float32 or bfloat16.", default="auto"), DEVICE[1]]
+DEVICE = [one for one in MACHINE if one.name != "dtype"]  # of commands that leave the number type to something else
 OWN = "the model's own, or"  # the default of an option whose value the checkpoint knows best
 SOLVING = [  # the options of SolveConfig, each by its name
     option("attempts", int, f"{OWN} 1", "How often an unsolved puzzle is tried in all, each time otherwise.", min=1),
@@ -131,6 +132,7 @@ SOLVING = [  # the options of SolveConfig, each by its name
     option("seed", int, True, "Same seed, same result.", default=0, min=0, max=LARGEST_SEED),
 ]
 FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing without more attempts
+VOTING = ("views", "seed")  # what a vote heeds, too
 TIMED_SOLVING = [
     *SOLVING,
     option(
@@ -353,11 +355,10 @@ class Request:
         """Raise UsageError where something was typed that says nothing about a vote, as all about attempts does."""
         from trm_cli.config import SolveConfig
 
-        plain = SolveConfig()
-        idle = [name for name, value in self.settings.items() if value != getattr(plain, name)]
-        typed = [name for name in idle if name not in ("views", "seed")] + [name for name in others if others[name]]
-        if typed:
-            flag = typed[0].replace("_", "-")
+        plain = asdict(SolveConfig())
+        typed = [name for name, value in self.settings.items() if value != plain[name] and name not in VOTING]
+        for name in typed + [name for name, value in others.items() if value]:
+            flag = name.replace("_", "-")
             raise UsageError(f"--{flag}: answers to {task.name} are voted on, in all views; drop it")
 
     def batch_size_for(self, loaded: "LoadedModel") -> int:
@@ -371,13 +372,13 @@ class Request:
         """
         from trm_cli.config import SolveConfig
 
-        own, plain = loaded.checkpoint.solving, SolveConfig()
+        own, plain = loaded.checkpoint.solving, asdict(SolveConfig())
         try:
             SolveConfig(**own)
         except (TypeError, UsageError) as error:
             raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
         settings = SolveConfig(**{**own, **self.settings})
-        idle = [name for name in FURTHER if self.settings.get(name, getattr(plain, name)) != getattr(plain, name)]
+        idle = [name for name in FURTHER if self.settings.get(name, plain[name]) != plain[name]]
         if settings.attempts == 1 and idle:
             raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
         if settings.attempts > 1 and not settings.varies:

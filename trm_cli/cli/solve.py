@@ -80,7 +80,6 @@ def solve(
     puzzle_task = get_task(task)
     request = options.Request(model, revision, chosen, machine, quiet, batch_size, compile_net)
     options.refuse_existing(output, force)
-    learning = {"--adapt": adapt, "--augment": augment, "--train-network": train_network or None}
     if isinstance(puzzle_task, Demonstrated):
         request.refuse_attempts(puzzle_task)
         problems = read_problems(puzzle_task, file)
@@ -109,7 +108,7 @@ def solve(
                     answer.draw(console)
                 sink.flush()
     else:
-        for flag, typed in learning.items():
+        for flag, typed in (("--adapt", adapt), ("--augment", augment), ("--train-network", train_network or None)):
             if typed is not None:
                 raise UsageError(f"{flag}: {task} needs no learning before it is solved; drop it")
         puzzles = read_puzzles(puzzle_task, file)

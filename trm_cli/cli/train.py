@@ -94,7 +94,7 @@ def train(
         typer.echo(as_toml(resolved, title=f"{resolved.task}, recipe {resolved.name}"))
         return
 
-    from trm_cli.training.distributed import is_worker, joined_workers, launch
+    from trm_cli.training.distributed import is_worker, joined_workers
     from trm_cli.training.loggers import Loggers, check_loggers
     from trm_cli.training.loop import Evaluation, Limits, SavePoint
 
@@ -102,25 +102,16 @@ def train(
     limits = Limits(max_steps, options.parse_duration(max_time))
     work = resumed_run(typed) if resume is not None else new_run(typed, limits.max_seconds, is_worker=is_worker())
     device = _device(machine, gpus)
-    plan = work.plan
     if gpus is not None and gpus > 1 and not is_worker():
-        from trm_cli.training.step import slots_per_worker
-
-        slots_per_worker(plan.recipe.train.batch_size, gpus)
         chosen = [] if run or work.resumed else ["--run", str(work.folder)]
-        try:
-            raise typer.Exit(launch(gpus, [*sys.argv[1:], *chosen]))
-        except TrainingError as error:
-            if not work.has_state():
-                raise
-            line = _how_to_resume(work, gpus, gpus=gpus, **machine)
-            raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
+        raise typer.Exit(_launch(work, gpus, [*sys.argv[1:], *chosen], machine))
 
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import load_data, refuse_misfits
     from trm_cli.training.runner import start_run
     from trm_cli.weights.catalogue import open_model
 
+    plan = work.plan
     start = open_model(init, task=task, device=device, revision=revision) if init else None
     refuse_misfits(plan.task, plan.recipe.model, start.checkpoint.model if start else None)
     was_stopped = False
@@ -177,6 +168,21 @@ def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
         chosen = torch.device("cuda", local_rank())
         torch.cuda.set_device(chosen)
     return chosen
+
+
+def _launch(run: "Run", count: int, arguments: list[str], machine: dict[str, Any]) -> int:
+    """Start the same command in `count` workers; returns the exit code."""
+    from trm_cli.training.distributed import launch
+    from trm_cli.training.step import slots_per_worker
+
+    slots_per_worker(run.plan.recipe.train.batch_size, count)
+    try:
+        return launch(count, arguments)
+    except TrainingError as error:
+        if not run.has_state():
+            raise
+        line = _how_to_resume(run, count, gpus=count, **machine)
+        raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
 
 
 def _draw_curves(run: "Run") -> None:
