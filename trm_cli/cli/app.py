@@ -25,7 +25,7 @@ app.command()(solve)
 app.command()(watch)
 app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate_command)
-app.command(cls=DataCommand)(data)
+app.command("data", cls=DataCommand)(data)
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 

@@ -6,24 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer import Option
 
-from trm_cli.cli.options import (
-    DeviceName,
-    Json,
-    ModelName,
-    Quiet,
-    TaskName,
-    Threads,
-    choose_device,
-    choose_dtype,
-    parse_duration,
-    user_errors,
-)
+from trm_cli.cli import options
 from trm_cli.config import SolveConfig
 from trm_cli.errors import TRMError, UsageError
 
@@ -31,73 +21,93 @@ if TYPE_CHECKING:
     from trm_cli.model.network import TinyRecursiveModel
     from trm_cli.solving.trace import Header, Moment
     from trm_cli.tasks.base import Puzzle
+    from trm_cli.training.benchmark import Speed
 
 NUM_WATCHED = 9  # examples that `trm bench watch` solves
 SOLVE_SECONDS = 1.6  # that `trm bench start` allows a puzzle; importing torch is most of it
 LIST_SECONDS = 0.4  # and a command that needs no network
 HELP_SECONDS = 0.15
+GIGA, TERA = 1e9, 1e12
 
 bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@bench.callback()
-def main() -> None:
-    """Measure speed on this machine."""
-
-
 @bench.command("train")
-@user_errors()
+@options.user_errors()
+@options.with_options(machine=options.DEVICE)
 def bench_train(
-    task: TaskName,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A named set of numbers, as in `trm train`.")] = "fast",
-    settings: Annotated[
-        Optional[list[str]], typer.Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
-    ] = None,
-    batch_sizes: Annotated[
-        str, typer.Option("--batch-sizes", help="Puzzles in the rolling batch, with commas between.")
-    ] = "16,64,256",
-    seconds: Annotated[str, typer.Option("--time", help="How long to train at each batch size: 5s, 1m.")] = "5s",
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    task: options.TaskName,
+    recipe: str = Option("fast", "--recipe", "-r", help="A named set of numbers, as in `trm train`."),
+    settings: options.Settings = None,
+    batch_sizes: str = Option("16,64,256", help="Puzzles in the rolling batch, with commas between."),
+    seconds: str = Option("5s", "--time", help="How long to train at each batch size: 5s, 1m."),
+    machine: Any = options.GROUP,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a recipe for a few seconds at several batch sizes, on generated puzzles.
 
     Example: trm bench train sudoku --recipe fast --batch-sizes 32,64 --set train.compile=true
     """
     from trm_cli.config import override
-    from trm_cli.display.listings import announced, show_speeds
-    from trm_cli.training.benchmark import Speed, measure
+    from trm_cli.display.console import remarks_console
+    from trm_cli.training.benchmark import measure
     from trm_cli.training.recipes import get_recipe
 
     resolved = override(get_recipe(task, recipe), settings or [])
-    sizes = _sizes(batch_sizes)
-    chosen = choose_device(device, threads)
-    lapse = parse_duration(seconds) or 0.0
+    words = [word.strip() for word in batch_sizes.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UsageError(f"--batch-sizes {batch_sizes}: write whole numbers with commas between: 16,64")
+    sizes = [int(word) for word in words]
+    device, _ = options.choose_machine(**machine)
+    measured = measure(resolved, sizes, seconds=options.parse_duration(seconds) or 0.0, device=device)
     speeds: list[Speed] = []
     try:
-        measured = measure(resolved, sizes, seconds=lapse, device=chosen)
-        for speed in announced(measured, sizes, quiet=quiet):
-            speeds.append(speed)
-            if json:
-                typer.echo(json_module.dumps(asdict(speed)))
+        with remarks_console(quiet).status("") as status:
+            for size in sizes:
+                status.update(f"measuring a batch of {size:,}")
+                speeds.append(next(measured))
+                if json:
+                    typer.echo(json_module.dumps(asdict(speeds[-1])))
     finally:  # a batch that does not fit into memory leaves what was measured before
         if speeds and not json:
-            show_speeds(speeds, f"trm train {task} --recipe {recipe} on {chosen}")
+            _show_speeds(speeds, f"trm train {task} --recipe {recipe} on {device}")
+
+
+def _show_speeds(speeds: "list[Speed]", title: str) -> None:
+    """Draw one row for each batch size on stdout."""
+    from rich.table import Table
+
+    from trm_cli.display.console import answers_console
+    from trm_cli.display.training import memory
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in ("batch", "steps/s", "pairs/s", "puzzles/s", "arithmetic", "of peak", "memory", "first step"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for speed in speeds:
+        scale, unit = (TERA, "TFLOP/s") if speed.flops_per_second >= TERA else (GIGA, "GFLOP/s")
+        table.add_row(
+            f"{speed.batch_size:,}",
+            f"{speed.steps_per_second:.3g}",
+            f"{speed.pairs_per_second:,.0f}",
+            f"{speed.puzzles_per_second:,.1f}",
+            f"{speed.flops_per_second / scale:.1f} {unit}",
+            f"{speed.peak_share:.0%}",
+            "–" if speed.memory is None else memory(speed.memory),
+            f"{speed.first_step_seconds:.1f} s",
+        )
+    answers_console().print(table)
 
 
 @bench.command("watch")
-@user_errors()
+@options.user_errors()
+@options.with_options(machine=options.DEVICE)
 def bench_watch(
-    task: TaskName,
-    model: ModelName = None,
-    rounds: Annotated[
-        int, typer.Option("--rounds", min=1, max=1000, help="How often the examples are solved and watched.")
-    ] = 7,
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    json: Json = False,
+    task: options.TaskName,
+    model: options.ModelName = None,
+    rounds: int = Option(7, min=1, max=1000, help="How often the examples are solved and watched."),
+    machine: Any = options.GROUP,
+    json: options.Json = False,
 ) -> None:
     """Solve the bundled examples unseen and watched in turn, to see what drawing costs.
 
@@ -106,43 +116,28 @@ def bench_watch(
     from trm_cli.cli.inputs import read_example
     from trm_cli.solving.watching import header_of
     from trm_cli.tasks import get_task
-    from trm_cli.weights.catalogue import open_model
 
     puzzles = read_example(get_task(task), NUM_WATCHED)
-    chosen = choose_device(device, threads)
-    loaded = open_model(
-        model, task=task, num_cells=puzzles.num_cells, device=chosen, dtype=choose_dtype("auto", chosen)
-    )
+    loaded = options.Request(model, None, {}, machine, quiet=False).open(task, puzzles.num_cells)
     header = header_of(loaded, SolveConfig(), num_puzzles=len(puzzles))
     _watch_round(loaded.network, header, list(puzzles))  # to warm up
-    done = [asdict(_watch_round(loaded.network, header, list(puzzles))) for _ in range(rounds)]
-    measured = Overhead(done[0]["steps"], **{name: median(one[name] for one in done) for name in MEDIANS})
+    done = [_watch_round(loaded.network, header, list(puzzles)) for _ in range(rounds)]
+    measured = done[0] | {name: median(one[name] for one in done) for name in done[0] if name != "steps"}
     if json:
-        typer.echo(json_module.dumps(asdict(measured)))
+        typer.echo(json_module.dumps(measured))
         return
     typer.echo(
-        f"{measured.steps} steps take {measured.unseen:.2f} s unseen; watched, with "
-        f"{measured.draws:.0f} screens drawn, {measured.slower:+.1%} by the clock and "
-        f"{measured.slower_cpu:+.1%} of processor time"
+        "{steps} steps take {unseen:.2f} s unseen; watched, with {draws:.0f} screens drawn, {slower:+.1%} by the clock "
+        "and {slower_cpu:+.1%} of processor time".format_map(measured)
     )
 
 
-@dataclass(frozen=True)
-class Overhead:
-    """What watching costs: of one round, or the medians of several."""
+def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list[Puzzle]") -> dict[str, float]:
+    """Solve the puzzles one by one, unseen; then watch the same as fast as it goes, on a terminal in memory.
 
-    steps: int  # supervision steps of a round
-    draws: float  # screens drawn in a round
-    unseen: float  # seconds of a round, unseen
-    slower: float  # how much longer it took watched, by the clock: 0.05 is 5 %
-    slower_cpu: float  # how much more the processor had to do, all threads
-
-
-MEDIANS = ("draws", "unseen", "slower", "slower_cpu")
-
-
-def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list[Puzzle]") -> Overhead:
-    """Solve the puzzles one by one, unseen; then watch the same as fast as it goes, on a terminal in memory."""
+    Returns `steps` and `draws` (supervision steps, screens), `unseen` (seconds), and how much longer it took watched
+    (0.05 is 5 %): `slower` by the clock, `slower_cpu` in the time of all threads.
+    """
     from rich.console import Console
 
     from trm_cli.display.boards import Look
@@ -172,14 +167,14 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     began_cpu = time.process_time()
     player.play()
     watched_cpu = time.process_time() - began_cpu
-    return Overhead(steps, player.num_draws, unseen, watched[0] / unseen - 1, watched_cpu / unseen_cpu - 1)
+    slower, slower_cpu = watched[0] / unseen - 1, watched_cpu / unseen_cpu - 1
+    return {"steps": steps, "draws": player.num_draws, "unseen": unseen, "slower": slower, "slower_cpu": slower_cpu}
 
 
 @bench.command("start")
-@user_errors()
+@options.user_errors()
 def bench_start(
-    runs: Annotated[int, typer.Option("--runs", min=1, max=1000, help="Processes started for each command.")] = 5,
-    json: Json = False,
+    runs: int = Option(5, min=1, max=1000, help="Processes started for each command."), json: options.Json = False
 ) -> None:
     """Time small commands as whole processes, against the seconds that they may take.
 
@@ -222,10 +217,3 @@ def _time_process(command: str, arguments: list[str], stdin: str) -> float:
         said = done.stderr.strip().splitlines() or ["no message"]
         raise TRMError(f"{command}: failed with exit code {done.returncode} ({said[-1]}); run it by itself to see why")
     return seconds
-
-
-def _sizes(text: str) -> list[int]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise UsageError(f"--batch-sizes {text}: write whole numbers with commas between: 16,64")
-    return [int(word) for word in words]

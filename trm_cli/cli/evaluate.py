@@ -1,133 +1,62 @@
 """`trm eval`: how accurate a checkpoint is on puzzles with known answers."""
 
 import json as json_module
+import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
+from typer import Option
 
-from trm_cli.cli.options import (
-    GROUP,
-    MACHINE,
-    SOLVING,
-    TIME_LIMIT,
-    BatchSize,
-    Compile,
-    Force,
-    Json,
-    ModelName,
-    Quiet,
-    Revision,
-    TaskName,
-    as_typed,
-    choose_batch_size,
-    choose_machine,
-    chosen_of_attempts,
-    chosen_settings,
-    complete_settings,
-    deadline,
-    hide_download_bars,
-    opened,
-    refuse_existing,
-    refuse_read_only,
-    stop_on_signals,
-    user_errors,
-    with_options,
-)
+from trm_cli.cli import options
 from trm_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from trm_cli.config import SolveConfig
-    from trm_cli.solving.evaluate import Tally
     from trm_cli.solving.voting import Ballot, Voter
-    from trm_cli.tasks.base import Task
     from trm_cli.tasks.problems import Demonstrated, Problem
-    from trm_cli.weights.tensors import LoadedModel
 
 FORMATS = (".md", ".html", ".svg", ".png", ".json")  # of a report
 KEEP_SECONDS = 20.0  # between two times that the counts are written down
 ROWS_AT_ONCE = 4096  # of the data set that are in memory
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was typed, whichever strategy answers the puzzles."""
-
-    data: Path
-    models: tuple[str | None, str | None]  # to evaluate, and to compare with
-    revision: str | None  # of the first
-    limit: int | None
-    settings: dict[str, Any]  # what was chosen of SolveConfig
-    stops: Callable[[], bool]
-    batch_size: int | None
-    compiles: bool
-    output: Path | None
-    resume: Path | None
-    record: bool
-    as_json: bool
-    machine: dict[str, Any]
-    quiet: bool
-
-
-@user_errors()
-@with_options(chosen=[*SOLVING, TIME_LIMIT], machine=MACHINE)
+@options.user_errors()
+@options.with_options(chosen=options.TIMED_SOLVING, machine=options.MACHINE)
 def evaluate_command(
-    task: TaskName,
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data",
-            help="CSV or CSV.gz with question and answer columns; for a task that is learned from demonstrations, the "
-            "folder that `trm data` made, with evaluation problems.",
-            show_default=False,
-        ),
-    ],
-    model: ModelName = None,
-    revision: Revision = None,
-    chosen: Any = GROUP,
-    compare: Annotated[
-        Optional[str],
-        typer.Option(
-            "--compare",
-            metavar="MODEL",
-            show_default="none",
-            help="A second model, put beside the first with a paired test.",
-        ),
-    ] = None,
-    limit: Annotated[
-        Optional[int], typer.Option("--limit", min=1, show_default="all", help="Evaluate the first rows only.")
-    ] = None,
-    batch_size: BatchSize = None,
-    compile_net: Compile = False,
-    output: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--output",
-            "-o",
-            show_default="none",
-            help="Write a report, too: .md, .html (with figures), .svg or .png (figures) or .json; of a vote, two "
-            "attempts at each test as a competition takes them: submission.json.",
-        ),
-    ] = None,
-    resume: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--resume",
-            show_default="none",
-            metavar="FILE",
-            help="Keep the counts in this file, and go on from it if it exists.",
-        ),
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Write the figures into the checkpoint's config.json and card.")
-    ] = False,
-    json: Json = False,
-    force: Force = False,
-    machine: Any = GROUP,
-    quiet: Quiet = False,
+    task: options.TaskName,
+    data: Path = Option(
+        ...,
+        show_default=False,
+        help="CSV or CSV.gz with question and answer columns; for a task that is learned from demonstrations, the "
+        "folder that `trm data` made, with evaluation problems.",
+    ),
+    model: options.ModelName = None,
+    revision: options.Revision = None,
+    chosen: Any = options.GROUP,
+    compare: Optional[str] = Option(
+        None, metavar="MODEL", show_default="none", help="A second model, put beside the first with a paired test."
+    ),
+    limit: Optional[int] = Option(None, min=1, show_default="all", help="Evaluate the first rows only."),
+    batch_size: options.BatchSize = None,
+    compile_net: options.Compile = False,
+    output: Optional[Path] = Option(
+        None,
+        "--output",
+        "-o",
+        show_default="none",
+        help="Write a report, too: .md, .html (with figures), .svg or .png (figures) or .json; of a vote, two "
+        "attempts at each test as a competition takes them: submission.json.",
+    ),
+    resume: Optional[Path] = Option(
+        None, show_default="none", metavar="FILE", help="Keep the counts in this file, and go on from it if it exists."
+    ),
+    record: bool = Option(False, "--record", help="Write the figures into the checkpoint's config.json and card."),
+    json: options.Json = False,
+    force: options.Force = False,
+    machine: Any = options.GROUP,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure a checkpoint: cells, exact, verified, steps, attempts, calibration, speed; of a vote, pass@K.
 
@@ -136,144 +65,84 @@ def evaluate_command(
     from trm_cli.tasks import get_task
     from trm_cli.tasks.problems import Demonstrated
 
-    stops, settings = deadline(chosen["time_limit"]), chosen_settings(chosen)
+    named = [(model, revision)] + ([] if compare is None else [(compare, None)])
+    requests = [options.Request(*one, chosen, machine, quiet, batch_size, compile_net) for one in named]
     puzzle_task = get_task(task)
-    request = Request(
-        data,
-        (model, compare),
-        revision,
-        limit,
-        settings,
-        stops,
-        batch_size,
-        compile_net,
-        output,
-        resume,
-        record,
-        json,
-        machine,
-        quiet,
-    )
-    if not isinstance(puzzle_task, Demonstrated) and output is not None and output.suffix not in FORMATS:
-        raise UsageError(f"{output}: name the report *{', *'.join(FORMATS)}")
-    refuse_existing(output, force)
-    hide_download_bars(quiet)
     if isinstance(puzzle_task, Demonstrated):
-        _vote(puzzle_task, request)
-    else:
-        _search(puzzle_task, request)
+        options.refuse_existing(output, force)
+        requests[0].refuse_attempts(puzzle_task, compare=compare, record=record)
+        _vote(puzzle_task, requests[0], data, limit, output=output, as_json=json)
+        return
+    if output is not None and output.suffix not in FORMATS:
+        raise UsageError(f"{output}: name the report *{', *'.join(FORMATS)}")
+    options.refuse_existing(output, force)
 
-
-def _search(task: "Task", request: Request) -> None:
-    """Solve every puzzle by attempts until the rules hold, and count."""
+    from trm_cli.display.console import SolvingDisplay
     from trm_cli.display.report import show_scores, write_report
-    from trm_cli.solving.evaluate import Evaluated, Tally, read_kept, record_scores, subject, write_kept
-    from trm_cli.tasks.tables import survey
-    from trm_cli.weights.catalogue import open_model
+    from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, record_scores, subject, write_kept
+    from trm_cli.tasks.tables import first_rows, read_chunks, survey
 
-    device, dtype = choose_machine(request.machine)
-    surveyed = survey(request.data, task, request.limit)
-    first, second = request.models
-    named = [(first, request.revision)] + ([] if second is None else [(second, None)])
-    models = [
-        open_model(
-            name,
-            task=task.name,
-            num_cells=surveyed.num_cells,
-            device=device,
-            dtype=dtype,
-            compiles=request.compiles,
-            revision=revision,
+    options.choose_machine(**machine)  # refuses what cannot be, before the data is read
+    surveyed = survey(data, puzzle_task, limit)
+    models = [request.open(task, surveyed.num_cells) for request in requests]
+    if record and not os.access(models[0].folder, os.W_OK):
+        raise UsageError(f"{models[0].folder}: cannot be written; copy the checkpoint and give --model COPY")
+    settings = [requests[0].settings_for(loaded) for loaded in models]
+    measured = subject(surveyed.sha256, [(loaded.sha256, own) for loaded, own in zip(models, settings, strict=True)])
+    tallies = (read_kept(resume, measured) if resume else None) or [Tally() for _ in models]
+
+    def keep() -> float:
+        """Write the counts down, if they are to be kept; returns when."""
+        if resume:
+            write_kept(resume, measured, tallies)
+        return time.monotonic()
+
+    last_kept = keep()
+    for loaded, own, tally in zip(models, settings, tallies, strict=True):
+        solutions = evaluate(
+            loaded.network,
+            puzzle_task,
+            first_rows(read_chunks(data, puzzle_task, ROWS_AT_ONCE), limit),
+            tally,
+            batch_size=requests[0].batch_size_for(loaded),
+            settings=own,
+            stops=requests[0].stops,
+            keeps_solved=len(models) > 1,
         )
-        for name, revision in named
-    ]
-    if request.record:
-        refuse_read_only(models[0].folder)
-    settings = [complete_settings(model.checkpoint.solving, request.settings) for model in models]
-    networks = [(model.sha256, own) for model, own in zip(models, settings, strict=True)]
-    measured = subject(surveyed.sha256, networks)
-    kept = request.resume
-    tallies = (read_kept(kept, measured) if kept else None) or [Tally() for _ in models]
-
-    def keep() -> None:
-        if kept:
-            write_kept(kept, measured, tallies)
-
-    keep()
-    batch_size = choose_batch_size(request.batch_size, device)
-    for model, own, tally in zip(models, settings, tallies, strict=True):
-        _count(
-            model, task, own, tally, request, surveyed.puzzles, batch_size=batch_size, keeps=len(models) > 1, keep=keep
-        )
+        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, done=tally.puzzles, solved=tally.verified)
+        with options.stop_on_signals() as is_interrupted, display:
+            for solution in solutions:
+                display.show(solution)
+                stopped = is_interrupted()
+                if stopped or time.monotonic() - last_kept > KEEP_SECONDS:
+                    last_kept = keep()
+                if stopped:
+                    raise KeyboardInterrupt
     keep()
     evaluated = [
-        Evaluated(request.data.name, surveyed.sha256, model.checkpoint.name, model.sha256, own, tally)
-        for model, own, tally in zip(models, settings, tallies, strict=True)
+        Evaluated(data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally)
+        for loaded, own, tally in zip(models, settings, tallies, strict=True)
     ]
-    show_scores(evaluated, as_json=request.as_json)
-    if request.output:
-        write_report(request.output, evaluated, as_typed())
-    if request.record:
-        record_scores(models[0], evaluated[0], as_typed())
+    show_scores(evaluated, as_json=json)
+    if output:
+        write_report(output, evaluated, options.as_typed())
+    if record:
+        record_scores(models[0], evaluated[0], options.as_typed())
 
 
-def _count(
-    model: "LoadedModel",
-    task: "Task",
-    settings: "SolveConfig",
-    tally: "Tally",
-    request: Request,
-    puzzles: int,
-    *,
-    batch_size: int,
-    keeps: bool,
-    keep: Callable[[], None],
+def _vote(
+    task: "Demonstrated", request: options.Request, data: Path, limit: int | None, *, output: Path | None, as_json: bool
 ) -> None:
-    """Evaluate one network; raises KeyboardInterrupt on a signal, once the counts are kept."""
-    from trm_cli.display.console import SolvingDisplay
-    from trm_cli.solving.evaluate import evaluate
-    from trm_cli.tasks.tables import first_rows, read_chunks
-
-    chunks = first_rows(read_chunks(request.data, task, ROWS_AT_ONCE), request.limit)
-    solutions = evaluate(
-        model.network,
-        task,
-        chunks,
-        tally,
-        batch_size=batch_size,
-        settings=settings,
-        stops=request.stops,
-        keeps_solved=keeps,
-    )
-    last_kept = time.monotonic()
-    display = SolvingDisplay(puzzles, quiet=request.quiet, done=tally.puzzles, solved=tally.verified)
-    with stop_on_signals() as is_interrupted, display:
-        for solution in solutions:
-            display.show(solution)
-            if is_interrupted():
-                keep()
-                raise KeyboardInterrupt
-            if time.monotonic() - last_kept > KEEP_SECONDS:
-                keep()
-                last_kept = time.monotonic()
-
-
-def _vote(task: "Demonstrated", request: Request) -> None:
     """Look at every test of the evaluation problems in all known views, vote, and count."""
     from trm_cli.display.answers import show_votes, votes_json
     from trm_cli.display.console import answers_console
-    from trm_cli.solving.voting import Voter, register_of, score_votes, submission
+    from trm_cli.solving.voting import register_of, score_votes, submission
 
-    flags = [name.replace("_", "-") for name in chosen_of_attempts(request.settings)]
-    flags += [flag for flag, typed in (("compare", request.models[1]), ("record", request.record)) if typed]
-    if flags:
-        raise UsageError(f"--{flags[0]}: answers to {task.name} are voted on, in all views; drop it")
-    found = task.open_data(request.data)
-    problems = found.tests[: request.limit]
+    found = task.open_data(data)
+    problems = found.tests[:limit]
     if not problems:
-        raise UsageError(f"{request.data}: no evaluation tasks in it; make it with `trm data {task.name} ... -e`")
-    device, dtype = choose_machine(request.machine)
-    voter = Voter.open(task, request.models[0], request.revision, device=device, dtype=dtype)
+        raise UsageError(f"{data}: no evaluation tasks in it; make it with `trm data {task.name} ... -e`")
+    voter = request.open_voter(task)
     if not voter.table.problems:
         voter.table.adopt(register_of(task, found))
     if unknown := voter.unknown(problems):
@@ -283,25 +152,26 @@ def _vote(task: "Demonstrated", request: Request) -> None:
         )
     for problem in problems:
         voter.refuse_large(problem)
-    voted = list(_votes(voter, problems, request, choose_batch_size(request.batch_size, device)))
-    if request.output is not None:
-        with opened(request.output, "w") as sink:
+    voted = list(_votes(voter, problems, request))
+    if output is not None:
+        with options.opened(output) as sink:
             sink.write(json_module.dumps(submission(voted)))
     scores = score_votes(voted)
-    if request.as_json:
-        typer.echo(votes_json(scores, voter.loaded, str(request.data)))
+    if as_json:
+        typer.echo(votes_json(scores, voter.loaded, str(data)))
     else:
         show_votes(answers_console(), scores)
 
 
 def _votes(
-    voter: "Voter", problems: "list[Problem]", request: Request, batch_size: int
+    voter: "Voter", problems: "list[Problem]", request: options.Request
 ) -> "Iterator[tuple[Problem, list[Ballot]]]":
     """The votes on each problem."""
     from trm_cli.display.console import ProgressBar
 
     known = [voter.known(problem, request.settings.get("views")) for problem in problems]
     looks = sum(rows.count * len(problem.tests) for problem, rows in zip(problems, known, strict=True))
+    batch_size = request.batch_size_for(voter.loaded)
     with ProgressBar("evaluating", looks, quiet=request.quiet) as bar:
         for problem, rows in zip(problems, known, strict=True):
             yield problem, voter.vote(problem, voter.read(rows), batch_size=batch_size, progress=bar.add)

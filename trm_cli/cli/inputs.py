@@ -4,6 +4,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from io import TextIOBase
 from itertools import islice
 from pathlib import Path
@@ -11,38 +12,30 @@ from pathlib import Path
 import numpy as np
 
 from trm_cli.errors import PuzzleError, UsageError
-from trm_cli.tasks.base import Puzzle, Task
+from trm_cli.tasks.base import Puzzle, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem
 from trm_cli.tasks.tables import as_text, open_text, translated
 
 
+@dataclass(frozen=True)
 class PuzzleList:
     """Puzzles of one size from one source: a byte a cell and a number a puzzle."""
 
-    def __init__(self, first: Puzzle) -> None:
-        self.height, self.width = first.height, first.width
-        self.num_cells = self.height * self.width
-        self.source = first.source
-        self._tokens = bytearray()
-        self._lines = array("Q")
-
-    def append(self, puzzle: Puzzle) -> None:
-        """Add a puzzle; raises PuzzleError if it is of another size."""
-        if (puzzle.height, puzzle.width) != (self.height, self.width):
-            raise PuzzleError(
-                f"{puzzle.place}: a {puzzle.height}x{puzzle.width} grid after "
-                f"{self.height}x{self.width} ones; give each size a file of its own"
-            )
-        self._tokens += puzzle.tokens.tobytes()
-        self._lines.append(puzzle.line)
+    first: Puzzle
+    tokens: Tokens  # [count, L]
+    lines: "array[int]"  # where each starts
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self.lines)
 
     def __iter__(self) -> Iterator[Puzzle]:
-        tokens = np.frombuffer(bytes(self._tokens), np.uint8).reshape(-1, self.num_cells)
-        for row, line in zip(tokens, self._lines, strict=True):
-            yield Puzzle(row, self.height, self.width, self.source, line)
+        for row, line in zip(self.tokens, self.lines, strict=True):
+            yield replace(self.first, tokens=row, line=line)
+
+    @property
+    def num_cells(self) -> int:
+        """L, cells of each puzzle."""
+        return self.first.tokens.size
 
 
 def read_puzzles(task: Task, file: Path | None) -> PuzzleList:
@@ -65,13 +58,19 @@ def read_example(task: Task, count: int) -> PuzzleList:
 
 
 def _collect(coming: Iterable[Puzzle], source: str) -> PuzzleList:
-    puzzles = None
+    first, tokens, lines = None, bytearray(), array("Q")
     for puzzle in coming:
-        puzzles = puzzles or PuzzleList(puzzle)
-        puzzles.append(puzzle)
-    if puzzles is None:
+        first = first or puzzle
+        if (puzzle.height, puzzle.width) != (first.height, first.width):
+            raise PuzzleError(
+                f"{puzzle.place}: a {puzzle.height}x{puzzle.width} grid after "
+                f"{first.height}x{first.width} ones; give each size a file of its own"
+            )
+        tokens += puzzle.tokens.tobytes()
+        lines.append(puzzle.line)
+    if first is None:
         raise PuzzleError(f"{source}: no puzzle in it")
-    return puzzles
+    return PuzzleList(first, np.frombuffer(tokens, np.uint8).reshape(len(lines), -1), lines)
 
 
 def read_problems(task: Demonstrated, file: Path | None) -> list[Problem]:

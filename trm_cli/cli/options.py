@@ -1,4 +1,4 @@
-"""What every command shares: options spelled once, devices, and how errors end."""
+"""What every command shares: options spelled once, the machine, outputs, and how errors end."""
 
 import inspect
 import math
@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import InitVar, asdict, dataclass
 from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+from typer import Argument, Option
 
 from trm_cli.errors import ModelError, TRMError, UsageError, printable
 from trm_cli.tasks import BUILT_IN
@@ -24,60 +26,143 @@ if TYPE_CHECKING:
     import torch
 
     from trm_cli.config import SolveConfig
+    from trm_cli.solving.voting import Voter
+    from trm_cli.tasks.problems import Demonstrated
+    from trm_cli.weights.tensors import LoadedModel
 
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141
+INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
 CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+LARGEST_SEED = 2**63 - 1
+KIND_OF_PUZZLE = f"Kind of puzzle: {', '.join(BUILT_IN)}, or one that a package adds."
+A_MODEL = "A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub"
 
-TaskName = Annotated[
-    str,
-    typer.Argument(
-        metavar="TASK", show_default=False, help=f"Kind of puzzle: {', '.join(BUILT_IN)}, or one that a package adds."
-    ),
-]
-PuzzleFile = Annotated[
-    Optional[Path],
-    typer.Argument(
-        metavar="[FILE|-]",
-        help="Puzzles as text or CSV, problems as JSON; - or nothing reads stdin.",
-        show_default=False,
-    ),
-]
+
+def _hide_download_bars(quiet: bool) -> bool:
+    """Have the Hub's client draw no bars; it reads this when it is imported."""
+    if quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    return quiet
+
+
+TaskName = Annotated[str, Argument(metavar="TASK", show_default=False, help=KIND_OF_PUZZLE)]
 ModelName = Annotated[
     Optional[str],
-    typer.Option(
-        "--model",
-        "-m",
-        envvar="TRM_MODEL",
-        show_default="the task's own",
-        help="A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub; see `trm models list`.",
+    Option(
+        "--model", "-m", envvar="TRM_MODEL", show_default="the task's own", help=f"{A_MODEL}; see `trm models list`."
     ),
 ]
 Revision = Annotated[
-    Optional[str],
-    typer.Option(
-        "--revision", metavar="BRANCH|TAG|COMMIT", show_default="main", help="Which version of a model of the Hub."
-    ),
-]
-DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-DtypeName = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
-Threads = Annotated[
-    Optional[int], typer.Option("--threads", min=1, max=4096, show_default="all cores", help="CPU threads.")
+    Optional[str], Option(metavar="BRANCH|TAG|COMMIT", show_default="main", help="Which version of a model of the Hub.")
 ]
 BatchSize = Annotated[
-    Optional[int],
-    typer.Option("--batch-size", min=1, show_default="8 on a CPU, 512 elsewhere", help="Puzzles solved together."),
+    Optional[int], Option(min=1, show_default="8 on a CPU, 512 elsewhere", help="Puzzles solved together.")
 ]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile the net first: a minute that pays off on thousands of puzzles.")
+    bool, Option("--compile", help="Compile the net first: a minute that pays off on thousands of puzzles.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Same seed, same result.")]
-Output = Annotated[Optional[Path], typer.Option("--output", "-o", show_default="stdout", help="Write to this file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+Settings = Annotated[
+    Optional[list[str]], Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
+]
+Output = Annotated[Optional[Path], Option("--output", "-o", show_default="stdout", help="Write to this file.")]
+Json = Annotated[bool, Option("--json", help="One JSON object per line.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", callback=_hide_download_bars, help="No progress, no remarks.")]
+Force = Annotated[bool, Option("--force", help="Overwrite the output file.")]
+
+
+def option(
+    name: str, kind: Any, shown: str | bool, help_text: str, *flags: str, default: Any = None, **about: Any
+) -> inspect.Parameter:
+    """An option as a parameter of a command.
+
+    shown    the default in words; True shows the value of `default`, False shows none.
+    default  its value; without one the option is None where it is not typed.
+    """
+    flags = flags or (f"--{name.replace('_', '-')}",)
+    annotation: Any = Annotated[
+        Optional[kind] if default is None else kind, Option(*flags, show_default=shown, help=help_text, **about)
+    ]
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+GROUP: Any = None  # stands for a group of options in the signature of a command
+MACHINE = [
+    option("device", str, True, "auto, cpu, cuda or mps.", default="auto"),
+    option("dtype", str, True, "auto, float32 or bfloat16.", default="auto"),
+    option("threads", int, "all cores", "CPU threads.", min=1, max=4096),
+]
+DEVICE = [one for one in MACHINE if one.name != "dtype"]  # of commands that leave the number type to something else
+OWN = "the model's own, or"  # the default of an option whose value the checkpoint knows best
+SOLVING = [  # the options of SolveConfig, each by its name
+    option("attempts", int, f"{OWN} 1", "How often an unsolved puzzle is tried in all, each time otherwise.", min=1),
+    option("max_steps", int, f"{OWN} 16", "Supervision steps of the first attempt at most.", min=1),
+    option("retry_steps", int, f"{OWN} --max-steps", "Supervision steps of each further attempt at most.", min=1),
+    option("step_limit", int, "none", "Supervision steps of all attempts at a puzzle together, at most.", min=1),
+    option(
+        "guess",
+        bool,
+        f"{OWN} no",
+        "Each further attempt fills a blank with what the network believed.",
+        "--guess/--no-guess",
+    ),
+    option("starts", str, f"{OWN} random", "Where z starts in further attempts: fixed (as in the first) or random."),
+    option("noise", float, f"{OWN} 0", "Deviation of the noise on z before each step of further attempts.", min=0),
+    option(
+        "views",
+        int,
+        f"{OWN} 1; all in a vote",
+        "Symmetric views of the puzzle that further attempts go through; in a vote, the views that are looked at.",
+        min=1,
+    ),
+    option(
+        "select",
+        str,
+        f"{OWN} verified",
+        "Which attempt's answer is taken: verified (the first whose rules hold), or after all attempts the best by q, "
+        "mode, margin or residual.",
+    ),
+    option(
+        "halt",
+        str,
+        True,
+        "When an attempt stops: verified (the halt head fires and the rules hold), q (the head fires), never (always "
+        "--max-steps).",
+        default="verified",
+    ),
+    option("seed", int, True, "Same seed, same result.", default=0, min=0, max=LARGEST_SEED),
+]
+FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing without more attempts
+VOTING = ("views", "seed")  # what a vote heeds, too
+TIMED_SOLVING = [
+    *SOLVING,
+    option(
+        "time_limit",
+        str,
+        "none",
+        "Stop solving after 90s, 9m or 1h30m; puzzles that are left stay unsolved.",
+        metavar="DURATION",
+    ),
+]
+
+
+def with_options(**groups: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Put groups of options in the place of a command's parameter of that name, which is given a dictionary."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(command)
+        parameters = [one for name, typed in own.parameters.items() for one in groups.get(name, [typed])]
+
+        @wraps(command)
+        def run(**given: Any) -> Any:
+            for name, group in groups.items():
+                given[name] = {parameter.name: given.pop(parameter.name) for parameter in group}
+            return command(**given)
+
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # of every function
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
 
 
 @contextmanager
@@ -92,18 +177,13 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("trm: interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:  # the reader went away: leave quietly
-        _abandon_stdout()
-        raise typer.Exit(BROKEN_PIPE) from None
     except OSError as error:
-        _abandon_stdout()
+        # Keep Python from flushing into a pipe or disk that takes no more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader went away: leave quietly
+            raise typer.Exit(BROKEN_PIPE) from None
         typer.echo(f"trm: {error.filename or 'stdout'}: {error.strerror}", err=True)
         raise typer.Exit(UsageError.exit_code) from None
-
-
-def _abandon_stdout() -> None:
-    """Keep Python from flushing into a pipe or disk that takes no more when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -129,12 +209,6 @@ def stop_on_signals(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def hide_download_bars(quiet: bool) -> None:
-    """Have the Hub's client draw no bars; it reads this when it is imported."""
-    if quiet:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-
-
 def refuse_existing(output: Path | None, force: bool) -> None:
     """Raise UsageError if the output file may not be overwritten, or has no folder to lie in."""
     if output is None or is_stdout(output):
@@ -146,21 +220,11 @@ def refuse_existing(output: Path | None, force: bool) -> None:
 
 
 def refuse_full(path: Path, force: bool) -> None:
-    """Raise UsageError if something would be overwritten, or cannot be written there."""
-    if str(path) == "-":
+    """Raise UsageError if something would be overwritten, or cannot be written there; an empty folder may be filled."""
+    if is_stdout(path):
         raise UsageError("--output -: cannot go to stdout; name a path")
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists() and not force:
-        raise UsageError(f"{path}: exists already; choose another name or add --force")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
-
-
-def refuse_read_only(folder: Path) -> None:
-    """Raise UsageError where a folder that is to be written to cannot be."""
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{folder}: cannot be written; copy the checkpoint and give --model COPY")
+    if not path.is_dir() or any(path.iterdir()):
+        refuse_existing(path, force)
 
 
 def is_stdout(output: Path | None) -> bool:
@@ -169,11 +233,13 @@ def is_stdout(output: Path | None) -> bool:
 
 
 @contextmanager
-def opened(output: Path | None, mode: str) -> Iterator[IO[Any]]:
-    """Open an output file for writing; raises UsageError where that cannot be."""
-    text = {} if "b" in mode else {"encoding": "utf-8"}
-    with writing(output), open(str(output), mode, **text) as sink:  # type: ignore[call-overload] # mode varies
-        yield sink
+def opened(output: Path | None) -> Iterator[IO[str]]:
+    """An output to write text to, a file or stdout; raises UsageError where that cannot be."""
+    if is_stdout(output):
+        yield sys.stdout
+    else:
+        with writing(output), open(str(output), "w", encoding="utf-8") as sink:
+            yield sink
 
 
 @contextmanager
@@ -187,37 +253,27 @@ def writing(output: Path | None) -> Iterator[None]:
         raise UsageError(f"{output}: cannot be written ({error.strerror}); choose another") from error
 
 
-def choose_device(name: str, threads: int | None) -> "torch.device":
-    """The torch device of that name; `auto` prefers cuda, then mps, then cpu."""
+def choose_machine(device: str, threads: int | None, dtype: str = "auto") -> "tuple[torch.device, torch.dtype]":
+    """Where to compute, and in which number type.
+
+    device  auto prefers cuda, then mps, then cpu.
+    dtype   auto is bfloat16 on cuda and float32 elsewhere.
+    """
     import torch
 
     if threads:
         torch.set_num_threads(threads)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(n for n in ("cuda", "mps", "cpu") if there[n]))
-    if name not in there:
-        raise UsageError(f"--device {name}: choose auto, cpu, cuda or mps")
-    if not there[name]:
-        raise UsageError(f"--device {name}: torch finds no such device here; use --device auto")
-    return torch.device(name)
-
-
-def choose_batch_size(wanted: int | None, device: "torch.device") -> int:
-    """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
-    return wanted or (CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
-
-
-def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":
-    """The number type to compute in; `auto` is bfloat16 on cuda and float32 elsewhere."""
-    import torch
-
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in kinds:
-        raise UsageError(f"--dtype {name}: choose auto, float32 or bfloat16")
-    return kinds[name]
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name in there if there[name]) if device == "auto" else device
+    if chosen not in there:
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
+    if not there[chosen]:
+        raise UsageError(f"--device {device}: torch finds no such device here; use --device auto")
+    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    types["auto"] = types["bfloat16" if chosen == "cuda" else "float32"]
+    if dtype not in types:
+        raise UsageError(f"--dtype {dtype}: choose auto, float32 or bfloat16")
+    return torch.device(chosen), types[dtype]
 
 
 def parse_duration(text: str | None) -> float | None:
@@ -227,9 +283,9 @@ def parse_duration(text: str | None) -> float | None:
     text = text.strip()
     is_number = text.replace(".", "", 1).isdecimal()
     match = DURATION.fullmatch(text + "s" if is_number else text)
-    if not match or not any(float(part or 0) for part in match.groups()):
+    hours, minutes, seconds = (float(part or 0) for part in (match.groups() if match else ("", "", "")))
+    if not (hours or minutes or seconds):
         raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
@@ -239,165 +295,95 @@ def as_typed() -> str:
     return " ".join([*sorted(variables), shlex.join(["trm", *sys.argv[1:]])])
 
 
-FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing without more
-OWN = "the model's own"  # the default of an option whose value the checkpoint knows best
-
-
-def _parameter(name: str, kind: Any, default: Any, help_text: str, flag: str = "", **about: Any) -> inspect.Parameter:
-    """An option as a parameter of a command.
-
-    default  its value; or words in parentheses that say what nothing typed, which gives None, means.
-    """
-    in_words = isinstance(default, str) and default.startswith("(")
-    show: Any = default.strip("()") if in_words else True
-    told = typer.Option(flag or f"--{name.replace('_', '-')}", show_default=show, help=help_text, **about)
-    annotation: Any = Annotated[Optional[kind] if in_words else kind, told]
-    value = None if in_words else default
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=annotation)
-
-
-SOLVING = [  # the options of SolveConfig, each by its name
-    _parameter(
-        "attempts", int, f"({OWN}, or 1)", "How often an unsolved puzzle is tried in all, each time otherwise.", min=1
-    ),
-    _parameter("max_steps", int, f"({OWN}, or 16)", "Supervision steps of the first attempt at most.", min=1),
-    _parameter(
-        "retry_steps", int, f"({OWN}, or --max-steps)", "Supervision steps of each further attempt at most.", min=1
-    ),
-    _parameter("step_limit", int, "(none)", "Supervision steps of all attempts at a puzzle together, at most.", min=1),
-    _parameter(
-        "guess",
-        bool,
-        f"({OWN}, or no)",
-        "Each further attempt fills a blank with what the network believed.",
-        "--guess/--no-guess",
-    ),
-    _parameter(
-        "starts", str, f"({OWN}, or random)", "Where z starts in further attempts: fixed (as in the first) or random."
-    ),
-    _parameter(
-        "noise", float, f"({OWN}, or 0)", "Deviation of the noise on z before each step of further attempts.", min=0
-    ),
-    _parameter(
-        "views",
-        int,
-        f"({OWN}, or 1; all in a vote)",
-        "Symmetric views of the puzzle that further attempts go through; in a vote, the views that are looked at.",
-        min=1,
-    ),
-    _parameter(
-        "select",
-        str,
-        f"({OWN}, or verified)",
-        "Which attempt's answer is taken: verified (the first whose rules hold), or after all attempts the best by q, "
-        "mode, margin or residual.",
-    ),
-    _parameter(
-        "halt",
-        str,
-        "verified",
-        "When an attempt stops: verified (the halt head fires and the rules hold), q (the head fires), never (always "
-        "--max-steps).",
-    ),
-    _parameter("seed", int, 0, "Same seed, same result.", min=0, max=2**63 - 1),
-]
-TIME_LIMIT = _parameter(
-    "time_limit",
-    str,
-    "(none)",
-    "Stop solving after 90s, 9m or 1h30m; puzzles that are left stay unsolved.",
-    metavar="DURATION",
-)
-GROUP: Any = None  # stands for a group of options in the signature of a command
-MACHINE = [
-    inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
-    for name, kind, default in (
-        ("device", DeviceName, "auto"),
-        ("dtype", DtypeName, "auto"),
-        ("threads", Threads, None),
-    )
-]
-
-
-def with_options(**groups: list[inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Put groups of options in the place of a command's parameter of that name, which is given a dictionary."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(command)
-        parameters = []
-        for parameter in own.parameters.values():
-            parameters += groups.get(parameter.name, [parameter])
-
-        @wraps(command)
-        def run(**given: Any) -> Any:
-            for name, group in groups.items():
-                given[name] = {parameter.name: given.pop(parameter.name) for parameter in group}
-            return command(**given)
-
-        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # of every function
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return run
-
-    return decorate
-
-
-def choose_machine(machine: dict[str, Any]) -> "tuple[torch.device, torch.dtype]":
-    """Where to compute, and in which number type, of what was typed for MACHINE."""
-    device = choose_device(machine["device"], machine["threads"])
-    return device, choose_dtype(machine["dtype"], device)
-
-
-def chosen_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """What was typed of the options of SolveConfig; raises UsageError where it cannot be.
+@dataclass
+class Request:
+    """What was typed of the options that `solve`, `watch` and `eval` share; its clock starts when it is made.
 
     Where there is a time limit, every puzzle is tried once before any is tried again.
+    Raises UsageError where a setting, or the limit, cannot be.
     """
-    from trm_cli.config import SolveConfig
 
-    chosen = {name: value for name, value in given.items() if name != "time_limit" and value is not None}
-    if given.get("time_limit") is not None:
-        chosen["breadth_first"] = True
-    SolveConfig(**chosen)
-    return chosen
+    model: str | None
+    revision: str | None
+    chosen: InitVar[dict[str, Any]]  # of SOLVING
+    machine: dict[str, Any]
+    quiet: bool
+    batch_size: int | None = None
+    compiles: bool = False
 
+    def __post_init__(self, chosen: dict[str, Any]) -> None:
+        from trm_cli.config import SolveConfig
 
-def chosen_of_attempts(chosen: dict[str, Any]) -> list[str]:
-    """The names of what was chosen that says something about attempts, and so nothing about a vote."""
-    from trm_cli.config import SolveConfig
+        self.settings = {name: value for name, value in chosen.items() if value is not None}
+        limit = self.settings.pop("time_limit", None)
+        if limit is not None:
+            self.settings["breadth_first"] = True
+        SolveConfig(**self.settings)
+        try:
+            seconds = parse_duration(limit)
+        except UsageError as error:
+            raise UsageError(f"--time-limit: {error}") from error
+        self.end = math.inf if seconds is None else time.monotonic() + seconds
 
-    plain = SolveConfig()
-    return [name for name in chosen if name not in ("views", "seed") and chosen[name] != getattr(plain, name)]
+    def stops(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.end
 
+    def open(self, task: str, num_cells: int) -> "LoadedModel":
+        """The network for puzzles of a task."""
+        from trm_cli.weights.catalogue import open_model
 
-def deadline(time_limit: str | None) -> Callable[[], bool]:
-    """A clock that starts now: whether the time is up; raises UsageError where it is no time."""
-    try:
-        seconds = parse_duration(time_limit)
-    except UsageError as error:
-        raise UsageError(f"--time-limit: {error}") from error
-    end = math.inf if seconds is None else time.monotonic() + seconds
-    return lambda: time.monotonic() >= end
-
-
-def complete_settings(own: dict[str, Any], chosen: dict[str, Any]) -> "SolveConfig":
-    """The user's settings, the rest as the checkpoint's own.
-
-    Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
-    """
-    from trm_cli.config import SolveConfig
-
-    try:
-        SolveConfig(**own)
-    except (TypeError, UsageError) as error:
-        raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
-    plain, settings = SolveConfig(), SolveConfig(**{**own, **chosen})
-    idle = [name for name in FURTHER if chosen.get(name, getattr(plain, name)) != getattr(plain, name)]
-    if settings.attempts == 1 and idle:
-        flag = idle[0].replace("_", "-")
-        raise UsageError(f"--{flag} is for further attempts; add --attempts 8, say")
-    if settings.attempts > 1 and not settings.varies:
-        raise UsageError(
-            f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
-            "random, --noise, --views or --guess"
+        device, dtype = choose_machine(**self.machine)
+        return open_model(
+            self.model,
+            task=task,
+            num_cells=num_cells,
+            device=device,
+            dtype=dtype,
+            compiles=self.compiles,
+            revision=self.revision,
         )
-    return settings
+
+    def open_voter(self, task: "Demonstrated") -> "Voter":
+        """The network and the table of the problems that it knows."""
+        from trm_cli.solving.voting import Voter
+
+        device, dtype = choose_machine(**self.machine)
+        return Voter.open(task, self.model, self.revision, device=device, dtype=dtype)
+
+    def refuse_attempts(self, task: "Demonstrated", **others: Any) -> None:
+        """Raise UsageError where something was typed that says nothing about a vote, as all about attempts does."""
+        from trm_cli.config import SolveConfig
+
+        plain = asdict(SolveConfig())
+        typed = [name for name, value in self.settings.items() if value != plain[name] and name not in VOTING]
+        for name in typed + [name for name, value in others.items() if value]:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag}: answers to {task.name} are voted on, in all views; drop it")
+
+    def batch_size_for(self, loaded: "LoadedModel") -> int:
+        """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
+        return self.batch_size or (CPU_BATCH if loaded.network.y_init.device.type == "cpu" else ACCELERATOR_BATCH)
+
+    def settings_for(self, loaded: "LoadedModel") -> "SolveConfig":
+        """The user's settings, the rest as the checkpoint's own.
+
+        Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
+        """
+        from trm_cli.config import SolveConfig
+
+        own, plain = loaded.checkpoint.solving, asdict(SolveConfig())
+        try:
+            SolveConfig(**own)
+        except (TypeError, UsageError) as error:
+            raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
+        settings = SolveConfig(**{**own, **self.settings})
+        idle = [name for name in FURTHER if self.settings.get(name, plain[name]) != plain[name]]
+        if settings.attempts == 1 and idle:
+            raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
+        if settings.attempts > 1 and not settings.varies:
+            raise UsageError(
+                f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
+                "random, --noise, --views or --guess"
+            )
+        return settings

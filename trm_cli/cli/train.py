@@ -3,33 +3,21 @@
 import shlex
 import sys
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
+from typer import Option
 from typer.core import TyperCommand
 
-from trm_cli.cli.options import (
-    INTERRUPTED,
-    DeviceName,
-    Quiet,
-    Revision,
-    TaskName,
-    Threads,
-    as_typed,
-    choose_device,
-    hide_download_bars,
-    parse_duration,
-    stop_on_signals,
-    user_errors,
-)
+from trm_cli.cli import options
 from trm_cli.config import NEWEST
 from trm_cli.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from trm_cli.training.loop import Limits
     from trm_cli.training.run import Run
 
 
@@ -39,92 +27,57 @@ class TrainCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put in the value that is left out, then parse as usual."""
         whole = []
-        for place, word in enumerate(args):
-            whole.append(word)
-            following = args[place + 1 :][:1]
-            if word == "--resume" and (not following or following[0].startswith("-")):
-                whole.append(NEWEST)
+        for word, following in zip_longest(args, args[1:], fillvalue="-"):
+            whole += [word, NEWEST] if word == "--resume" and following.startswith("-") else [word]
         return super().parse_args(ctx, whole)
 
 
-@user_errors()
+@options.user_errors()
+@options.with_options(machine=options.DEVICE)
 def train(
-    task: TaskName,
-    recipe: Annotated[
-        Optional[str],
-        typer.Option(
-            "--recipe", "-r", show_default="fast", help="A named set of numbers: tiny, fast, large, mlp or paper."
-        ),
-    ] = None,
-    config: Annotated[
-        Optional[Path], typer.Option("--config", help="TOML file of numbers that differ; see --print-config.")
-    ] = None,
-    settings: Annotated[
-        Optional[list[str]], typer.Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
-    ] = None,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the resolved recipe as TOML and exit.")
-    ] = False,
-    data: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="SOURCE",
-            show_default="generate",
-            help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
-            "may be repeated. For a task of problems: the folder that `trm data TASK` made.",
-        ),
-    ] = None,
-    subsample: Annotated[
-        Optional[int], typer.Option("--subsample", min=1, show_default="all", help="Train on so many of the puzzles.")
-    ] = None,
-    run: Annotated[
-        Optional[Path], typer.Option("--run", show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one.")
-    ] = None,
-    resume: Annotated[
-        Optional[str],
-        typer.Option(
-            "--resume",
-            metavar="[PATH]",
-            help="Go on with a run where its newest state was saved: the one of --run, or of PATH, or the newest.",
-        ),
-    ] = None,
-    init: Annotated[
-        Optional[str],
-        typer.Option("--init", metavar="MODEL", help="Start from the weights of a model, as `trm solve -m` takes it."),
-    ] = None,
-    revision: Revision = None,
-    max_steps: Annotated[
-        Optional[int], typer.Option("--max-steps", min=1, help="Stop at this optimizer step of the run.")
-    ] = None,
-    max_time: Annotated[
-        Optional[str], typer.Option("--max-time", help="Stop after so long of training in this call: 90s, 9m, 1h30m.")
-    ] = None,
-    gpus: Annotated[
-        Optional[int],
-        typer.Option(
-            "--gpus",
-            min=1,
-            show_default="1 where there is one",
-            help="Workers, one for each GPU; with --device cpu, processes.",
-        ),
-    ] = None,
-    log_to: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--log-to",
-            metavar="NAME",
-            show_default="log.jsonl alone",
-            help="Also report to tensorboard or wandb, if installed.",
-        ),
-    ] = None,
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    seed: Annotated[
-        Optional[int], typer.Option("--seed", min=0, max=2**63 - 1, show_default="0", help="Same seed, same result.")
-    ] = None,
-    quiet: Quiet = False,
+    task: options.TaskName,
+    recipe: Optional[str] = Option(
+        None, "--recipe", "-r", show_default="fast", help="A named set of numbers: tiny, fast, large, mlp or paper."
+    ),
+    config: Optional[Path] = Option(None, help="TOML file of numbers that differ; see --print-config."),
+    settings: options.Settings = None,
+    print_config: bool = Option(False, "--print-config", help="Print the resolved recipe as TOML and exit."),
+    data: Optional[list[str]] = Option(
+        None,
+        "--data",
+        "-d",
+        metavar="SOURCE",
+        show_default="generate",
+        help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
+        "may be repeated. For a task of problems: the folder that `trm data TASK` made.",
+    ),
+    subsample: Optional[int] = Option(None, min=1, show_default="all", help="Train on so many of the puzzles."),
+    run: Optional[Path] = Option(None, show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one."),
+    resume: Optional[str] = Option(
+        None,
+        metavar="[PATH]",
+        help="Go on with a run where its newest state was saved: the one of --run, or of PATH, or the newest.",
+    ),
+    init: Optional[str] = Option(
+        None, metavar="MODEL", help="Start from the weights of a model, as `trm solve -m` takes it."
+    ),
+    revision: options.Revision = None,
+    max_steps: Optional[int] = Option(None, min=1, help="Stop at this optimizer step of the run."),
+    max_time: Optional[str] = Option(None, help="Stop after so long of training in this call: 90s, 9m, 1h30m."),
+    gpus: Optional[int] = Option(
+        None,
+        min=1,
+        show_default="1 where there is one",
+        help="Workers, one for each GPU; with --device cpu, processes.",
+    ),
+    log_to: Optional[list[str]] = Option(
+        None, metavar="NAME", show_default="log.jsonl alone", help="Also report to tensorboard or wandb, if installed."
+    ),
+    machine: Any = options.GROUP,
+    seed: Optional[int] = Option(
+        None, min=0, max=options.LARGEST_SEED, show_default="0", help="Same seed, same result."
+    ),
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a network on puzzles.
 
@@ -135,96 +88,51 @@ def train(
 
     if revision is not None and init is None:
         raise UsageError("--revision: of which model? Give --init OWNER/NAME with it")
-    options = Options(task, recipe, config, settings, data, subsample, seed, run, resume, init)
+    typed = Options(task, recipe, config, settings, data, subsample, seed, run, resume, init)
     if print_config:
-        resolved = (resumed_run(options).plan if resume is not None else resolve_plan(options)).recipe
+        resolved = (resumed_run(typed).plan if resume is not None else resolve_plan(typed)).recipe
         typer.echo(as_toml(resolved, title=f"{resolved.task}, recipe {resolved.name}"))
         return
 
-    from trm_cli.training.distributed import is_worker
-    from trm_cli.training.loggers import check_loggers
-    from trm_cli.training.loop import Limits
+    from trm_cli.training.distributed import is_worker, joined_workers
+    from trm_cli.training.loggers import Loggers, check_loggers
+    from trm_cli.training.loop import Evaluation, Limits, SavePoint, start_run
 
     check_loggers(log_to or [])
-    limits = Limits(max_steps, parse_duration(max_time))
-    work = resumed_run(options) if resume is not None else new_run(options, limits.max_seconds, is_worker=is_worker())
-    chosen = _device(device, threads, gpus)
+    limits = Limits(max_steps, options.parse_duration(max_time))
+    work = resumed_run(typed) if resume is not None else new_run(typed, limits.max_seconds, is_worker=is_worker())
+    device = _device(machine, gpus)
     if gpus is not None and gpus > 1 and not is_worker():
-        raise typer.Exit(_launch(gpus, work))
-    if _train(work, limits, chosen, init=init, revision=revision, log_to=log_to or [], quiet=quiet):
-        raise typer.Exit(INTERRUPTED)
+        chosen = [] if run or work.resumed else ["--run", str(work.folder)]
+        raise typer.Exit(_launch(work, gpus, [*sys.argv[1:], *chosen], machine))
 
-
-def _device(name: str, threads: int | None, gpus: int | None) -> "torch.device":
-    """The device of this process: with several workers on GPUs, each has its own."""
-    import torch
-
-    from trm_cli.training.distributed import check_count, local_rank
-
-    chosen = choose_device(name, threads)
-    if gpus is not None:
-        check_count(gpus, chosen, wants_cpu=name == "cpu")
-    if chosen.type == "cuda" and local_rank() >= torch.cuda.device_count():
-        raise UsageError(f"worker {local_rank()} has no GPU; start as many workers as there are GPUs")
-    if chosen.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-        chosen = torch.device("cuda", local_rank())
-        torch.cuda.set_device(chosen)
-    return chosen
-
-
-def _launch(count: int, run: "Run") -> int:
-    """Start the same command in `count` workers; returns the exit code."""
-    from trm_cli.training.distributed import launch
-    from trm_cli.training.step import slots_per_worker
-
-    slots_per_worker(run.plan.recipe.train.batch_size, count)
-    arguments = sys.argv[1:]
-    if not _typed("--run") and run.resumed is None:
-        arguments = [*arguments, "--run", str(run.folder)]
-    try:
-        return launch(count, arguments)
-    except TrainingError as error:
-        if not run.has_state():
-            raise
-        raise TrainingError(f"{error}; the last saved state is intact: `{_how_to_resume(run, count)}`") from None
-
-
-def _train(
-    run: "Run",
-    limits: "Limits",
-    device: "torch.device",
-    *,
-    init: str | None,
-    revision: str | None,
-    log_to: list[str],
-    quiet: bool,
-) -> bool:
-    """Train in this process; returns whether the user stopped it."""
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import load_data, refuse_misfits
-    from trm_cli.training.distributed import joined_workers
-    from trm_cli.training.loggers import Loggers
-    from trm_cli.training.loop import Evaluation, SavePoint, start_run
     from trm_cli.weights.catalogue import open_model
 
-    hide_download_bars(quiet)
-    plan = run.plan
-    start = open_model(init, task=plan.task.name, device=device, revision=revision) if init else None
+    plan = work.plan
+    start = open_model(init, task=task, device=device, revision=revision) if init else None
     refuse_misfits(plan.task, plan.recipe.model, start.checkpoint.model if start else None)
     was_stopped = False
     with joined_workers(device) as workers:
-        run.folder = workers.share(run.folder)
+        work.folder = workers.share(work.folder)
         with (
             TrainingDisplay(plan.recipe, limits, quiet=quiet or not workers.is_first) as display,
-            Loggers(log_to if workers.is_first else [], run.folder) as loggers,
+            Loggers((log_to or []) if workers.is_first else [], work.folder) as loggers,
         ):
-            data = load_data(plan, run.read_data(), display.generating)
-            if run.resumed is not None:
-                display.resumed(run.folder, run.resumed.step)
-            with stop_on_signals(patient=workers.count > 1) as stopped:
+            pairs = load_data(plan, work.read_data(), display.generating)
+            if work.resumed is not None:
+                display.resumed(work.folder, work.resumed.step)
+            with options.stop_on_signals(patient=workers.count > 1) as stopped:
                 for event in start_run(
-                    run, data, limits, device=device, command=as_typed(), start=start, workers=workers, stopped=stopped
+                    work,
+                    pairs,
+                    limits,
+                    device=device,
+                    command=options.as_typed(),
+                    start=start,
+                    workers=workers,
+                    stopped=stopped,
                 ):
                     if isinstance(event, SavePoint):
                         was_stopped = event.stopped
@@ -232,14 +140,48 @@ def _train(
                     display.show(event)
                     loggers.log(event)
                     if isinstance(event, Evaluation):
-                        _draw_curves(run)
+                        _draw_curves(work)
         if was_stopped:
-            display.interrupted(run.folder, _how_to_resume(run, workers.count))
+            display.interrupted(work.folder, _how_to_resume(work, workers.count, gpus=gpus, **machine))
         else:
-            display.finished(run.folder)
+            display.finished(work.folder)
         if workers.is_first:
-            _draw_curves(run)
-    return was_stopped
+            _draw_curves(work)
+    if was_stopped:
+        raise typer.Exit(options.INTERRUPTED)
+
+
+def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
+    """The device of this process: with several workers on GPUs, each has its own."""
+    import torch
+
+    from trm_cli.training.distributed import check_count, local_rank
+
+    chosen, _ = options.choose_machine(**machine)
+    if gpus is not None:
+        check_count(gpus, chosen, wants_cpu=machine["device"] == "cpu")
+    if chosen.type == "cuda":
+        if local_rank() >= torch.cuda.device_count():
+            raise UsageError(f"worker {local_rank()} has no GPU; start as many workers as there are GPUs")
+        torch.set_float32_matmul_precision("high")
+        chosen = torch.device("cuda", local_rank())
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def _launch(run: "Run", count: int, arguments: list[str], machine: dict[str, Any]) -> int:
+    """Start the same command in `count` workers; returns the exit code."""
+    from trm_cli.training.distributed import launch
+    from trm_cli.training.step import slots_per_worker
+
+    slots_per_worker(run.plan.recipe.train.batch_size, count)
+    try:
+        return launch(count, arguments)
+    except TrainingError as error:
+        if not run.has_state():
+            raise
+        line = _how_to_resume(run, count, gpus=count, **machine)
+        raise TrainingError(f"{error}; the last saved state is intact: `{line}`") from None
 
 
 def _draw_curves(run: "Run") -> None:
@@ -251,19 +193,10 @@ def _draw_curves(run: "Run") -> None:
         run.write_curves(draw_curves(read_log(run.folder), title=f"Training curves of {run.folder.name}"))
 
 
-def _how_to_resume(run: "Run", workers: int) -> str:
+def _how_to_resume(run: "Run", workers: int, *, gpus: int | None, device: str, threads: int | None) -> str:
     """The line that goes on with a run, on the same device with the same threads and workers."""
     line = f"trm train {run.plan.task.name} --resume {shlex.quote(str(run.folder))}"
-    if workers > 1 and not _typed("--gpus"):
+    if workers > 1 and not gpus:
         return f"torchrun ... -m -- {line.replace('trm', 'trm_cli', 1)}"
-    return " ".join([line, *_typed("--gpus"), *_typed("--device"), *_typed("--threads")])
-
-
-def _typed(option: str) -> list[str]:
-    """The option and its value, if they were typed."""
-    for place, word in enumerate(sys.argv):
-        if word == option:
-            return sys.argv[place : place + 2]
-        if word.startswith(f"{option}="):
-            return [word]
-    return []
+    typed = {"--gpus": gpus, "--device": None if device == "auto" else device, "--threads": threads}
+    return " ".join([line, *(f"{flag} {value}" for flag, value in typed.items() if value)])
