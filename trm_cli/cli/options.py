@@ -358,7 +358,7 @@ class Request:
         plain = asdict(SolveConfig())
         typed = [name for name, value in self.settings.items() if value != plain[name] and name not in VOTING]
         for name in typed + [name for name, value in others.items() if value]:
-            flag = name.replace("_", "-")
+            flag = "time-limit" if name == "breadth_first" else name.replace("_", "-")
             raise UsageError(f"--{flag}: answers to {task.name} are voted on, in all views; drop it")
 
     def batch_size_for(self, loaded: "LoadedModel") -> int:
