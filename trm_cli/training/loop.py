@@ -36,7 +36,7 @@ from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable, Register
 from trm_cli.weights.tensors import LoadedModel
 
-MOST_SOURCES = 20  # that a config names one by one
+MOST_SOURCES = 20  # that a config names one by one; the rarer ones are "others"
 SYMMETRY_POOL = 4096  # ways to redraw a puzzle that are drawn once; two of them are combined
 NO_NUMBER = (
     "the loss is no number at step {step}; lower the learning rate "
@@ -241,7 +241,10 @@ def start_run(
     stopped  says when the user wants the run to end.
     Raises UsageError where these do not fit together, TrainingError where a run must stop.
     """
-    register = _register(run.plan, data)
+    register = None
+    if data.problems is not None:
+        assert isinstance(run.plan.task, Demonstrated)
+        register = register_of(run.plan.task, data.problems)
     with memory_translated():
         trainer = build_trainer(run.plan, data, register, start, device=device, workers=workers or Workers())
     try:
@@ -294,7 +297,10 @@ def build_trainer(
     workers.spread([*network.parameters(), *network.buffers()])
     if data.problems is not None:
         pairs = PuzzleExamples.of_part(data.problems.train, recipe.model.vocab_size, device)
-        table = _start_table(start, register)
+        known = PuzzleTable(start.folder / TABLE_FILE) if start else None
+        if known and known.register() != register:
+            raise UsageError("--init: that checkpoint's puzzles are not those of the data set")
+        table = known.whole() if known else None
         return PuzzleTrainer(network, pairs, recipe.train, seed=seed, table=table, workers=workers)
     num_transforms = SYMMETRY_POOL if recipe.train.symmetries else 1
     pool = draw_transforms(plan.task, recipe.model.num_cells, count=num_transforms, rng=np.random.default_rng(seed))
@@ -312,24 +318,6 @@ def build_trainer(
             seed=seed,
         )
     return Trainer(network, examples, recipe.train, seed=seed, workers=workers, supply=supply)
-
-
-def _register(plan: Plan, data: RunData) -> Register | None:
-    """What the rows of a table of puzzles stand for, where the task has one."""
-    if data.problems is None:
-        return None
-    assert isinstance(plan.task, Demonstrated)
-    return register_of(plan.task, data.problems)
-
-
-def _start_table(start: LoadedModel | None, register: Register | None) -> torch.Tensor | None:
-    """The table to start from; raises UsageError where it is of another data set."""
-    if start is None:
-        return None
-    table = PuzzleTable(start.folder / TABLE_FILE)
-    if table.register() != register:
-        raise UsageError("--init: that checkpoint's puzzles are not those of the data set")
-    return table.whole()
 
 
 def _resume(run: Run, state: SavedState, trainer: Trainer, data: RunData, limits: Limits) -> None:
@@ -351,6 +339,9 @@ def _resume(run: Run, state: SavedState, trainer: Trainer, data: RunData, limits
 def _facts(plan: Plan, data: RunData, trainer: Trainer, command: str, start: LoadedModel | None) -> dict[str, Any]:
     """What a card says of the training."""
     training, validation = data.training, data.validation
+    sources = dict(Counter(training.sources).most_common(MOST_SOURCES))
+    if rest := len(training.sources) - sum(sources.values()):
+        sources["others"] = rest
     return {
         "command": command,
         "recipe": plan.recipe.name,
@@ -359,7 +350,7 @@ def _facts(plan: Plan, data: RunData, trainer: Trainer, command: str, start: Loa
         "workers": trainer.workers.count,
         "data": data.names,
         "puzzles": len(training),
-        "sources": _most_common(training.sources),
+        "sources": sources,
         "puzzles_sha256": training.sha256,
         "held_out": len(validation),
         "judged_by": validation.role,
@@ -369,13 +360,6 @@ def _facts(plan: Plan, data: RunData, trainer: Trainer, command: str, start: Loa
         "versions": {"trm": __version__, "torch": torch.__version__},
         "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
     }
-
-
-def _most_common(sources: list[str]) -> dict[str, int]:
-    """How many puzzles come from each source; rare sources together as "others"."""
-    counts = dict(Counter(sources).most_common(MOST_SOURCES))
-    rest = len(sources) - sum(counts.values())
-    return {**counts, "others": rest} if rest else counts
 
 
 def _hardware(device: torch.device) -> str:

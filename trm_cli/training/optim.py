@@ -45,10 +45,11 @@ class AdamATan2(Optimizer):
             params, grads = _with_gradients(group)
             if not params:
                 continue
-            states = [self._state(param) for param in params]
-            means = [state["mean"] for state in states]
-            squares = [state["square"] for state in states]
-            steps = [state["step"] for state in states]
+            for param in params:
+                if not self.state[param]:
+                    self.state[param]["step"] = torch.zeros((), device=param.device)
+                    self.state[param].update(mean=torch.zeros_like(param), square=torch.zeros_like(param))
+            steps, means, squares = ([self.state[p][name] for p in params] for name in ("step", "mean", "square"))
             beta1, beta2 = group["betas"]
             torch._foreach_add_(steps, 1)
             torch._foreach_lerp_(means, grads, 1 - beta1)
@@ -58,14 +59,6 @@ class AdamATan2(Optimizer):
             for param, mean, square, step in zip(params, means, squares, steps, strict=True):
                 root = (square / (1 - beta2**step)).sqrt()
                 param.sub_(torch.atan2(mean, root) * (group["lr"] / (1 - beta1**step)))
-
-    def _state(self, param: Tensor) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = self.state[param]
-        if not state:
-            state["step"] = torch.zeros((), device=param.device)
-            state["mean"] = torch.zeros_like(param)
-            state["square"] = torch.zeros_like(param)
-        return state
 
 
 class Muon(Optimizer):
@@ -92,7 +85,10 @@ class Muon(Optimizer):
 
     def _step_together(self, params: list[Tensor], group: dict[str, Any]) -> None:
         grads = [param.grad for param in params if param.grad is not None]
-        buffers = [self._buffer(param) for param in params]
+        for param in params:
+            if not self.state[param]:
+                self.state[param]["momentum"] = torch.zeros_like(param)
+        buffers = [self.state[param]["momentum"] for param in params]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
         ahead = torch._foreach_lerp(grads, buffers, group["momentum"])
         updates = orthogonalise(torch.stack(list(ahead)), group["steps"])
@@ -100,12 +96,6 @@ class Muon(Optimizer):
         rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(params, list(updates.to(params[0].dtype).unbind()), alpha=-rate)
-
-    def _buffer(self, param: Tensor) -> Tensor:
-        state: dict[str, Tensor] = self.state[param]
-        if not state:
-            state["momentum"] = torch.zeros_like(param)
-        return state["momentum"]
 
 
 class SignSGD(Optimizer):
