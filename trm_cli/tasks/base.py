@@ -1,9 +1,8 @@
 """What a puzzle says about itself, so that everything else can serve it.
 
-`Task` is what every puzzle has: sizes, tokens, text in and out, how a cell is drawn. What only some
-have is a capability, a class that a task also inherits from: `Rules` that check an answer,
-`Symmetries` that redraw a puzzle, a `Generator` of puzzles. Commands ask `isinstance(task, Generator)`;
-they never ask for a name.
+`Task` is what every puzzle has: sizes, tokens, text in and out, how a cell is drawn. What only some have
+is a capability, a class that a task also inherits from: `Rules`, `Symmetries`, `Generator`. Commands ask
+`isinstance(task, Generator)`; they never ask for a name.
 
 Tokens: 0 padding, 1 and up what a cell can hold; in puzzles that are filled in, 1 is a blank and
 2 and up are the symbols. L cells, N puzzles, V tokens.
@@ -109,9 +108,9 @@ class Dataset:
     @classmethod
     def generated(cls, puzzles: Tokens, answers: Tokens, ratings: NDArray[np.int64] | None = None) -> "Dataset":
         """What a generator made."""
-        unrated = np.full(len(puzzles), UNRATED, np.int64)
-        rated = unrated if ratings is None else ratings
-        return cls(puzzles, answers, ["trm_generated"] * len(puzzles), rated, digest(puzzles, answers))
+        if ratings is None:
+            ratings = np.full(len(puzzles), UNRATED, np.int64)
+        return cls(puzzles, answers, ["trm_generated"] * len(puzzles), ratings, digest(puzzles, answers))
 
     @property
     def role(self) -> str:
@@ -154,10 +153,8 @@ class Role:
     joins: bool = False  # a line joins it to its neighbours that join, too
 
 
-GIVEN = Role("bold", (0xB4, 0xBA, 0xC2))
-FILLED = Role()
 EMPTY = Role("dim", (0x30, 0x36, 0x3D))
-FILL_IN_ROLES: Mapping[str, Role] = {"given": GIVEN, "filled": FILLED, "empty": EMPTY}
+FILL_IN_ROLES: Mapping[str, Role] = {"given": Role("bold", (0xB4, 0xBA, 0xC2)), "filled": Role(), "empty": EMPTY}
 
 
 @dataclass(frozen=True)
@@ -238,10 +235,7 @@ class Task(ABC):
         """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
-        """Many puzzles of one size at once, [N, L], their cells not compared with one another.
-
-        Returns None where one is spelled in any but the task's plainest way; `read_one` knows all.
-        """
+        """Many puzzles of one size, [N, L], their cells not compared; None where one is not spelled plainly."""
         return None
 
     def read_answer(self, text: str, line: int, source: str) -> Tokens:
@@ -274,14 +268,9 @@ class Task(ABC):
 
     def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
         """What each cell of an answer [L] shows, rule-breaking or not."""
-        letters = self.write(answer)
-        return [
-            Cell(letters[cell] if token > BLANK else "", self._role(int(puzzle[cell]), token))
-            for cell, token in enumerate(answer.tolist())
-        ]
-
-    def _role(self, given: int, token: int) -> str:
-        return "given" if given > BLANK else "filled" if token > BLANK else "empty"
+        roles = np.where(puzzle > BLANK, "given", np.where(answer > BLANK, "filled", "empty"))
+        letters = zip(self.write(answer), answer, roles.tolist(), strict=True)
+        return [Cell(letter if token > BLANK else "", role) for letter, token, role in letters]
 
     def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
         """What else the JSON of an answer [L] says; nothing for most tasks."""
@@ -296,11 +285,7 @@ class Rules(ABC):
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
     def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        """Whether each answer [N, L] keeps the rules of an answer, though perhaps not all, [N].
-
-        What it leaves out is the task's to say: a Sudoku may change its givens, a maze's path may
-        be longer than it must.
-        """
+        """Whether each answer [N, L] is one by itself, [N]: a changed given or a path too long may pass."""
         return self.rules_hold(puzzles, answers)
 
     @abstractmethod
@@ -334,7 +319,7 @@ class Generator(ABC):
 
 
 class NoRules(Rules):
-    """Stands in where a task cannot check an answer: nothing is ever verified, nothing is violated."""
+    """Of a task that cannot check an answer: nothing is ever verified, nothing is violated."""
 
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         return np.zeros(len(answers), bool)
