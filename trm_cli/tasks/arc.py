@@ -5,7 +5,8 @@ no rules that an answer could be checked by, and the symmetries are part of the 
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.errors import PuzzleError
 from trm_cli.tasks import arc_dataset, arc_grids
 from trm_cli.tasks.arc_grids import FIRST_COLOUR, SIDE, ArcView, decode, encode
 from trm_cli.tasks.base import EMPTY, PADDING, Cell, Layout, Option, Progress, Puzzle, Role, Rules, Tokens, Violation
@@ -26,15 +26,10 @@ COLOUR_ROLES = tuple(f"colour{number}" for number in range(len(INKS)))
 ROLES = {**{role: Role(None, ink, fills=True) for role, ink in zip(COLOUR_ROLES, INKS, strict=True)}, "empty": EMPTY}
 
 
-def _whole(name: str, least: int, most: int) -> Callable[[str], dict[str, Any]]:
-    """What reads a whole number in that range as a field."""
-
-    def read(text: str) -> dict[str, Any]:
-        if not (text.isdecimal() and least <= int(text) <= most):
-            raise ValueError(f"write a whole number from {least:,} to {most:,}")
-        return {name: int(text)}
-
-    return read
+def _whole(name: str, least: int, most: int, text: str) -> dict[str, Any]:
+    if not (text.isdecimal() and least <= int(text) <= most):
+        raise ValueError(f"write a whole number from {least:,} to {most:,}")
+    return {name: int(text)}
 
 
 DATA_OPTIONS = (
@@ -51,15 +46,21 @@ DATA_OPTIONS = (
     Option(
         "--augment",
         "Views of each task at most, beside the plain one: turned, reflected, colours renamed.",
-        _whole("augmentations", 0, 100_000),
+        partial(_whole, "augmentations", 0, 100_000),
         metavar="N",
         default="1000",
     ),
-    Option("--limit", "Take the first tasks of each source.", _whole("limit", 1, 10**9), metavar="N", default="all"),
+    Option(
+        "--limit",
+        "Take the first tasks of each source.",
+        partial(_whole, "limit", 1, 10**9),
+        metavar="N",
+        default="all",
+    ),
     Option(
         "--board",
         "Cells across and down; tasks with larger grids are left out. Smaller boards are learned faster.",
-        _whole("side", 1, SIDE),
+        partial(_whole, "side", 1, SIDE),
         metavar="SIDE",
         default="30",
     ),
@@ -116,12 +117,6 @@ class Arc(Demonstrated, Rules):
     def vocab_size(self, num_cells: int) -> int:
         return arc_grids.VOCAB_SIZE
 
-    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        side = isqrt(num_cells)
-        if side * side != num_cells:
-            raise PuzzleError(f"an ARC board is square; {num_cells} cells are not")
-        return (side, side, 1, 1)
-
     def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
         """Digit and colour of each cell of the grid at the first cell; without one, of all that have a colour."""
         side, grid = isqrt(len(answer)), decode(answer).grid
@@ -156,12 +151,6 @@ class Arc(Demonstrated, Rules):
         boards = ([encode(grid, side=side) for grid in pair] for pair in problem.answered)
         answers = {test.tobytes(): answer for test, answer in boards}
         return Arc(side, answers if len(answers) == len(problem.tests) else None)
-
-    def tests_of(self, problem: Problem, side: int) -> list[Puzzle]:
-        return [
-            Puzzle(encode(test, side=side), side, side, problem.source, number)
-            for number, test in enumerate(problem.tests, 1)
-        ]
 
     def build_data(
         self, sources: list[Path], folder: Path, options: Mapping[str, Any], *, seed: int, progress: Progress

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError, UsageError
@@ -64,42 +65,29 @@ class Group:
         """The views, as such."""
         return [ArcView.of_digits(row) for row in self.digits]
 
+    def num_examples(self, part: str) -> int:
+        """How many pairs a part will hold of it, in all views."""
+        return len(self.digits) * len(self.parts[part])
+
     def names(self) -> list[str]:
         """What the task is called in each view."""
         name = self.problem.name
         return [name, *(view.name_of(name) for view in self.views()[1:])]
 
 
-@dataclass(frozen=True)
-class Planned:
-    """All groups, and the state of the draws behind them."""
-
-    groups: list[Group]
-    left_out: int  # pairs of other tasks, because an evaluation task asks for them
-    rng: np.random.RandomState
-
-    def of_part(self, part: str) -> list[Group]:
-        """The groups that have pairs in a part."""
-        return [group for group in self.groups if part in group.parts]
-
-    def num_examples(self, part: str) -> int:
-        """How many pairs a part will hold, in all views."""
-        return sum(len(group.digits) * len(group.parts[part]) for group in self.of_part(part))
-
-
 def plan(
-    subsets: list[Subset], *, augmentations: int, seed: int, keep_leaks: bool = False, progress: Progress | None = None
-) -> Planned:
+    subsets: list[Subset], rng: RandomState, *, augmentations: int, keep_leaks: bool, progress: Progress | None
+) -> tuple[list[Group], int]:
     """Decide which pairs go where and draw the views; nothing is encoded yet.
 
     keep_leaks  train on what equals a test of an evaluation task too, as the official builder does.
-    Raises UsageError where nothing is left to train on.
+    Returns the groups, and how many pairs of other tasks are left out because an evaluation task asks
+    for them. Raises UsageError where nothing is left to train on.
     """
-    rng = np.random.RandomState(seed)
     evaluated = [problem for subset in subsets if subset.is_evaluation for problem in subset.problems]
     asked = set() if keep_leaks else {canonical(pair) for problem in evaluated for pair in problem.answered}
-    total = sum(len(subset.problems) for subset in subsets)
     groups, left_out = [], 0
+    most = 2 * sum(len(subset.problems) for subset in subsets)
     for subset in subsets:
         problems = list(subset.problems)
         rng.shuffle(problems)  # type: ignore[arg-type] # a list is shuffled too
@@ -112,10 +100,10 @@ def plan(
             if parts[TRAIN]:
                 groups.append(Group(problem, parts, _draw_digits(parts, augmentations, rng)))
             if progress:
-                progress(len(groups), 2 * total)
+                progress(len(groups), most)
     if not groups:
         raise UsageError("nothing is left to train on; give more tasks")
-    return Planned(groups, left_out, rng)
+    return groups, left_out
 
 
 def _parts(problem: Problem, is_evaluation: bool) -> dict[str, list[Pair]]:
@@ -126,7 +114,7 @@ def _parts(problem: Problem, is_evaluation: bool) -> dict[str, list[Pair]]:
     return {TRAIN: problem.answered + shown if problem.tests_come_first else shown + problem.answered}
 
 
-def _draw_digits(parts: dict[str, list[Pair]], count: int, rng: np.random.RandomState) -> NDArray[np.uint8]:
+def _draw_digits(parts: dict[str, list[Pair]], count: int, rng: RandomState) -> NDArray[np.uint8]:
     """The plain view, and up to `count` random ones that all give other pairs, [K, 11]."""
     pairs = [pair for part in parts.values() for pair in part]
     views: dict[bytes, ArcView] = {}  # by the pairs they give
@@ -139,7 +127,7 @@ def _draw_digits(parts: dict[str, list[Pair]], count: int, rng: np.random.Random
     return np.array([[view.turn, *view.colours.tolist()] for view in views.values()], np.uint8)
 
 
-def encoded(group: Group, part: str, rng: np.random.RandomState, *, side: int) -> Iterator[Tokens]:
+def encoded(group: Group, part: str, rng: RandomState, *, side: int) -> Iterator[Tokens]:
     """What the group writes into a part, view after view: inputs and labels on boards of that side, [2, pairs, L].
 
     In training, all pairs of a view but one, drawn, are moved to a random place of the board.
@@ -173,18 +161,20 @@ def build(
     side  of the boards; no task may have a larger grid.
     The same arguments give the same bytes. Raises UsageError where nothing is left to train on.
     """
-    planned = plan(subsets, augmentations=augmentations, seed=seed, keep_leaks=keep_leaks, progress=progress)
+    rng = RandomState(seed)
+    groups, left_out = plan(subsets, rng, augmentations=augmentations, keep_leaks=keep_leaks, progress=progress)
+    parts = {TRAIN: groups, TEST: [group for group in groups if TEST in group.parts]}
     ids: dict[str, int] = {}  # of the puzzles' names, in the order in which they are met
-    for group in [*planned.of_part(TRAIN), *planned.of_part(TEST)]:
+    for group in [*groups, *parts[TEST]]:
         for name in group.names():
             ids.setdefault(name, len(ids) + 1)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     digests = {
-        part: _write_part(partial / part, planned, part, ids=ids, side=side, progress=progress)
-        for part in (TRAIN, TEST)
-        if planned.of_part(part)
+        part: _write_part(partial / part, members, part, rng, ids=ids, side=side, progress=progress)
+        for part, members in parts.items()
+        if members
     }
     facts = {
         "format": 1,
@@ -196,12 +186,12 @@ def build(
             for subset in subsets
         ],
         "puzzles": len(ids),
-        "examples": planned.num_examples(TRAIN),
-        "left_out": planned.left_out,
+        "examples": sum(group.num_examples(TRAIN) for group in groups),
+        "left_out": left_out,
         "sha256": digests,
-        "tasks": {group.problem.name: group.problem.digest for group in planned.groups},
+        "tasks": {group.problem.name: group.problem.digest for group in groups},
     }
-    asked = {group.problem.name: arc_grids.as_json(group.problem) for group in planned.of_part(TEST)}
+    asked = {group.problem.name: arc_grids.as_json(group.problem) for group in parts[TEST]}
     for file, value in ((NAMES_FILE, [NOBODY, *ids]), (TESTS_FILE, asked), (FACTS_FILE, facts)):
         write_whole(partial / file, json.dumps(value).encode())
     partial.rename(folder)
@@ -209,11 +199,18 @@ def build(
 
 
 def _write_part(
-    folder: Path, planned: Planned, part: str, *, ids: dict[str, int], side: int, progress: Progress | None
+    folder: Path,
+    groups: list[Group],
+    part: str,
+    rng: RandomState,
+    *,
+    ids: dict[str, int],
+    side: int,
+    progress: Progress | None,
 ) -> str:
     """Write the arrays of a part, view by view; returns the SHA-256 of inputs and labels."""
     folder.mkdir()
-    groups, count = planned.of_part(part), planned.num_examples(part)
+    count = sum(group.num_examples(part) for group in groups)
     rows, puzzles, ends = [], [0], [0]
     digest = hashlib.sha256()
     with (folder / "all__inputs.npy").open("wb") as inputs, (folder / "all__labels.npy").open("wb") as labels:
@@ -221,7 +218,7 @@ def _write_part(
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, side * side)}
             np.lib.format.write_array_header_1_0(sink, header)
         for number, group in enumerate(groups, 1):
-            for examples in encoded(group, part, planned.rng, side=side):
+            for examples in encoded(group, part, rng, side=side):
                 for sink, boards in zip((inputs, labels), examples, strict=True):
                     whole = boards.tobytes()
                     digest.update(whole)
@@ -285,9 +282,9 @@ def build_from_files(
 def draw_views(problem: Problem, *, views: int, seed: int, side: int) -> tuple[ProblemPart, list[View]]:
     """The demonstrations of a task in the plain view and drawn ones, as arrays in memory; and the views."""
     subset = Subset(problem.name, [problem.without_answers()], is_evaluation=True)
-    planned = plan([subset], augmentations=views, seed=seed)
-    (group,) = planned.groups
-    inputs, labels = np.concatenate(list(encoded(group, TRAIN, planned.rng, side=side)), axis=1)
+    rng = RandomState(seed)
+    ((group,), _) = plan([subset], rng, augmentations=views, keep_leaks=True, progress=None)
+    inputs, labels = np.concatenate(list(encoded(group, TRAIN, rng, side=side)), axis=1)
     count = len(group.digits)
     starts = np.arange(count + 1, dtype=np.int32) * len(group.parts[TRAIN])
     part = ProblemPart(inputs, labels, np.arange(count, dtype=np.int32), starts, np.array([0, count], np.int32))

@@ -14,12 +14,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import isqrt
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.errors import ConfigError, UsageError
+from trm_cli.errors import ConfigError, PuzzleError, UsageError
 
 Tokens = NDArray[np.uint8]
 Seed = int | Sequence[int]
@@ -254,12 +255,15 @@ class Task(ABC):
     def vocab_size(self, num_cells: int) -> int:
         """How many tokens there are on a board of `num_cells` cells, padding included."""
 
-    @abstractmethod
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        """Height and width of a grid of `num_cells` cells, then of one of its boxes, or 1 and 1.
+        """Height and width of a grid of `num_cells` cells, then of one of its boxes; if not said, a square and 1 and 1.
 
         Raises PuzzleError where no board has so many cells.
         """
+        side = isqrt(num_cells)
+        if side * side != num_cells:
+            raise PuzzleError(f"a board of {self.name} is square; {num_cells} cells are not")
+        return side, side, 1, 1
 
     def size_of_vocabulary(self, vocab_size: int) -> int | None:
         """Side of the board that a network of that vocabulary is for; None where it is not for this task."""
@@ -319,7 +323,7 @@ class Generator(ABC):
 
 
 class NoRules(Rules):
-    """Of a task that cannot check an answer: nothing is ever verified, nothing is violated."""
+    """Of a task that cannot check answers: none is ever verified, none violates a rule."""
 
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         return np.zeros(len(answers), bool)

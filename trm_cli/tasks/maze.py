@@ -234,12 +234,6 @@ class Maze(base.Task, base.Rules, base.Symmetries, base.Generator):
     def vocab_size(self, num_cells: int) -> int:
         return PATH + 1
 
-    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        side = round(num_cells**0.5)
-        if side * side != num_cells:
-            raise PuzzleError(f"a maze is square; {num_cells} cells are not")
-        return (side, side, 1, 1)
-
 
 def _puzzle(rows: Rows) -> Puzzle:
     """A maze as tokens; raises PuzzleError without one S, one G and a way between them."""

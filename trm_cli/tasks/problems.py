@@ -157,9 +157,10 @@ class Demonstrated(Task):
     def judged_by_answers(self, problem: Problem, side: int) -> Task:
         """The task for one problem alone: where all its answers are known, they are its rules."""
 
-    @abstractmethod
     def tests_of(self, problem: Problem, side: int) -> list[Puzzle]:
         """The tests of a problem, on boards."""
+        boards = [self.encode(test, side=side) for test in problem.tests]
+        return [Puzzle(board, side, side, problem.source, number) for number, board in enumerate(boards, 1)]
 
     @abstractmethod
     def draw_views(self, problem: Problem, *, views: int, seed: int, side: int) -> tuple[ProblemPart, list[View]]:

@@ -50,10 +50,9 @@ class Board:
 
     def __init__(self, side: int) -> None:
         self.side = side
-        self.all_digits = (1 << side) - 1
         members = units(side)
         self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))] for cell in range(side * side)]
-        self.free = [self.all_digits] * len(members)
+        self.free = [(1 << side) - 1] * len(members)
         self.cells = [0] * (side * side)
 
     def candidates(self, cell: int) -> int:
@@ -83,18 +82,18 @@ class Board:
 
         Cells with fewest candidates come first. The candidates ascend; `rng` shuffles them.
         """
-        best, best_count, best_candidates = -1, self.side + 1, 0
+        best, fewest, best_candidates = -1, self.side + 1, 0
         for cell, digit in enumerate(self.cells):
             if not digit:
                 candidates = self.candidates(cell)
                 count = candidates.bit_count()
-                if count < best_count:
-                    best, best_count, best_candidates = cell, count, candidates
+                if count < fewest:
+                    best, fewest, best_candidates = cell, count, candidates
                     if count < 2:
                         break
         if best < 0:
             return True
-        digits = bits(best_candidates)
+        digits = list(bits(best_candidates))
         if rng:
             rng.shuffle(digits)
         for digit in digits:
@@ -123,29 +122,10 @@ class Board:
         return needed
 
 
-def bits(mask: int) -> list[int]:
+@cache
+def bits(mask: int) -> tuple[int, ...]:
     """The set bits of a mask, lowest first."""
-    found = []
-    while mask:
-        lowest = mask & -mask
-        found.append(lowest)
-        mask ^= lowest
-    return found
-
-
-def dig(board: Board, least: int, rng: np.random.Generator) -> int:
-    """Take givens away from a full board in random order while one solution stays, down to `least`.
-
-    Returns how many are left; with `least` 0 the puzzle is minimal.
-    """
-    left = len(board.cells)
-    for cell in rng.permutation(left).tolist():
-        if left <= least:
-            break
-        if not board.needs(cell):
-            board.clear(cell)
-            left -= 1
-    return left
+    return tuple(1 << digit for digit in range(mask.bit_length()) if mask >> digit & 1)
 
 
 def generate_sudokus(wanted: WantedSudokus, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
@@ -164,7 +144,11 @@ def generate_sudokus(wanted: WantedSudokus, *, size: int, seed: Seed, progress: 
         board.solve(rng)
         solution = board.tokens()
         target = 0 if wanted.minimal else int(rng.integers(least, most + 1))
-        left = dig(board, target, rng)
+        left = cells
+        for cell in rng.permutation(cells).tolist():
+            if left > target and not board.needs(cell):
+                board.clear(cell)
+                left -= 1
         puzzle = board.tokens()
         if (target and left > target) or puzzle in found:
             misses += 1
