@@ -236,7 +236,7 @@ class Task(ABC):
         """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
-        """Many puzzles of one size, [N, L], their cells not compared; None where one is not spelled plainly."""
+        """Many puzzles of one size, [N, L], cells not compared; None where one is spelled as `read_one` alone knows."""
         return None
 
     def read_answer(self, text: str, line: int, source: str) -> Tokens:
@@ -289,7 +289,7 @@ class Rules(ABC):
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
     def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        """Whether each answer [N, L] is one by itself, [N]: a changed given or a path too long may pass."""
+        """Whether each answer [N, L] keeps the rules of an answer, [N], but for some: a path may be too long."""
         return self.rules_hold(puzzles, answers)
 
     @abstractmethod

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks import base, maze_generator
-from trm_cli.tasks.base import Cell, Dataset, Option, Progress, Puzzle, Role, Seed, Tokens, Wanted
+from trm_cli.tasks.base import Cell, Option, Puzzle, Role, Tokens, Wanted
 from trm_cli.tasks.maze_generator import GOAL, OPEN, PATH, START, WALL, WantedMazes
 from trm_cli.tasks.tables import Rows, Spelling, plain_tokens
 
@@ -148,6 +148,8 @@ class Maze(base.Task, base.Rules, base.Symmetries, base.Generator):
         Option("--walls", "Fewest and most walls drawn, in percent.", _read_walls, metavar="N-M", default="30-50"),
     )
 
+    generate = staticmethod(maze_generator.generate_mazes)
+
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         return (_puzzle(rows) for rows in SPELLING.read(lines, source))
 
@@ -226,10 +228,6 @@ class Maze(base.Task, base.Rules, base.Symmetries, base.Generator):
 
     def usual(self, size: int) -> Wanted:
         return WantedMazes()
-
-    def generate(self, wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
-        assert isinstance(wanted, WantedMazes)
-        return maze_generator.generate_mazes(wanted, size=size, seed=seed, progress=progress)
 
     def vocab_size(self, num_cells: int) -> int:
         return PATH + 1

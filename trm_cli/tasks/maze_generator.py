@@ -150,8 +150,9 @@ def usual_path(size: int) -> int:
     return max(2, round(USUAL_SHARE * size * size))
 
 
-def generate_mazes(wanted: WantedMazes, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
+def generate_mazes(wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
     """Random mazes with their preferred shortest paths, none twice; see `Generator.generate`."""
+    assert isinstance(wanted, WantedMazes)
     least = wanted.min_path or usual_path(size)
     if not SHORTEST_SIDE <= size <= LONGEST_SIDE:
         raise UsageError(f"no maze of {size}x{size}; choose a size of {SHORTEST_SIDE} to {LONGEST_SIDE}")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks import base
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Option, Progress, Puzzle, Seed, Tokens, Violation, Wanted
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Option, Puzzle, Tokens, Violation, Wanted
 from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, generate_sudokus, units
 from trm_cli.tasks.tables import QUESTION_COLUMNS, plain_tokens, printable, read_column
 
@@ -119,15 +119,6 @@ class Grid:
         return Puzzle(tokens, side, side, self.source, self.places[0][0])
 
 
-def read_grid(text: str, number: int, source: str, before: int = 0) -> Puzzle:
-    """The puzzle in one cell of a table, on line `number`, after `before` characters."""
-    grid = Grid(source)
-    count = grid.add_line(text, number, before)
-    if count not in SIDE_OF:
-        raise PuzzleError(f"{source}:{number}:{before + 1}: expected 81 cells, got {count}; write 0 or . for a blank")
-    return grid.puzzle()
-
-
 def _is_border(text: str) -> bool:
     characters = set(text)
     return characters <= BORDER or ("--" in text and characters <= BORDER | CORNERS)
@@ -176,6 +167,8 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         ),
     )
 
+    generate = staticmethod(generate_sudokus)
+
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         grid, found, section = Grid(source), False, ""
         numbered = enumerate(lines, start=1)
@@ -194,7 +187,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
                 for one, at, before in read_column(
                     line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(TOKENS).issuperset
                 ):
-                    yield read_grid(one, at, source, before)
+                    yield self.read_one(one, at, source, before)
                 return
             else:
                 found = True
@@ -206,8 +199,13 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         if not found:
             raise PuzzleError(f"{source}:1: no puzzle in it; write 81 digits a line, 0 or . for blanks")
 
-    def read_one(self, text: str, line: int, source: str) -> Puzzle:
-        return read_grid(text, line, source)
+    def read_one(self, text: str, line: int, source: str, before: int = 0) -> Puzzle:
+        grid = Grid(source)
+        count = grid.add_line(text, line, before)
+        if count not in SIDE_OF:
+            place = f"{source}:{line}:{before + 1}"
+            raise PuzzleError(f"{place}: expected 81 cells, got {count}; write 0 or . for a blank")
+        return grid.puzzle()
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
         tokens = plain_tokens(texts, TOKENS)
@@ -258,10 +256,6 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         least, most = USUAL_GIVENS.get(size, USUAL_GIVENS[self.usual_size])
         return WantedSudokus(least_givens=least, most_givens=most)
 
-    def generate(self, wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
-        assert isinstance(wanted, WantedSudokus)
-        return generate_sudokus(wanted, size=size, seed=seed, progress=progress)
-
     def vocab_size(self, num_cells: int) -> int:
         return FIRST_SYMBOL + self.boxes(num_cells)[0]
 
@@ -270,9 +264,9 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         return side if side in BOXES else None
 
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        side = round(num_cells**0.5)
-        if side * side != num_cells or side not in BOXES:
+        if num_cells not in SIDE_OF:
             raise PuzzleError(f"a Sudoku has 16, 36 or 81 cells, not {num_cells}")
+        side = SIDE_OF[num_cells]
         return (side, side, *BOXES[side])
 
 

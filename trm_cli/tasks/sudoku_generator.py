@@ -128,8 +128,9 @@ def bits(mask: int) -> tuple[int, ...]:
     return tuple(1 << digit for digit in range(mask.bit_length()) if mask >> digit & 1)
 
 
-def generate_sudokus(wanted: WantedSudokus, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
+def generate_sudokus(wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
     """Random puzzles with exactly one solution each, none twice; see `Generator.generate`."""
+    assert isinstance(wanted, WantedSudokus)
     count, least, most = wanted.puzzles, wanted.least_givens, wanted.most_givens
     if size not in BOXES:
         raise UsageError(f"no Sudoku of {size}x{size}; choose a size of 4, 6 or 9")
