@@ -8,8 +8,19 @@ import pytest
 
 from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.tasks.maze import Maze
-from trm_cli.tasks.maze_generator import WantedMazes, generate_mazes, usual_path
-from trm_cli.tasks.maze_grid import GOAL, START, WALL, as_bits, distance_between, farthest, one_cell, shortest_paths
+from trm_cli.tasks.maze_generator import (
+    GOAL,
+    START,
+    WALL,
+    WantedMazes,
+    as_bits,
+    distance_between,
+    farthest,
+    generate_mazes,
+    one_cell,
+    shortest_paths,
+    usual_path,
+)
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "maze"
@@ -80,7 +91,7 @@ def test_distances_on_bits_are_those_of_the_plain_search() -> None:
     opened = (data.puzzles != WALL).reshape(-1, 13, 13)
     starts, goals = ((data.puzzles == token).argmax(1) for token in (START, GOAL))
     bits = as_bits(opened)
-    ends = one_cell(starts, 13, 13), one_cell(goals, 13, 13)
+    ends = one_cell(starts, 13), one_cell(goals, 13)
     assert (distance_between(bits, *ends) == data.ratings - 1).all()
     _, moves = farthest(bits, ends[0])
     assert (moves >= data.ratings - 1).all()

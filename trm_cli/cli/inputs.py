@@ -14,7 +14,7 @@ import numpy as np
 from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.tasks.base import Puzzle, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem
-from trm_cli.tasks.tables import as_text, open_text, translated
+from trm_cli.tasks.tables import open_text
 
 
 @dataclass(frozen=True)
@@ -86,5 +86,5 @@ def _stdin(file: Path | None) -> Iterator[TextIOBase]:
     """What is piped in; raises UsageError where nothing is, and no dash asks for typing."""
     if sys.stdin is None or (file is None and sys.stdin.isatty()):
         raise UsageError("no puzzles: give a file, or - to type them in (end with Ctrl-D)")
-    with translated("stdin"), as_text(sys.stdin.buffer) as text:  # type: ignore[arg-type] # buffered
+    with open_text(None) as text:
         yield text

@@ -7,48 +7,26 @@ no rules that an answer could be checked by, and the symmetries are part of the 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.errors import PuzzleError
-from trm_cli.tasks import arc_dataset
-from trm_cli.tasks.arc_grids import (
-    FIRST_COLOUR,
-    NUM_COLOURS,
-    SIDE,
-    VOCAB_SIZE,
-    ArcView,
-    decode,
-    encode,
-    parse_problems,
-    read_problems,
-    side_of,
-    split_names,
-)
+from trm_cli.tasks import arc_dataset, arc_grids
+from trm_cli.tasks.arc_grids import FIRST_COLOUR, SIDE, ArcView, decode, encode
 from trm_cli.tasks.base import EMPTY, PADDING, Cell, Layout, Option, Progress, Puzzle, Role, Rules, Tokens, Violation
-from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, ProblemPart, ProblemSize, View
+from trm_cli.tasks.problems import Demonstrated, Problem, View
 
-INKS = (  # of the colours 0 to 9, as the official viewer draws them
-    (0x00, 0x00, 0x00),
-    (0x00, 0x74, 0xD9),
-    (0xFF, 0x41, 0x36),
-    (0x2E, 0xCC, 0x40),
-    (0xFF, 0xDC, 0x00),
-    (0xAA, 0xAA, 0xAA),
-    (0xF0, 0x12, 0xBE),
-    (0xFF, 0x85, 0x1B),
-    (0x7F, 0xDB, 0xFF),
-    (0x87, 0x0C, 0x25),
-)
-COLOUR_ROLES = tuple(f"colour{number}" for number in range(NUM_COLOURS))
-
+# Of the colours 0 to 9, as the official viewer draws them.
+HEX = "000000 0074D9 FF4136 2ECC40 FFDC00 AAAAAA F012BE FF851B 7FDBFF 870C25"
+INKS = tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, HEX.split()))
+COLOUR_ROLES = tuple(f"colour{number}" for number in range(len(INKS)))
 ROLES = {**{role: Role(None, ink, fills=True) for role, ink in zip(COLOUR_ROLES, INKS, strict=True)}, "empty": EMPTY}
 
 
-def _read_whole(name: str, least: int, most: int, text: str) -> dict[str, Any]:
+def _whole(name: str, least: int, most: int, text: str) -> dict[str, Any]:
     if not (text.isdecimal() and least <= int(text) <= most):
         raise ValueError(f"write a whole number from {least:,} to {most:,}")
     return {name: int(text)}
@@ -68,21 +46,21 @@ DATA_OPTIONS = (
     Option(
         "--augment",
         "Views of each task at most, beside the plain one: turned, reflected, colours renamed.",
-        partial(_read_whole, "augmentations", 0, 100_000),
+        partial(_whole, "augmentations", 0, 100_000),
         metavar="N",
         default="1000",
     ),
     Option(
         "--limit",
         "Take the first tasks of each source.",
-        partial(_read_whole, "limit", 1, 10**9),
+        partial(_whole, "limit", 1, 10**9),
         metavar="N",
         default="all",
     ),
     Option(
         "--board",
         "Cells across and down; tasks with larger grids are left out. Smaller boards are learned faster.",
-        partial(_read_whole, "side", 1, SIDE),
+        partial(_whole, "side", 1, SIDE),
         metavar="SIDE",
         default="30",
     ),
@@ -110,6 +88,15 @@ class Arc(Demonstrated, Rules):
     layout = Layout.BLOCKS
     roles = ROLES
 
+    read_problems = staticmethod(arc_grids.read_problems)
+    parse_problems = staticmethod(arc_grids.parse_problems)
+    split_names = staticmethod(arc_grids.split_names)
+    encode = staticmethod(encode)
+    decode = staticmethod(decode)
+    draw_views = staticmethod(arc_dataset.draw_views)
+    open_data = staticmethod(arc_dataset.open_data)
+    measure_data = staticmethod(arc_dataset.measure_data)
+
     def __init__(self, side: int = SIDE, answers: dict[bytes, Tokens] | None = None) -> None:
         self.side = side
         self.answers = answers or {}
@@ -128,17 +115,11 @@ class Arc(Demonstrated, Rules):
         return json.dumps(None if grid is None else grid.tolist())
 
     def vocab_size(self, num_cells: int) -> int:
-        return VOCAB_SIZE
-
-    def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        side = side_of(num_cells)
-        if side * side != num_cells:
-            raise PuzzleError(f"an ARC board is square; {num_cells} cells are not")
-        return (side, side, 1, 1)
+        return arc_grids.VOCAB_SIZE
 
     def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
         """Digit and colour of each cell of the grid at the first cell; without one, of all that have a colour."""
-        side, grid = side_of(len(answer)), decode(answer).grid
+        side, grid = isqrt(len(answer)), decode(answer).grid
         inside = (answer >= FIRST_COLOUR).reshape(side, side)
         if grid is not None:
             inside = np.zeros((side, side), bool)
@@ -156,61 +137,22 @@ class Arc(Demonstrated, Rules):
     def violations(self, puzzle: Tokens, answer: Tokens) -> list[Violation]:
         known = self.answers.get(puzzle.tobytes())
         if known is not None:
-            side = side_of(len(known))
+            side = isqrt(len(known))
             wrong = np.flatnonzero((known != PADDING) & (answer != known)).tolist()
             return [Violation(cell // side + 1, cell % side + 1, "not as the file's answer") for cell in wrong]
         if decode(answer).is_whole:
             return []
         return [Violation(1, 1, "no grid with end markers at its rows and columns begins here")]
 
-    def read_problems(self, path: Path) -> list[Problem]:
-        return read_problems(path)
-
-    def parse_problems(self, text: str, source: str, name: str) -> list[Problem]:
-        return parse_problems(text, source, name)
-
-    def encode(self, grid: Grid, *, side: int) -> Tokens:
-        return encode(grid, side=side)
-
-    def decode(self, tokens: Tokens) -> Decoded:
-        return decode(tokens)
-
     def views_of(self, digits: NDArray[np.uint8]) -> list[View]:
         return [ArcView.of_digits(view) for view in digits]
 
-    def split_names(self, names: list[str]) -> tuple[list[str], NDArray[np.uint8]]:
-        return split_names(names)
-
     def judged_by_answers(self, problem: Problem, side: int) -> "Arc":
-        answers = {
-            encode(test, side=side).tobytes(): encode(answer, side=side)
-            for test, answer in zip(problem.tests, problem.answers, strict=True)
-            if answer is not None
-        }
+        boards = ([encode(grid, side=side) for grid in pair] for pair in problem.answered)
+        answers = {test.tobytes(): answer for test, answer in boards}
         return Arc(side, answers if len(answers) == len(problem.tests) else None)
 
-    def tests_of(self, problem: Problem, side: int) -> list[Puzzle]:
-        return [
-            Puzzle(encode(test, side=side), side, side, problem.source, number)
-            for number, test in enumerate(problem.tests, 1)
-        ]
-
-    def draw_views(self, problem: Problem, *, views: int, seed: int, side: int) -> tuple[ProblemPart, list[View]]:
-        return arc_dataset.draw_views(problem, augmentations=views, seed=seed, side=side)
-
     def build_data(
-        self,
-        sources: list[Path],
-        folder: Path,
-        options: Mapping[str, Any],
-        *,
-        seed: int,
-        progress: Progress | None = None,
+        self, sources: list[Path], folder: Path, options: Mapping[str, Any], *, seed: int, progress: Progress
     ) -> str:
         return arc_dataset.build_from_files(sources, folder, **options, seed=seed, progress=progress)
-
-    def open_data(self, folder: Path) -> ProblemData:
-        return arc_dataset.open_data(folder)
-
-    def measure_data(self, folder: Path) -> ProblemSize:
-        return arc_dataset.measure_data(folder)

@@ -21,45 +21,27 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.files import write_whole
-from trm_cli.tasks.arc_grids import (
-    SIDE,
-    VOCAB_SIZE,
-    ArcView,
-    as_json,
-    canonical,
-    encode,
-    parse_problems,
-    read_problems,
-    side_of,
-    stem,
-)
+from trm_cli.tasks import arc_grids
+from trm_cli.tasks.arc_grids import SIDE, ArcView, canonical, encode
 from trm_cli.tasks.base import Progress, Tokens
-from trm_cli.tasks.problems import (
-    INDICES,
-    TEST,
-    TRAIN,
-    Grid,
-    Pair,
-    Problem,
-    ProblemData,
-    ProblemPart,
-    ProblemSize,
-    View,
-    key,
-)
+from trm_cli.tasks.problems import INDICES, TEST, TRAIN, Grid, Pair, Problem, ProblemData, ProblemPart, View, key
 
 TRIES = 5  # draws for each augmentation that is wanted
 UNKNOWN: Grid = np.zeros((1, 1), np.uint8)  # stands for an answer that the file does not say
+NOBODY = "<blank>"  # the name of id 0
+NAMES_FILE, TESTS_FILE, FACTS_FILE = "identifiers.json", "test_puzzles.json", "trm.json"
+COUNTS_FILE = "dataset.json"  # of each part
 
 
 @dataclass(frozen=True)
@@ -77,56 +59,35 @@ class Group:
 
     problem: Problem
     parts: dict[str, list[Pair]]  # TRAIN, and TEST of an evaluation task
-    views: NDArray[np.uint8]  # [K, 11] turn and colours; the first view changes nothing
+    digits: NDArray[np.uint8]  # [K, 11] the views, turn and colours; the first changes nothing
 
-    def names(self) -> Iterator[str]:
-        """What the task is called in each view."""
-        yield self.problem.name
-        for view in self.all_views()[1:]:
-            yield view.name_of(self.problem.name)
-
-    def all_views(self) -> list[ArcView]:
+    def views(self) -> list[ArcView]:
         """The views, as such."""
-        return [ArcView.of_digits(row) for row in self.views]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a group writes into one part, in one view."""
-
-    inputs: list[Tokens]  # [L] each
-    labels: list[Tokens]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """All groups, and the state of the draws behind them."""
-
-    groups: list[Group]
-    left_out: int  # pairs of other tasks, because an evaluation task asks for them
-    rng: np.random.RandomState
-
-    def of_part(self, part: str) -> list[Group]:
-        """The groups that have pairs in a part."""
-        return [group for group in self.groups if part in group.parts]
+        return [ArcView.of_digits(row) for row in self.digits]
 
     def num_examples(self, part: str) -> int:
-        """How many pairs a part will hold, in all views."""
-        return sum(len(group.views) * len(group.parts[part]) for group in self.of_part(part))
+        """How many pairs a part will hold of it, in all views."""
+        return len(self.digits) * len(self.parts[part])
+
+    def names(self) -> list[str]:
+        """What the task is called in each view."""
+        name = self.problem.name
+        return [name, *(view.name_of(name) for view in self.views()[1:])]
 
 
 def plan(
-    subsets: list[Subset], *, augmentations: int, seed: int, keep_leaks: bool = False, progress: Progress | None = None
-) -> Planned:
+    subsets: list[Subset], rng: RandomState, *, augmentations: int, keep_leaks: bool, progress: Progress | None
+) -> tuple[list[Group], int]:
     """Decide which pairs go where and draw the views; nothing is encoded yet.
 
     keep_leaks  train on what equals a test of an evaluation task too, as the official builder does.
-    Raises UsageError where nothing is left to train on.
+    Returns the groups, and how many pairs of other tasks are left out because an evaluation task asks
+    for them. Raises UsageError where nothing is left to train on.
     """
-    rng = np.random.RandomState(seed)
-    asked = set() if keep_leaks else _asked(subsets)
-    total = sum(len(subset.problems) for subset in subsets)
+    evaluated = [problem for subset in subsets if subset.is_evaluation for problem in subset.problems]
+    asked = set() if keep_leaks else {canonical(pair) for problem in evaluated for pair in problem.answered}
     groups, left_out = [], 0
+    most = 2 * sum(len(subset.problems) for subset in subsets)
     for subset in subsets:
         problems = list(subset.problems)
         rng.shuffle(problems)  # type: ignore[arg-type] # a list is shuffled too
@@ -137,86 +98,52 @@ def plan(
                 left_out += len(parts[TRAIN]) - len(kept)
                 parts = {TRAIN: kept}
             if parts[TRAIN]:
-                groups.append(Group(problem, parts, _draw_views(parts, augmentations, rng)))
+                groups.append(Group(problem, parts, _draw_digits(parts, augmentations, rng)))
             if progress:
-                progress(len(groups), 2 * total)
+                progress(len(groups), most)
     if not groups:
         raise UsageError("nothing is left to train on; give more tasks")
-    return Planned(groups, left_out, rng)
+    return groups, left_out
 
 
 def _parts(problem: Problem, is_evaluation: bool) -> dict[str, list[Pair]]:
-    answers = (UNKNOWN if answer is None else answer for answer in problem.answers)
-    tests = list(zip(problem.tests, answers, strict=True))
     shown = list(problem.demonstrations)
     if is_evaluation:
-        return {TRAIN: shown, TEST: tests}
-    known = [pair for pair, answer in zip(tests, problem.answers, strict=True) if answer is not None]
-    return {TRAIN: known + shown if problem.tests_come_first else shown + known}
+        answers = (UNKNOWN if answer is None else answer for answer in problem.answers)
+        return {TRAIN: shown, TEST: list(zip(problem.tests, answers, strict=True))}
+    return {TRAIN: problem.answered + shown if problem.tests_come_first else shown + problem.answered}
 
 
-def _asked(subsets: list[Subset]) -> set[bytes]:
-    """What evaluation tasks ask for, in whichever view it may be redrawn."""
-    return {
-        canonical((test, answer))
-        for subset in subsets
-        if subset.is_evaluation
-        for problem in subset.problems
-        for test, answer in zip(problem.tests, problem.answers, strict=True)
-        if answer is not None
-    }
-
-
-def _draw_views(parts: dict[str, list[Pair]], count: int, rng: np.random.RandomState) -> NDArray[np.uint8]:
-    """Up to `count` random views that all give other pairs, behind the plain one, [K, 11]."""
+def _draw_digits(parts: dict[str, list[Pair]], count: int, rng: RandomState) -> NDArray[np.uint8]:
+    """The plain view, and up to `count` random ones that all give other pairs, [K, 11]."""
     pairs = [pair for part in parts.values() for pair in part]
-    views = [ArcView.plain()]
-    seen = {_digest(pairs, views[0])}
-    for _ in range(TRIES * count):
-        view = ArcView.draw(rng)
-        digest = _digest(pairs, view)
-        if digest not in seen:
-            seen.add(digest)
-            views.append(view)
+    views: dict[bytes, ArcView] = {}  # by the pairs they give
+    for draw in range(1 + TRIES * count):
+        view = ArcView.draw(rng) if draw else ArcView.plain()
+        whole = sorted(key(view.apply(first)) + key(view.apply(second)) for first, second in pairs)
+        views.setdefault(hashlib.sha256(b"".join(whole)).digest(), view)
         if len(views) > count:
             break
-    return np.array([[view.turn, *view.colours.tolist()] for view in views], np.uint8)
+    return np.array([[view.turn, *view.colours.tolist()] for view in views.values()], np.uint8)
 
 
-def _digest(pairs: list[Pair], view: ArcView) -> bytes:
-    """The same for the same pairs in any order."""
-    whole = sorted(key(view.apply(first)) + key(view.apply(second)) for first, second in pairs)
-    return hashlib.sha256(b"".join(whole)).digest()
-
-
-def encoded(group: Group, part: str, rng: np.random.RandomState, *, side: int) -> Iterator[Examples]:
-    """What the group writes into a part, view after view, on a board of that side.
+def encoded(group: Group, part: str, rng: RandomState, *, side: int) -> Iterator[Tokens]:
+    """What the group writes into a part, view after view: inputs and labels on boards of that side, [2, pairs, L].
 
     In training, all pairs of a view but one, drawn, are moved to a random place of the board.
     """
     pairs = group.parts[part]
-    for view in group.all_views():
+    for view in group.views():
         unmoved = int(rng.randint(0, len(pairs)))
-        inputs, labels = [], []
+        boards = []
         for number, (first, second) in enumerate(pairs):
-            moves = part == TRAIN and number != unmoved
             first, second = view.apply(first), view.apply(second)
-            corner = _corner(first, second, rng, side) if moves else (0, 0)
-            inputs.append(encode(first, corner, side=side))
-            labels.append(encode(second, corner, side=side))
-        yield Examples(inputs, labels)
-
-
-def _corner(first: Grid, second: Grid, rng: np.random.RandomState, side: int) -> tuple[int, int]:
-    """A random place at which both grids fit on the board."""
-    top = int(rng.randint(0, side - max(first.shape[0], second.shape[0]) + 1))
-    left = int(rng.randint(0, side - max(first.shape[1], second.shape[1]) + 1))
-    return top, left
-
-
-NOBODY = "<blank>"  # the name of id 0
-NAMES_FILE, TESTS_FILE, FACTS_FILE = "identifiers.json", "test_puzzles.json", "trm.json"
-COUNTS_FILE = "dataset.json"  # of each part
+            top = left = 0
+            if part == TRAIN and number != unmoved:
+                top = int(rng.randint(0, side - max(first.shape[0], second.shape[0]) + 1))
+                left = int(rng.randint(0, side - max(first.shape[1], second.shape[1]) + 1))
+            boards.append(np.stack([encode(grid, (top, left), side=side) for grid in (first, second)]))
+        yield np.stack(boards, axis=1)
 
 
 def build(
@@ -234,19 +161,21 @@ def build(
     side  of the boards; no task may have a larger grid.
     The same arguments give the same bytes. Raises UsageError where nothing is left to train on.
     """
-    planned = plan(subsets, augmentations=augmentations, seed=seed, keep_leaks=keep_leaks, progress=progress)
-    names = _ids(planned)
+    rng = RandomState(seed)
+    groups, left_out = plan(subsets, rng, augmentations=augmentations, keep_leaks=keep_leaks, progress=progress)
+    parts = {TRAIN: groups, TEST: [group for group in groups if TEST in group.parts]}
+    ids: dict[str, int] = {}  # of the puzzles' names, in the order in which they are met
+    for group in [*groups, *parts[TEST]]:
+        for name in group.names():
+            ids.setdefault(name, len(ids) + 1)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     digests = {
-        part: _write_part(partial / part, planned, part, names=names, side=side, progress=progress)
-        for part in (TRAIN, TEST)
-        if planned.of_part(part)
+        part: _write_part(partial / part, members, part, rng, ids=ids, side=side, progress=progress)
+        for part, members in parts.items()
+        if members
     }
-    _write_json(partial / NAMES_FILE, [NOBODY, *names])
-    asked = {group.problem.name: as_json(group.problem) for group in planned.of_part(TEST)}
-    _write_json(partial / TESTS_FILE, asked)
     facts = {
         "format": 1,
         "augmentations": augmentations,
@@ -256,15 +185,65 @@ def build(
             {"name": subset.name, "tasks": len(subset.problems), "evaluation": subset.is_evaluation}
             for subset in subsets
         ],
-        "puzzles": len(names),
-        "examples": planned.num_examples(TRAIN),
-        "left_out": planned.left_out,
+        "puzzles": len(ids),
+        "examples": sum(group.num_examples(TRAIN) for group in groups),
+        "left_out": left_out,
         "sha256": digests,
-        "tasks": {group.problem.name: group.problem.digest for group in planned.groups},
+        "tasks": {group.problem.name: group.problem.digest for group in groups},
     }
-    _write_json(partial / FACTS_FILE, facts)
+    asked = {group.problem.name: arc_grids.as_json(group.problem) for group in parts[TEST]}
+    for file, value in ((NAMES_FILE, [NOBODY, *ids]), (TESTS_FILE, asked), (FACTS_FILE, facts)):
+        write_whole(partial / file, json.dumps(value).encode())
     partial.rename(folder)
     return facts
+
+
+def _write_part(
+    folder: Path,
+    groups: list[Group],
+    part: str,
+    rng: RandomState,
+    *,
+    ids: dict[str, int],
+    side: int,
+    progress: Progress | None,
+) -> str:
+    """Write the arrays of a part, view by view; returns the SHA-256 of inputs and labels."""
+    folder.mkdir()
+    count = sum(group.num_examples(part) for group in groups)
+    rows, puzzles, ends = [], [0], [0]
+    digest = hashlib.sha256()
+    with (folder / "all__inputs.npy").open("wb") as inputs, (folder / "all__labels.npy").open("wb") as labels:
+        for sink in (inputs, labels):
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, side * side)}
+            np.lib.format.write_array_header_1_0(sink, header)
+        for number, group in enumerate(groups, 1):
+            for examples in encoded(group, part, rng, side=side):
+                for sink, boards in zip((inputs, labels), examples, strict=True):
+                    whole = boards.tobytes()
+                    digest.update(whole)
+                    sink.write(whole)
+                puzzles.append(puzzles[-1] + examples.shape[1])
+            rows += [ids[name] for name in group.names()]
+            ends.append(len(rows))
+            if progress and part == TRAIN:
+                progress(len(groups) + number, 2 * len(groups))
+    for name, values in zip(INDICES, (rows, puzzles, ends), strict=True):
+        np.save(folder / f"all__{name}.npy", np.array(values, dtype=np.int32))
+    counts = {
+        "vocab_size": arc_grids.VOCAB_SIZE,
+        "seq_len": side * side,
+        "sets": ["all"],
+        "num_puzzle_identifiers": len(ids) + 1,
+        "total_groups": len(groups),
+        "mean_puzzle_examples": count / len(rows),
+        "total_puzzles": len(rows),
+        "pad_id": 0,
+        "ignore_label_id": 0,
+        "blank_identifier_id": 0,
+    }
+    write_whole(folder / COUNTS_FILE, json.dumps(counts).encode())
+    return digest.hexdigest()
 
 
 def build_from_files(
@@ -272,139 +251,67 @@ def build_from_files(
     folder: Path,
     *,
     evaluation: Sequence[Path] = (),
-    augmentations: int = 1000,
     limit: int | None = None,
     side: int = SIDE,
-    keep_leaks: bool = False,
-    seed: int,
-    progress: Progress | None = None,
+    augmentations: int = 1000,
+    **how: Any,
 ) -> str:
     """Write the data set of files of tasks; returns what it holds, in words.
 
     evaluation     sources, or more of them, of which only the demonstrations are trained on.
-    augmentations  views of each task at most, beside the plain one.
     limit          tasks of each source at most.
+    augmentations  views of each task at most, beside the plain one.
+    how            what else `build` takes.
     """
     known: dict[str, Path] = {}
     subsets = []
     for path in [*sources, *(path for path in evaluation if path not in sources)]:
-        problems = [problem for problem in read_problems(path) if problem.largest <= side][:limit]
+        problems = [problem for problem in arc_grids.read_problems(path) if problem.largest <= side][:limit]
         for problem in problems:
             if problem.name in known:
                 raise UsageError(f"{path}: has task {problem.name}, as {known[problem.name]} has; keep one of them")
             known[problem.name] = path
-        subsets.append(Subset(stem(path), problems, path in evaluation))
-    facts = build(
-        subsets, folder, augmentations=augmentations, seed=seed, keep_leaks=keep_leaks, side=side, progress=progress
-    )
+        subsets.append(Subset(arc_grids.stem(path), problems, path in evaluation))
+    facts = build(subsets, folder, augmentations=augmentations, side=side, **how)
     return (
         f"{facts['puzzles']:,} puzzles of {len(facts['tasks']):,} tasks, {facts['examples']:,} pairs; "
         f"{facts['left_out']} pairs left out because an evaluation task asks for them"
     )
 
 
-def draw_views(problem: Problem, *, augmentations: int, seed: int, side: int) -> tuple[ProblemPart, list[View]]:
+def draw_views(problem: Problem, *, views: int, seed: int, side: int) -> tuple[ProblemPart, list[View]]:
     """The demonstrations of a task in the plain view and drawn ones, as arrays in memory; and the views."""
     subset = Subset(problem.name, [problem.without_answers()], is_evaluation=True)
-    planned = plan([subset], augmentations=augmentations, seed=seed)
-    (group,) = planned.groups
-    made = list(encoded(group, TRAIN, planned.rng, side=side))
-    count, pairs = len(made), len(group.parts[TRAIN])
-    part = ProblemPart(
-        inputs=np.stack([board for examples in made for board in examples.inputs]),
-        labels=np.stack([board for examples in made for board in examples.labels]),
-        puzzle_identifiers=np.arange(count, dtype=np.int32),
-        puzzle_indices=np.arange(0, (count + 1) * pairs, pairs, dtype=np.int32),
-        group_indices=np.array([0, count], np.int32),
-    )
-    return part, list(group.all_views())
-
-
-def _ids(planned: Planned) -> dict[str, int]:
-    """The id of every puzzle's name, in the order in which they are met."""
-    names: dict[str, int] = {}
-    for part in (TRAIN, TEST):
-        for group in planned.of_part(part):
-            for name in group.names():
-                names.setdefault(name, len(names) + 1)
-    return names
-
-
-def _write_part(
-    folder: Path, planned: Planned, part: str, *, names: dict[str, int], side: int, progress: Progress | None
-) -> str:
-    """Write the arrays of a part, pair by pair; returns the SHA-256 of inputs and labels."""
-    folder.mkdir()
-    groups = planned.of_part(part)
-    count = planned.num_examples(part)
-    ids, puzzles, ends = [], [0], [0]
-    digest = hashlib.sha256()
-    shape = (count, side * side)
-    with _array(folder, "inputs", shape) as inputs, _array(folder, "labels", shape) as labels:
-        for number, group in enumerate(groups, 1):
-            for examples in encoded(group, part, planned.rng, side=side):
-                for sink, boards in ((inputs, examples.inputs), (labels, examples.labels)):
-                    whole = b"".join(board.tobytes() for board in boards)
-                    digest.update(whole)
-                    sink.write(whole)
-                puzzles.append(puzzles[-1] + len(examples.inputs))
-            ids += [names[name] for name in group.names()]
-            ends.append(len(ids))
-            if progress and part == TRAIN:
-                progress(len(groups) + number, 2 * len(groups))
-    for name, values in zip(INDICES, (ids, puzzles, ends), strict=True):
-        np.save(folder / f"all__{name}.npy", np.array(values, dtype=np.int32))
-    counts = {
-        "vocab_size": VOCAB_SIZE,
-        "seq_len": side * side,
-        "sets": ["all"],
-        "num_puzzle_identifiers": len(names) + 1,
-        "total_groups": len(groups),
-        "mean_puzzle_examples": count / len(ids),
-        "total_puzzles": len(ids),
-        "pad_id": 0,
-        "ignore_label_id": 0,
-        "blank_identifier_id": 0,
-    }
-    _write_json(folder / COUNTS_FILE, counts)
-    return digest.hexdigest()
-
-
-@contextmanager
-def _array(folder: Path, name: str, shape: tuple[int, int]) -> Iterator[BinaryIO]:
-    """A .npy file of boards [E, L], written from its first byte to its last."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with (folder / f"all__{name}.npy").open("wb") as sink:
-        np.lib.format.write_array_header_1_0(sink, header)
-        yield sink
-
-
-def _write_json(path: Path, value: Any) -> None:
-    write_whole(path, json.dumps(value).encode())
+    rng = RandomState(seed)
+    ((group,), _) = plan([subset], rng, augmentations=views, keep_leaks=True, progress=None)
+    inputs, labels = np.concatenate(list(encoded(group, TRAIN, rng, side=side)), axis=1)
+    count = len(group.digits)
+    starts = np.arange(count + 1, dtype=np.int32) * len(group.parts[TRAIN])
+    part = ProblemPart(inputs, labels, np.arange(count, dtype=np.int32), starts, np.array([0, count], np.int32))
+    return part, list(group.views())
 
 
 def open_data(folder: Path) -> ProblemData:
     """Open a data set; raises UsageError where the folder holds none, or a damaged one."""
+    tests_file, facts_file = folder / TESTS_FILE, folder / FACTS_FILE
     try:
         names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
-        facts_file, tests_file = folder / FACTS_FILE, folder / TESTS_FILE
         facts = json.loads(facts_file.read_text(encoding="utf-8")) if facts_file.exists() else {}
         text = tests_file.read_text(encoding="utf-8")
-        tests = parse_problems(text, str(tests_file), "") if text != "{}" else []
+        tests = arc_grids.parse_problems(text, str(tests_file), "") if text != "{}" else []
         has_test = (folder / TEST / "all__inputs.npy").exists()
-        return ProblemData(
-            folder, _read_part(folder / TRAIN), _read_part(folder / TEST) if has_test else None, names, tests, facts
-        )
+        train, test = _read_part(folder / TRAIN), _read_part(folder / TEST) if has_test else None
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{folder}: no ARC data set ({error}); make one with `trm data arc`") from error
+    return ProblemData(folder, train, test, names, tests, facts)
 
 
-def measure_data(folder: Path) -> ProblemSize:
-    """Rows and boards of a data set; raises UsageError where its counts cannot be read."""
+def measure_data(folder: Path) -> tuple[int, int]:
+    """Rows of the table and side of the boards; raises UsageError where a data set's counts cannot be read."""
     path = folder / TRAIN / COUNTS_FILE
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        return ProblemSize(int(known["num_puzzle_identifiers"]), side_of(int(known["seq_len"])))
+        return int(known["num_puzzle_identifiers"]), isqrt(int(known["seq_len"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: no counts of an ARC data set ({error}); make one with `trm data arc`") from error
 
@@ -413,7 +320,7 @@ def _read_part(folder: Path) -> ProblemPart:
     boards = [np.load(folder / f"all__{name}.npy", mmap_mode="c") for name in ("inputs", "labels")]
     part = ProblemPart(*boards, *(np.load(folder / f"all__{name}.npy") for name in INDICES))
     count = int(part.puzzle_indices[-1])
-    is_square = side_of(part.inputs.shape[1]) ** 2 == part.inputs.shape[1]
+    is_square = isqrt(part.inputs.shape[1]) ** 2 == part.inputs.shape[1]
     if len(part.inputs) != count or part.labels.shape != part.inputs.shape or not is_square:
         raise PuzzleError(f"{folder}: its arrays do not fit one another; make the data set again")
     return part

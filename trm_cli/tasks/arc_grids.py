@@ -14,9 +14,9 @@ TinyRecursiveModels, so that its checkpoints read what is written here.
 """
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ NUM_COLOURS = 10
 END = 1
 FIRST_COLOUR = 2
 VOCAB_SIZE = FIRST_COLOUR + NUM_COLOURS
-NUM_TURNS = 8
 PLAIN = "0" + "".join(map(str, range(NUM_COLOURS)))  # the digits of the view that changes nothing
+CHALLENGES, SOLUTIONS = "_challenges", "_solutions"  # in the names of files that belong together
 SEPARATOR = "|||"  # in the name of an augmented task: 007bbfb7|||t3|||0312456789
 
 TURNS: tuple[Callable[[Grid], Grid], ...] = (
@@ -70,9 +70,8 @@ class ArcView:
     @classmethod
     def draw(cls, rng: np.random.RandomState) -> "ArcView":
         """A random view; black stays black."""
-        turn = int(rng.randint(0, NUM_TURNS))
-        others = rng.permutation(np.arange(1, NUM_COLOURS, dtype=np.uint8))
-        return cls(turn, np.concatenate([np.zeros(1, np.uint8), others]))
+        turn = int(rng.randint(0, len(TURNS)))
+        return cls(turn, np.append(np.uint8(0), rng.permutation(np.arange(1, NUM_COLOURS, dtype=np.uint8))))
 
     def name_of(self, problem: str) -> str:
         """What a problem is called in this view."""
@@ -101,14 +100,9 @@ def encode(grid: Grid, corner: tuple[int, int] = (0, 0), *, side: int = SIDE) ->
     return board.reshape(-1)
 
 
-def side_of(num_cells: int) -> int:
-    """The side of a square board of that many cells."""
-    return math.isqrt(num_cells)
-
-
 def decode(tokens: Tokens) -> Decoded:
     """The largest rectangle of colours at the first cell of a square board [L]."""
-    side = side_of(len(tokens))
+    side = isqrt(len(tokens))
     board = tokens.reshape(side, side)
     coloured = (board >= FIRST_COLOUR) & (board < VOCAB_SIZE)
     lengths = np.where(coloured.all(1), side, coloured.argmin(1))  # of colours in each row
@@ -124,22 +118,16 @@ def decode(tokens: Tokens) -> Decoded:
 
 def canonical(pair: Pair) -> bytes:
     """The same bytes for a pair and for all its turns and renamings of colours but black."""
-    return min(_renumbered(TURNS[turn](pair[0]), TURNS[turn](pair[1])) for turn in range(NUM_TURNS))
+    return min(_renumbered(turn(pair[0]), turn(pair[1])) for turn in TURNS)
 
 
 def _renumbered(first: Grid, second: Grid) -> bytes:
-    """A pair whose colours are numbered in the order in which they appear."""
-    cells = np.concatenate([first.ravel(), second.ravel()])
+    """A pair whose colours are numbered in the order in which they appear, black being 0."""
+    cells = np.concatenate([[0], first.ravel(), second.ravel()])
     colours, places = np.unique(cells, return_index=True)
-    places = np.where(colours == 0, -1, places)  # black comes first, if it is there
     ranks = np.empty(NUM_COLOURS, np.uint8)
-    ranks[colours[np.argsort(places)]] = np.arange(len(colours)) + (0 not in colours)
-    renumbered: bytes = ranks[cells].tobytes()
-    return bytes(first.shape) + bytes(second.shape) + renumbered
-
-
-CHALLENGES, SOLUTIONS = "_challenges", "_solutions"
-SUFFIXES = (".gz", ".json")
+    ranks[colours[np.argsort(places)]] = np.arange(len(colours))
+    return b"".join((bytes(first.shape), bytes(second.shape), ranks[cells[1:]].tobytes()))
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -161,10 +149,7 @@ def read_problems(path: Path) -> list[Problem]:
 
 def stem(path: Path) -> str:
     """The name of a file without .json and .gz."""
-    name = path.name
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+    return path.name.removesuffix(".gz").removesuffix(".json")
 
 
 def parse_problems(text: str, source: str, name: str) -> list[Problem]:
@@ -194,17 +179,16 @@ def _problem(name: str, known: Any, source: str) -> Problem:
             raise PuzzleError(f'{where}: no list "{part}"; a task has "train" and "test"')
         if not known[part]:
             raise PuzzleError(f'{where}: "{part}" is empty; add a pair')
-    pairs = []
-    for number, pair in enumerate(known["train"], 1):
-        here = f"{where}, train {number}"
-        pairs.append((_side(pair, "input", here), _side(pair, "output", here)))
+    shown = [
+        (_side(pair, "input", f"{where}, train {number}"), _side(pair, "output", f"{where}, train {number}"))
+        for number, pair in enumerate(known["train"], 1)
+    ]
     tests, answers = [], []
     for number, pair in enumerate(known["test"], 1):
-        here = f"{where}, test {number}"
-        tests.append(_side(pair, "input", here))
-        answers.append(_side(pair, "output", here) if "output" in pair else None)
+        tests.append(_side(pair, "input", f"{where}, test {number}"))
+        answers.append(_side(pair, "output", f"{where}, test {number}") if "output" in pair else None)
     tests_come_first = next(part for part in known if part in ("train", "test")) == "test"
-    return Problem(name, tuple(pairs), tuple(tests), tuple(answers), source, tests_come_first)
+    return Problem(name, tuple(shown), tuple(tests), tuple(answers), source, tests_come_first)
 
 
 def _side(pair: Any, side: str, where: str) -> Grid:
@@ -218,16 +202,13 @@ def grid_of(rows: Any, where: str) -> Grid:
     if not (isinstance(rows, list) and rows and all(isinstance(r, list) and r for r in rows)):
         raise PuzzleError(f"{where}: expected rows of colours, such as [[0, 3], [3, 0]]")
     for number, row in enumerate(rows, 1):
+        here = f"{where}, row {number}"
         if len(row) != len(rows[0]):
-            raise PuzzleError(
-                f"{where}, row {number}: {len(row)} cells after rows of {len(rows[0])}; make all rows as long"
-            )
+            raise PuzzleError(f"{here}: {len(row)} cells after rows of {len(rows[0])}; make all rows as long")
         for column, colour in enumerate(row, 1):
             if type(colour) is not int or not 0 <= colour < NUM_COLOURS:
-                raise PuzzleError(
-                    f"{where}, row {number}, column {column}: {json.dumps(colour)} is no colour; "
-                    f"colours are 0 to {NUM_COLOURS - 1}"
-                )
+                what = f"{json.dumps(colour)} is no colour; colours are 0 to {NUM_COLOURS - 1}"
+                raise PuzzleError(f"{here}, column {column}: {what}")
     if len(rows) > SIDE or len(rows[0]) > SIDE:
         raise PuzzleError(f"{where}: {len(rows)}x{len(rows[0])} cells; a grid has at most {SIDE}x{SIDE}")
     return np.array(rows, np.uint8)
@@ -239,15 +220,12 @@ def _answered(tasks: list[Problem], path: Path) -> list[Problem]:
         known = _json(text.read(), str(path))
     found = []
     for task in tasks:
+        where, count = f"{path}: task {task.name}", len(task.tests)
         grids = known.get(task.name) if isinstance(known, dict) else None
-        if not isinstance(grids, list) or len(grids) != len(task.tests):
-            raise PuzzleError(
-                f"{path}: task {task.name}: expected a list of {len(task.tests)} grids, as many as "
-                f"{task.source} has tests"
-            )
-        places = [f"{path}: task {task.name}, test {n}" for n in range(1, len(grids) + 1)]
-        answers = tuple(grid_of(grid, place) for grid, place in zip(grids, places, strict=True))
-        found.append(replace(task, answers=answers))
+        if not isinstance(grids, list) or len(grids) != count:
+            raise PuzzleError(f"{where}: expected a list of {count} grids, as many as {task.source} has tests")
+        answers = [grid_of(grid, f"{where}, test {number}") for number, grid in enumerate(grids, 1)]
+        found.append(replace(task, answers=tuple(answers)))
     return found
 
 

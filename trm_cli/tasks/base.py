@@ -1,9 +1,8 @@
 """What a puzzle says about itself, so that everything else can serve it.
 
-`Task` is what every puzzle has: sizes, tokens, text in and out, how a cell is drawn. What only some
-have is a capability, a class that a task also inherits from: `Rules` that check an answer,
-`Symmetries` that redraw a puzzle, a `Generator` of puzzles. Commands ask `isinstance(task, Generator)`;
-they never ask for a name.
+`Task` is what every puzzle has: sizes, tokens, text in and out, how a cell is drawn. What only some have
+is a capability, a class that a task also inherits from: `Rules`, `Symmetries`, `Generator`. Commands ask
+`isinstance(task, Generator)`; they never ask for a name.
 
 Tokens: 0 padding, 1 and up what a cell can hold; in puzzles that are filled in, 1 is a blank and
 2 and up are the symbols. L cells, N puzzles, V tokens.
@@ -15,12 +14,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import isqrt
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.errors import ConfigError, UsageError
+from trm_cli.errors import ConfigError, PuzzleError, UsageError
 
 Tokens = NDArray[np.uint8]
 Seed = int | Sequence[int]
@@ -109,9 +109,9 @@ class Dataset:
     @classmethod
     def generated(cls, puzzles: Tokens, answers: Tokens, ratings: NDArray[np.int64] | None = None) -> "Dataset":
         """What a generator made."""
-        unrated = np.full(len(puzzles), UNRATED, np.int64)
-        rated = unrated if ratings is None else ratings
-        return cls(puzzles, answers, ["trm_generated"] * len(puzzles), rated, digest(puzzles, answers))
+        if ratings is None:
+            ratings = np.full(len(puzzles), UNRATED, np.int64)
+        return cls(puzzles, answers, ["trm_generated"] * len(puzzles), ratings, digest(puzzles, answers))
 
     @property
     def role(self) -> str:
@@ -154,10 +154,8 @@ class Role:
     joins: bool = False  # a line joins it to its neighbours that join, too
 
 
-GIVEN = Role("bold", (0xB4, 0xBA, 0xC2))
-FILLED = Role()
 EMPTY = Role("dim", (0x30, 0x36, 0x3D))
-FILL_IN_ROLES: Mapping[str, Role] = {"given": GIVEN, "filled": FILLED, "empty": EMPTY}
+FILL_IN_ROLES: Mapping[str, Role] = {"given": Role("bold", (0xB4, 0xBA, 0xC2)), "filled": Role(), "empty": EMPTY}
 
 
 @dataclass(frozen=True)
@@ -238,10 +236,7 @@ class Task(ABC):
         """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
-        """Many puzzles of one size at once, [N, L], their cells not compared with one another.
-
-        Returns None where one is spelled in any but the task's plainest way; `read_one` knows all.
-        """
+        """Many puzzles of one size, [N, L], cells not compared; None where one is spelled as `read_one` alone knows."""
         return None
 
     def read_answer(self, text: str, line: int, source: str) -> Tokens:
@@ -260,12 +255,15 @@ class Task(ABC):
     def vocab_size(self, num_cells: int) -> int:
         """How many tokens there are on a board of `num_cells` cells, padding included."""
 
-    @abstractmethod
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        """Height and width of a grid of `num_cells` cells, then of one of its boxes, or 1 and 1.
+        """Height and width of a grid of `num_cells` cells, then of one of its boxes; if not said, a square and 1 and 1.
 
         Raises PuzzleError where no board has so many cells.
         """
+        side = isqrt(num_cells)
+        if side * side != num_cells:
+            raise PuzzleError(f"a board of {self.name} is square; {num_cells} cells are not")
+        return side, side, 1, 1
 
     def size_of_vocabulary(self, vocab_size: int) -> int | None:
         """Side of the board that a network of that vocabulary is for; None where it is not for this task."""
@@ -274,14 +272,9 @@ class Task(ABC):
 
     def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
         """What each cell of an answer [L] shows, rule-breaking or not."""
-        letters = self.write(answer)
-        return [
-            Cell(letters[cell] if token > BLANK else "", self._role(int(puzzle[cell]), token))
-            for cell, token in enumerate(answer.tolist())
-        ]
-
-    def _role(self, given: int, token: int) -> str:
-        return "given" if given > BLANK else "filled" if token > BLANK else "empty"
+        roles = np.where(puzzle > BLANK, "given", np.where(answer > BLANK, "filled", "empty"))
+        letters = zip(self.write(answer), answer, roles.tolist(), strict=True)
+        return [Cell(letter if token > BLANK else "", role) for letter, token, role in letters]
 
     def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
         """What else the JSON of an answer [L] says; nothing for most tasks."""
@@ -296,11 +289,7 @@ class Rules(ABC):
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""
 
     def valid(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        """Whether each answer [N, L] keeps the rules of an answer, though perhaps not all, [N].
-
-        What it leaves out is the task's to say: a Sudoku may change its givens, a maze's path may
-        be longer than it must.
-        """
+        """Whether each answer [N, L] keeps the rules of an answer, [N], but for some: a path may be too long."""
         return self.rules_hold(puzzles, answers)
 
     @abstractmethod
@@ -334,7 +323,7 @@ class Generator(ABC):
 
 
 class NoRules(Rules):
-    """Stands in where a task cannot check an answer: nothing is ever verified, nothing is violated."""
+    """Of a task that cannot check answers: none is ever verified, none violates a rule."""
 
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         return np.zeros(len(answers), bool)

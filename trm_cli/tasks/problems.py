@@ -11,6 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -61,11 +62,16 @@ class Problem:
     tests_come_first: bool = False  # in the file
 
     @property
+    def answered(self) -> list[Pair]:
+        """The tests whose answers are known."""
+        pairs = zip(self.tests, self.answers, strict=True)
+        return [(test, answer) for test, answer in pairs if answer is not None]
+
+    @property
     def largest(self) -> int:
         """The longest side of its grids, in cells."""
-        given = [grid for pair in self.demonstrations for grid in pair]
-        known = [answer for answer in self.answers if answer is not None]
-        return max(int(max(grid.shape)) for grid in [*given, *self.tests, *known])
+        grids = chain(self.tests, *self.demonstrations, *self.answered)
+        return max(int(max(grid.shape)) for grid in grids)
 
     def without_answers(self) -> "Problem":
         """The same problem, as one who has to solve it sees it."""
@@ -118,14 +124,6 @@ class ProblemData:
         return str(known or hashlib.sha256(b"".join(indices)).hexdigest())
 
 
-@dataclass(frozen=True)
-class ProblemSize:
-    """What an architecture must know of a data set."""
-
-    num_puzzles: int  # rows of the table
-    side: int  # of the boards
-
-
 class Demonstrated(Task):
     """A task whose puzzles come in problems; a network learns each from its demonstrations."""
 
@@ -159,9 +157,10 @@ class Demonstrated(Task):
     def judged_by_answers(self, problem: Problem, side: int) -> Task:
         """The task for one problem alone: where all its answers are known, they are its rules."""
 
-    @abstractmethod
     def tests_of(self, problem: Problem, side: int) -> list[Puzzle]:
         """The tests of a problem, on boards."""
+        boards = [self.encode(test, side=side) for test in problem.tests]
+        return [Puzzle(board, side, side, problem.source, number) for number, board in enumerate(boards, 1)]
 
     @abstractmethod
     def draw_views(self, problem: Problem, *, views: int, seed: int, side: int) -> tuple[ProblemPart, list[View]]:
@@ -169,13 +168,7 @@ class Demonstrated(Task):
 
     @abstractmethod
     def build_data(
-        self,
-        sources: list[Path],
-        folder: Path,
-        options: Mapping[str, Any],
-        *,
-        seed: int,
-        progress: Progress | None = None,
+        self, sources: list[Path], folder: Path, options: Mapping[str, Any], *, seed: int, progress: Progress
     ) -> str:
         """Write the data set of files of problems into a new folder; returns what it holds, in words.
 
@@ -188,5 +181,5 @@ class Demonstrated(Task):
         """Open a data set; raises UsageError where the folder holds none, or a damaged one."""
 
     @abstractmethod
-    def measure_data(self, folder: Path) -> ProblemSize:
-        """What an architecture must know of a data set, without opening its arrays."""
+    def measure_data(self, folder: Path) -> tuple[int, int]:
+        """Rows of a data set's table and side of its boards: what an architecture must know of it."""

@@ -13,185 +13,25 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import (
-    BLANK,
-    FIRST_SYMBOL,
-    Dataset,
-    Generator,
-    Option,
-    Progress,
-    Puzzle,
-    Rules,
-    Seed,
-    Symmetries,
-    Task,
-    Tokens,
-    Transforms,
-    Violation,
-    Wanted,
-    read_range,
-)
-from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, generate_sudokus, unit_name, units
-from trm_cli.tasks.tables import QUESTION_COLUMNS, read_column
+from trm_cli.tasks import base
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Option, Puzzle, Tokens, Violation, Wanted
+from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, generate_sudokus, units
+from trm_cli.tasks.tables import QUESTION_COLUMNS, plain_tokens, printable, read_column
 
 SIDE_OF = {side * side: side for side in BOXES}  # number of cells: side
-VALUES = {**dict.fromkeys("0._*", 0), **{str(digit): digit for digit in range(1, 10)}}
+USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34)}  # side: fewest and most
+TOKENS = {**dict.fromkeys("0._*", BLANK), **{str(digit): BLANK + digit for digit in range(1, 10)}}
 LINES = "|│┃║"
 IGNORED = set(" \t\r\n" + LINES)  # between cells
 BORDER = set("-+=: \t" + LINES + "─━═┌┬┐├┼┤└┴┘╔╦╗╠╬╣╚╩╝┏┳┓┣╋┫┗┻┛╟╢╫╤╧╪")
 CORNERS = set("*.'")  # also found in borders, but only in those with a run of dashes
 SECTION = re.compile(r"\[([A-Za-z ]+)\]")  # of an .sdk file
-
-
-@dataclass
-class Grid:
-    """One grid as read: its side, its digits (0 blank) and the place of each, counted from 1."""
-
-    side: int
-    digits: bytes
-    places: list[tuple[int, int]]  # line and column of each cell
-
-
-@dataclass
-class _Rows:
-    """The rows of a grid that is not complete yet."""
-
-    side: int = 0
-    digits: bytearray = field(default_factory=bytearray)
-    places: list[tuple[int, int]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.places) // self.side if self.side else 0
-
-
-def read_grids(lines: Iterable[str], source: str) -> Iterator[Grid]:
-    """Yield the grids of a text; raises PuzzleError where something is no grid."""
-    rows, found, section = _Rows(), False, ""
-    numbered = enumerate(lines, start=1)
-    for number, line in numbered:
-        text = line.split("#", 1)[0].rstrip("\r\n")
-        heading = SECTION.fullmatch(text.strip())
-        section = heading[1].lower() if heading else section
-        if heading or section == "state":  # the state is a player's progress, not a puzzle
-            continue
-        if not text.strip():
-            _refuse_gap(rows, source)
-        elif _is_border(text):
-            pass
-        elif not rows.side and _is_csv(text):
-            rest = (line for _, line in numbered)
-            for one in read_column(line, rest, number, source, noun="puzzle", has_comments=True, is_row=_is_grid):
-                yield read_one(one.text, one.line, source, one.before)
-            return
-        else:
-            found = True
-            digits, places = _read_cells(text, number, source)
-            if len(digits) in SIDE_OF and not rows.side:
-                yield _checked(Grid(SIDE_OF[len(digits)], digits, places), source)
-                continue
-            _add_row(rows, digits, places, source)
-            if len(rows) == rows.side:
-                yield _checked(Grid(rows.side, bytes(rows.digits), rows.places), source)
-                rows = _Rows()
-    if rows.side:
-        _refuse_incomplete(rows, source)
-    if not found:
-        raise PuzzleError(f"{source}:1: no puzzle in it; write 81 digits a line, 0 or . for blanks")
-
-
-def read_one(text: str, number: int, source: str, offset: int = 0) -> Grid:
-    """The grid in one cell of a table, on line `number`, after `offset` characters."""
-    digits, places = _read_cells(text, number, source, offset)
-    if len(digits) not in SIDE_OF:
-        raise PuzzleError(
-            f"{source}:{number}:{offset + 1}: expected 81 cells, got {len(digits)}; write 0 or . for a blank"
-        )
-    return _checked(Grid(SIDE_OF[len(digits)], digits, places), source)
-
-
-def _is_border(text: str) -> bool:
-    characters = set(text)
-    return characters <= BORDER or ("--" in text and characters <= BORDER | CORNERS)
-
-
-def _is_csv(text: str) -> bool:
-    return "," in text or text.strip(' "').lower() in QUESTION_COLUMNS
-
-
-def _is_grid(text: str) -> bool:
-    return set(text) <= set(VALUES)
-
-
-def _read_cells(text: str, number: int, source: str, offset: int = 0) -> tuple[bytes, list[tuple[int, int]]]:
-    digits, places = bytearray(), []
-    for column, character in enumerate(text, start=offset + 1):
-        value = VALUES.get(character)
-        if value is not None:
-            digits.append(value)
-            places.append((number, column))
-        elif character not in IGNORED:
-            _refuse_character(f"{source}:{number}:{column}", character)
-    return bytes(digits), places
-
-
-def _refuse_character(place: str, character: str) -> NoReturn:
-    shown = repr(character) if character.isprintable() else f"character U+{ord(character):04X}"
-    raise PuzzleError(f"{place}: {shown} is no digit; write 1 to 9, and 0 or . for a blank")
-
-
-def _add_row(rows: _Rows, digits: bytes, places: list[tuple[int, int]], source: str) -> None:
-    number, column = places[-1]
-    if not rows.side:
-        if len(digits) not in BOXES:
-            raise PuzzleError(
-                f"{source}:{number}:{column}: expected 81 cells on a line (or 9 for a row), "
-                f"got {len(digits)}; write 0 or . for a blank"
-            )
-        rows.side = len(digits)
-    if len(digits) != rows.side:
-        raise PuzzleError(
-            f"{source}:{number}:{column}: expected {rows.side} cells, got {len(digits)}; "
-            f"row {len(rows) + 1} of the grid that starts at line {rows.places[0][0]} must be "
-            "as long as the first"
-        )
-    rows.digits += digits
-    rows.places += places
-
-
-def _refuse_gap(rows: _Rows, source: str) -> None:
-    """Refuse a blank line inside a grid, unless it parts two bands."""
-    if rows.side and len(rows) % BOXES[rows.side][0]:
-        _refuse_incomplete(rows, source)
-
-
-def _refuse_incomplete(rows: _Rows, source: str) -> NoReturn:
-    raise PuzzleError(
-        f"{source}:{rows.places[-1][0]}: the grid that starts at line {rows.places[0][0]} has "
-        f"{len(rows)} rows of {rows.side}; add the missing ones"
-    )
-
-
-def _checked(grid: Grid, source: str) -> Grid:
-    """The grid itself; raises PuzzleError for a digit above its side."""
-    if max(grid.digits) > grid.side:
-        cell = max(range(len(grid.digits)), key=lambda c: grid.digits[c])
-        line, column = grid.places[cell]
-        raise PuzzleError(
-            f"{source}:{line}:{column}: {grid.digits[cell]} in a {grid.side}x{grid.side} grid; "
-            f"write 1 to {grid.side}, and 0 or . for a blank"
-        )
-    return grid
-
-
-USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34)}  # side: fewest and most
-TOKEN_OF = np.zeros(128, np.uint8)  # ASCII: token; 0 where a character is no cell
-TOKEN_OF[[ord(character) for character in VALUES]] = [v + BLANK for v in VALUES.values()]
 
 # Minimal ones of `trm data sudoku --generate 150 --minimal --seed 11`: those that take the bundled
 # network the most steps.
@@ -208,51 +48,171 @@ EXAMPLES = """\
 """
 
 
+@dataclass
+class Grid:
+    """A grid as far as it is read: its cells as tokens, and the line and column of each, from 1."""
+
+    source: str
+    side: int = 0  # that its first row gives it
+    cells: bytearray = field(default_factory=bytearray)
+    places: list[tuple[int, int]] = field(default_factory=list)
+
+    def place(self, cell: int) -> str:
+        """Where a cell stands, for messages."""
+        line, column = self.places[cell]
+        return f"{self.source}:{line}:{column}"
+
+    def add_line(self, text: str, number: int, before: int = 0) -> int:
+        """Add the cells of a line, or of a field of it with `before` characters before it; returns how many."""
+        count = len(self.cells)
+        for column, letter in enumerate(text, start=before + 1):
+            if letter in TOKENS:
+                self.cells.append(TOKENS[letter])
+                self.places.append((number, column))
+            elif letter not in IGNORED:
+                raise PuzzleError(
+                    f"{self.source}:{number}:{column}: {printable(letter)} is no digit; "
+                    "write 1 to 9, and 0 or . for a blank"
+                )
+        return len(self.cells) - count
+
+    def add_row(self, text: str, number: int) -> None:
+        """Add a line, which must be a row as long as the first, or a whole grid."""
+        row = len(self.cells) // self.side if self.side else 0
+        count = self.add_line(text, number)
+        if not self.side:
+            if count not in BOXES and count not in SIDE_OF:
+                raise PuzzleError(
+                    f"{self.place(-1)}: expected 81 cells on a line (or 9 for a row), "
+                    f"got {count}; write 0 or . for a blank"
+                )
+            self.side = SIDE_OF.get(count, count)
+        elif count != self.side:
+            raise PuzzleError(
+                f"{self.place(-1)}: expected {self.side} cells, got {count}; row {row + 1} of the grid "
+                f"that starts at line {self.places[0][0]} must be as long as the first"
+            )
+
+    def refuse_gap(self, rows: int) -> None:
+        """Raise PuzzleError where the grid ends here, but not after a multiple of so many rows."""
+        if self.side and len(self.cells) % (rows * self.side):
+            raise PuzzleError(
+                f"{self.source}:{self.places[-1][0]}: the grid that starts at line {self.places[0][0]} has "
+                f"{len(self.cells) // self.side} rows of {self.side}; add the missing ones"
+            )
+
+    def puzzle(self) -> Puzzle:
+        """The whole grid; raises PuzzleError for a digit above its side and for a repeated one."""
+        tokens = np.frombuffer(self.cells, np.uint8).copy()
+        side, highest = SIDE_OF[len(tokens)], int(tokens.argmax())
+        if tokens[highest] > side + BLANK:
+            raise PuzzleError(
+                f"{self.place(highest)}: {tokens[highest] - BLANK} in a {side}x{side} grid; "
+                f"write 1 to {side}, and 0 or . for a blank"
+            )
+        for first, second, unit in repeats(tokens, side):
+            line, column = self.places[first]
+            raise PuzzleError(
+                f"{self.place(second)}: {unit} has the given {tokens[second] - BLANK} twice, "
+                f"first at {line}:{column}; correct one of them"
+            )
+        return Puzzle(tokens, side, side, self.source, self.places[0][0])
+
+
+def _is_border(text: str) -> bool:
+    characters = set(text)
+    return characters <= BORDER or ("--" in text and characters <= BORDER | CORNERS)
+
+
+def repeats(tokens: Tokens, side: int) -> Iterator[tuple[int, int, str]]:
+    """Pairs of cells of a grid [L] that share a unit and a digit, with the unit's name: row 1, column 4, box 9."""
+    grid_units = units(side)
+    in_units = tokens[grid_units]
+    is_digit = in_units >= FIRST_SYMBOL
+    ordered = np.sort(np.where(is_digit, in_units, 255 - np.arange(side, dtype=np.uint8)), axis=1)
+    for unit in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1)).tolist():
+        name = f"{('row', 'column', 'box')[unit // side]} {unit % side + 1}"
+        for first, second in combinations(range(side), 2):
+            if is_digit[unit, first] and in_units[unit, first] == in_units[unit, second]:
+                yield int(grid_units[unit, first]), int(grid_units[unit, second]), name
+
+
 def _read_givens(text: str) -> dict[str, Any]:
-    least, most = read_range(text, "24-34")
+    least, most = base.read_range(text, "24-34")
     return {"least_givens": least, "most_givens": most}
 
 
-DATA_OPTIONS = (
-    Option(
-        "--givens",
-        "Fewest and most givens; a number in between is drawn.",
-        _read_givens,
-        metavar="N-M",
-        default="24-34 on 9x9",
-    ),
-    Option(
-        "--minimal", "Puzzles from which no given can be taken away.", lambda _: {"minimal": True}, excludes="--givens"
-    ),
-)
-
-
-class Sudoku(Task, Rules, Symmetries, Generator):
+class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
     """The rules, spellings and symmetries of Sudoku."""
 
     name = "sudoku"
     usual_size = 9
     published_n = 6
     examples = EXAMPLES
-    data_options = DATA_OPTIONS
     rating_starts = (0, 1, 10, 50, 100, 300)
     givens_starts = (0, 17, 18, 22, 25, 29, 38)
+    data_options = (
+        Option(
+            "--givens",
+            "Fewest and most givens; a number in between is drawn.",
+            _read_givens,
+            metavar="N-M",
+            default="24-34 on 9x9",
+        ),
+        Option(
+            "--minimal",
+            "Puzzles from which no given can be taken away.",
+            lambda _: {"minimal": True},
+            excludes="--givens",
+        ),
+    )
+
+    generate = staticmethod(generate_sudokus)
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
-        return (_puzzle(grid, source) for grid in read_grids(lines, source))
+        grid, found, section = Grid(source), False, ""
+        numbered = enumerate(lines, start=1)
+        for number, line in numbered:
+            text = line.split("#", 1)[0].rstrip("\r\n")
+            heading = SECTION.fullmatch(text.strip())
+            section = heading[1].lower() if heading else section
+            if heading or section == "state":  # the state is a player's progress, not a puzzle
+                continue
+            if not text.strip():
+                grid.refuse_gap(BOXES[grid.side][0] if grid.side else 1)  # a blank line may part two bands
+            elif _is_border(text):
+                pass
+            elif not grid.side and ("," in text or text.strip(' "').lower() in QUESTION_COLUMNS):
+                rest = (line for _, line in numbered)
+                for one, at, before in read_column(
+                    line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(TOKENS).issuperset
+                ):
+                    yield self.read_one(one, at, source, before)
+                return
+            else:
+                found = True
+                grid.add_row(text, number)
+                if len(grid.cells) == grid.side**2:
+                    yield grid.puzzle()
+                    grid = Grid(source)
+        grid.refuse_gap(grid.side)
+        if not found:
+            raise PuzzleError(f"{source}:1: no puzzle in it; write 81 digits a line, 0 or . for blanks")
 
-    def read_one(self, text: str, line: int, source: str) -> Puzzle:
-        return _puzzle(read_one(text, line, source), source)
+    def read_one(self, text: str, line: int, source: str, before: int = 0) -> Puzzle:
+        grid = Grid(source)
+        count = grid.add_line(text, line, before)
+        if count not in SIDE_OF:
+            place = f"{source}:{line}:{before + 1}"
+            raise PuzzleError(f"{place}: expected 81 cells, got {count}; write 0 or . for a blank")
+        return grid.puzzle()
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
-        num_cells = len(texts[0])
-        side = SIDE_OF.get(num_cells)
-        whole = "".join(texts)
-        is_even = all(len(text) == num_cells for text in texts)
-        if side is None or not is_even or not whole.isascii():
+        tokens = plain_tokens(texts, TOKENS)
+        if tokens is None or tokens.shape[1] not in SIDE_OF:
             return None
-        tokens = TOKEN_OF[np.frombuffer(whole.encode(), np.uint8)].reshape(-1, num_cells)
-        return tokens if ((tokens > 0) & (tokens <= side + BLANK)).all() else None
+        most = SIDE_OF[tokens.shape[1]] + BLANK
+        return tokens if ((tokens > 0) & (tokens <= most)).all() else None
 
     def write(self, tokens: Tokens) -> str:
         return "".join("." if token <= BLANK else str(token - BLANK) for token in tokens)
@@ -280,7 +240,7 @@ class Sudoku(Task, Rules, Symmetries, Generator):
             rules.setdefault(second, f"{answer[second] - BLANK} twice in {unit}")
         return [Violation(cell // side + 1, cell % side + 1, rules[cell]) for cell in sorted(rules)]
 
-    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
+    def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> base.Transforms:
         side, _, height, width = self.boxes(num_cells)
         grid = np.arange(num_cells).reshape(side, side)
         cells = np.empty((count, num_cells), dtype=np.int64)
@@ -290,15 +250,11 @@ class Sudoku(Task, Rules, Symmetries, Generator):
             transposes = height == width and rng.random() < 0.5
             cells[row] = (moved.T if transposes else moved).reshape(-1)
             symbols[row, FIRST_SYMBOL:] = FIRST_SYMBOL + rng.permutation(side)
-        return Transforms(cells, symbols)
+        return base.Transforms(cells, symbols)
 
     def usual(self, size: int) -> Wanted:
         least, most = USUAL_GIVENS.get(size, USUAL_GIVENS[self.usual_size])
         return WantedSudokus(least_givens=least, most_givens=most)
-
-    def generate(self, wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
-        assert isinstance(wanted, WantedSudokus)
-        return generate_sudokus(wanted, size=size, seed=seed, progress=progress)
 
     def vocab_size(self, num_cells: int) -> int:
         return FIRST_SYMBOL + self.boxes(num_cells)[0]
@@ -308,35 +264,10 @@ class Sudoku(Task, Rules, Symmetries, Generator):
         return side if side in BOXES else None
 
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
-        side = round(num_cells**0.5)
-        if side * side != num_cells or side not in BOXES:
+        if num_cells not in SIDE_OF:
             raise PuzzleError(f"a Sudoku has 16, 36 or 81 cells, not {num_cells}")
+        side = SIDE_OF[num_cells]
         return (side, side, *BOXES[side])
-
-
-def _puzzle(grid: Grid, source: str) -> Puzzle:
-    """A grid as tokens; raises PuzzleError where a given is repeated."""
-    tokens = np.frombuffer(grid.digits, dtype=np.uint8) + np.uint8(BLANK)
-    for first, second, unit in repeats(tokens, grid.side):
-        line, column = grid.places[second]
-        other_line, other_column = grid.places[first]
-        raise PuzzleError(
-            f"{source}:{line}:{column}: {unit} has the given {tokens[second] - BLANK} twice, "
-            f"first at {other_line}:{other_column}; correct one of them"
-        )
-    return Puzzle(tokens, grid.side, grid.side, source, grid.places[0][0])
-
-
-def repeats(tokens: Tokens, side: int) -> Iterator[tuple[int, int, str]]:
-    """Pairs of cells of a grid [L] that share a unit and a digit, with the unit's name."""
-    grid_units = units(side)
-    in_units = tokens[grid_units]
-    is_digit = in_units >= FIRST_SYMBOL
-    ordered = np.sort(np.where(is_digit, in_units, 255 - np.arange(side, dtype=np.uint8)), axis=1)
-    for unit in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1)):
-        for first, second in combinations(range(side), 2):
-            if is_digit[unit, first] and in_units[unit, first] == in_units[unit, second]:
-                yield (int(grid_units[unit, first]), int(grid_units[unit, second]), unit_name(int(unit), side))
 
 
 def _shuffled_bands(side: int, height: int, rng: np.random.Generator) -> NDArray[np.int64]:

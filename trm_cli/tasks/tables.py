@@ -11,52 +11,64 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from math import isqrt
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from trm_cli.errors import PuzzleError
-from trm_cli.tasks.base import UNRATED, Dataset, NoRules, Task, Tokens, digest, rules_of
+from trm_cli.tasks.base import UNRATED, Dataset, Rules, Task, Tokens, digest
 
 QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that it has
 ANSWER_COLUMNS = ("answer", "solution", "solutions")
+GZIP_MAGIC = b"\x1f\x8b"
+MOST_DIGITS = 18  # of a rating
+ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
+
+
+@contextmanager
+def open_text(path: Path | None) -> Iterator[io.TextIOBase]:
+    """A file, or what is piped in, as UTF-8 text, gzipped or not; a byte order mark is dropped.
+
+    Raises PuzzleError that names the file where anything goes wrong, in the reading of CSV too.
+    """
+    source = str(path or "stdin")
+    try:
+        with path.open("rb") if path else nullcontext(sys.stdin.buffer) as found:
+            raw: Any = found  # buffered, be it a file or stdin
+            gzipped = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
+            with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+                yield text
+    except UnicodeDecodeError as error:
+        raise PuzzleError(f"{source}: not a text file; save it as UTF-8 text") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PuzzleError(f"{source}: cannot be read ({reason}); check the path") from error
+    except csv.Error as error:
+        raise PuzzleError(f"{source}: not CSV ({error}); correct the file") from error
 
 
 class TableLines:
-    """Lines without the `#` comments between them; `number` and `line` are those last given.
+    """Lines from line `first` on, without the `#` comments between them; `number` and `line` are those last given.
 
     has_comments  false where a line may start with # and mean it.
     """
 
-    def __init__(self, lines: Iterable[str], number: int = 0, *, has_comments: bool = True) -> None:
-        self._lines = iter(lines)
-        self.number = number
+    def __init__(self, lines: Iterable[str], first: int = 1, *, has_comments: bool) -> None:
+        self.numbered = enumerate(lines, first)
         self.has_comments = has_comments
-        self.line = ""
+        self.number, self.line = first, ""
 
     def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        while True:
-            self.line = next(self._lines)
-            self.number += 1
-            if not (self.has_comments and self.line.lstrip().startswith("#")):
-                return self.line
-
-
-@dataclass(frozen=True)
-class Field:
-    """One cell of a column of a table, and where it stands."""
-
-    text: str
-    line: int
-    before: int  # characters before it on its line
+        for number, line in self.numbered:
+            self.number, self.line = number, line
+            if not (self.has_comments and line.lstrip().startswith("#")):
+                yield line
 
 
 def read_column(
@@ -68,8 +80,8 @@ def read_column(
     noun: str,
     has_comments: bool,
     is_row: Callable[[str], bool] = lambda _: False,
-) -> Iterator[Field]:
-    """Yield the questions of a table whose first line is line `number`.
+) -> Iterator[tuple[str, int, int]]:
+    """Yield the questions of a table whose first line is line `number`: text, line, and characters before it there.
 
     noun    what a question is called in a message.
     is_row  whether the first field of the first line is a question already, as there is no header.
@@ -82,16 +94,15 @@ def read_column(
         raise PuzzleError(
             f"{source}:{number}: the CSV header has no column named question, puzzle or quizzes; name one"
         )
-    lines, first = (rest, number) if chosen else (chain([header], rest), number - 1)
+    lines, first = (rest, number + 1) if chosen else (chain([header], rest), number)
     table = TableLines(lines, first, has_comments=has_comments)
     found = False
     try:
-        for row in csv.reader(table):
-            if row and len(row) <= column:
+        for row in filter(None, csv.reader(table)):
+            if len(row) <= column:
                 raise PuzzleError(f"{source}:{table.number}: expected {column + 1} fields or more, got {len(row)}")
-            if row:
-                found = True
-                yield Field(row[column], table.number, _offset(table.line, column))
+            found = True
+            yield row[column], table.number, _offset(table.line, column)
     except csv.Error as error:
         raise PuzzleError(f"{source}:{table.number}: not CSV ({error}); correct it") from error
     if not found:
@@ -107,6 +118,22 @@ def _offset(line: str, column: int) -> int:
         quoted ^= character == '"'
         index += character == "," and not quoted
     return 0
+
+
+def printable(letter: str) -> str:
+    """A letter as messages show it."""
+    return repr(letter) if letter.isprintable() else f"character U+{ord(letter):04X}"
+
+
+def plain_tokens(texts: list[str], letters: Mapping[str, int]) -> Tokens | None:
+    """ASCII texts of one length as tokens [N, L], 0 for a letter that means nothing; None for other texts."""
+    whole = "".join(texts)
+    if not whole.isascii() or any(len(text) != len(texts[0]) for text in texts):
+        return None
+    token_of = np.zeros(128, np.uint8)
+    for letter in filter(str.isascii, letters):
+        token_of[ord(letter)] = letters[letter]
+    return token_of[np.frombuffer(whole.encode(), np.uint8)].reshape(len(texts), -1)
 
 
 @dataclass
@@ -139,24 +166,28 @@ class Spelling:
         numbered = enumerate(lines, start=1)
         for number, line in numbered:
             text = line.rstrip("\r\n")
-            if not found and not rows.rows and _has_header(text):
+            in_board = bool(rows.rows)
+            names = (name.strip(' "').lower() for name in text.split(","))
+            if not found and not in_board and any(name in QUESTION_COLUMNS for name in names):
                 rest = (line for _, line in numbered)
-                for one in read_column(line, rest, number, source, noun=self.noun, has_comments=False):
-                    yield self.split(one.text, one.line, source, one.before)
+                for one, at, before in read_column(line, rest, number, source, noun=self.noun, has_comments=False):
+                    yield self.split(one, at, source, before)
                 return
-            if text.strip() or (rows.rows and len(text) == len(rows.rows[0])):
-                if rows.rows and self.is_whole(rows.rows[-1]) and self.is_whole(text):
-                    yield self._finished(rows)
-                    rows, found = Rows(source), True
-                rows.rows.append(text)
-                rows.places.append((number, 1))
-            elif rows.rows:
+            is_row = text.strip() or (in_board and len(text) == len(rows.rows[0]))
+            if in_board and (not is_row or (self.is_whole(rows.rows[-1]) and self.is_whole(text))):
                 yield self._finished(rows)
                 rows, found = Rows(source), True
+            if is_row:
+                rows.rows.append(text)
+                rows.places.append((number, 1))
         if rows.rows:
             yield self._finished(rows)
         elif not found:
             raise PuzzleError(f"{source}:1: no {self.noun} in it; {self.meant}")
+
+    def _finished(self, rows: Rows) -> Rows:
+        alone = len(rows.rows) == 1 and self.is_whole(rows.rows[0])
+        return self.split(rows.rows[0], rows.places[0][0], rows.source) if alone else rows
 
     def split(self, text: str, number: int, source: str, before: int = 0) -> Rows:
         """The board that stands on one line, cut into its rows; raises PuzzleError where it is not square."""
@@ -171,86 +202,33 @@ class Spelling:
 
     def tokens(self, rows: Rows, letters: Mapping[str, int]) -> Tokens:
         """A board as tokens [L]; raises PuzzleError for ragged rows and letters that mean nothing."""
-        width = len(rows.rows[0])
+        height, width = len(rows.rows), len(rows.rows[0])
         for number, row in enumerate(rows.rows):
             for column, letter in enumerate(row):
                 if letter not in letters:
-                    raise PuzzleError(f"{rows.place(number, column)}: {self._refusal(letter)}")
+                    what = self.remedies.get(letter, f"{printable(letter)} is no cell of a {self.noun}; {self.meant}")
+                    raise PuzzleError(f"{rows.place(number, column)}: {what}")
             if len(row) != width:
                 raise PuzzleError(
                     f"{rows.place(number, len(row))}: {len(row)} cells in a row, {width} in the first; make the "
                     f"rows of a {self.noun} equally long (. is an open cell that editors keep)"
                 )
-        if len(rows.rows) != width:
-            raise PuzzleError(
-                f"{rows.place(0, 0)}: a {self.noun} of {len(rows.rows)}x{width}; {self.noun}s are square: "
-                f"add {'rows' if len(rows.rows) < width else 'columns'} of #"
-            )
-        if width not in self.sides:
-            raise PuzzleError(
-                f"{rows.place(0, 0)}: a {self.noun} of {width}x{width}; "
-                f"give one of {self.sides[0]} to {self.sides[-1]} cells a side"
-            )
+        if height != width or width not in self.sides:
+            remedy = f"give one of {self.sides[0]} to {self.sides[-1]} cells a side"
+            if height != width:
+                remedy = f"{self.noun}s are square: add {'rows' if height < width else 'columns'} of #"
+            raise PuzzleError(f"{rows.place(0, 0)}: a {self.noun} of {height}x{width}; {remedy}")
         return np.frombuffer(bytes(letters[letter] for row in rows.rows for letter in row), np.uint8)
 
-    def _finished(self, rows: Rows) -> Rows:
-        alone = len(rows.rows) == 1 and self.is_whole(rows.rows[0])
-        return self.split(rows.rows[0], rows.places[0][0], rows.source) if alone else rows
 
-    def _refusal(self, letter: str) -> str:
-        shown = repr(letter) if letter.isprintable() else f"character U+{ord(letter):04X}"
-        return self.remedies.get(letter, f"{shown} is no cell of a {self.noun}; {self.meant}")
+class _Row(NamedTuple):
+    """A row of a table, and the line that it ends on."""
 
-
-def _has_header(text: str) -> bool:
-    """Whether a line is the header of a table of questions."""
-    return any(name.strip(' "').lower() in QUESTION_COLUMNS for name in text.split(","))
-
-
-GZIP_MAGIC = b"\x1f\x8b"
-MOST_DIGITS = 18  # of a rating
-ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[io.TextIOBase]:
-    """Open a text file for reading, gzipped or not; raises PuzzleError where that cannot be."""
-    with translated(str(path)), path.open("rb") as raw, as_text(raw) as text:
-        yield text
-
-
-@contextmanager
-def as_text(raw: io.BufferedReader) -> Iterator[io.TextIOBase]:
-    """Read bytes as UTF-8 text, unpacking gzip on the way; a byte order mark is dropped."""
-    gzipped = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-    stream: BinaryIO = gzip.GzipFile(fileobj=raw) if gzipped else raw  # type: ignore[assignment] # reads bytes
-    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        yield text
-
-
-@contextmanager
-def translated(source: str) -> Iterator[None]:
-    """Turn what can go wrong while reading into one line that names the source."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise PuzzleError(f"{source}: not a text file; save it as UTF-8 text") from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PuzzleError(f"{source}: cannot be read ({reason}); check the path") from error
-    except csv.Error as error:
-        raise PuzzleError(f"{source}: not CSV ({error}); correct the file") from error
-
-
-@dataclass
-class _Rows:
-    """Rows of a table as they are read, until they are turned into tokens together."""
-
-    questions: list[str] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    ratings: list[int] = field(default_factory=list)
+    question: str
+    answer: str
+    source: str
+    rating: int
+    line: int
 
 
 def read_dataset(path: Path, task: Task) -> Dataset:
@@ -264,38 +242,66 @@ def read_dataset(path: Path, task: Task) -> Dataset:
 def read_chunks(path: Path, task: Task, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Dataset]:
     """The same in parts, in order, so that a file of any size takes little memory."""
     num_cells = None
-    for rows in _read_rows(path, rows_at_once, has_comments=task.has_comments):
+    coming = _read_rows(path, has_comments=task.has_comments)
+    while rows := list(islice(coming, rows_at_once)):
         puzzles, answers = _tokens(rows, task, path)
-        chunk = Dataset(puzzles, answers, rows.sources, np.array(rows.ratings), digest(puzzles, answers))
-        if num_cells not in (None, chunk.puzzles.shape[1]):
+        if num_cells not in (None, puzzles.shape[1]):
             raise PuzzleError(f"{path}: puzzles of different sizes; keep one size to a file")
-        num_cells = chunk.puzzles.shape[1]
-        yield chunk
+        num_cells = puzzles.shape[1]
+        ratings = np.array([row.rating for row in rows])
+        yield Dataset(puzzles, answers, [row.source for row in rows], ratings, digest(puzzles, answers))
     if num_cells is None:
         raise PuzzleError(f"{path}: no rows below the header; add puzzles")
 
 
-def _read_rows(path: Path, rows_at_once: int, *, has_comments: bool) -> Iterator[_Rows]:
-    rows = _Rows()
+def _read_rows(path: Path, *, has_comments: bool) -> Iterator[_Row]:
     with open_text(path) as text:
         table = TableLines(text, has_comments=has_comments)
         reader = csv.DictReader(table)
         names = [name.strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = names
-        question = _choose(names, QUESTION_COLUMNS, path)
-        answer = _choose(names, ANSWER_COLUMNS, path)
+        columns = []
+        for choices in (QUESTION_COLUMNS, ANSWER_COLUMNS):
+            known = [name for name in choices if name in names]
+            if not known:
+                raise PuzzleError(f"{path}:1: no column named {' or '.join(choices)}; name one in the header")
+            columns.append(known[0])
         for row in reader:
-            place = f"{path}:{table.number}"
-            rows.questions.append(_cell(row, question, place))
-            rows.answers.append(_cell(row, answer, place))
-            rows.lines.append(table.number)
-            rows.sources.append(sys.intern(row.get("source") or ""))
-            rows.ratings.append(_rating(row.get("rating"), place))
-            if len(rows.lines) == rows_at_once:
-                yield rows
-                rows = _Rows()
-    if rows.lines:
-        yield rows
+            place, rating = f"{path}:{table.number}", row.get("rating") or ""
+            for column in columns:
+                if not row[column]:
+                    raise PuzzleError(f"{place}: no {column} in this row; add it or remove the line")
+            if rating and not (rating.strip().isdecimal() and len(rating) <= MOST_DIGITS):
+                raise PuzzleError(f"{place}: the rating {rating!r} is no whole number from 0 up")
+            question, answer = (row[column] for column in columns)
+            source, rated = sys.intern(row.get("source") or ""), int(rating) if rating else UNRATED
+            yield _Row(question, answer, source, rated, table.number)
+
+
+def _tokens(rows: list[_Row], task: Task, path: Path) -> tuple[Tokens, Tokens]:
+    """Questions and answers [N, L]; raises PuzzleError naming the line of a wrong one."""
+
+    def read(row: _Row) -> tuple[Tokens, Tokens]:
+        question = task.read_one(row.question, row.line, str(path)).tokens
+        return question, task.read_answer(row.answer, row.line, str(path))
+
+    puzzles, answers = task.read_plain([row.question for row in rows]), task.read_plain([row.answer for row in rows])
+    if puzzles is None or answers is None or puzzles.shape != answers.shape:
+        found = []
+        for row in rows:
+            found.append(read(row))
+            if {len(tokens) for tokens in found[-1]} != {len(found[0][0])}:
+                raise PuzzleError(f"{path}:{row.line}: differs in size from the rest; correct the line")
+        puzzles, answers = (np.stack(tokens) for tokens in zip(*found, strict=True))
+    if isinstance(task, Rules):
+        for wrong in np.flatnonzero(~task.rules_hold(puzzles, answers)):
+            read(rows[wrong])  # may have more to say
+            broken = task.violations(puzzles[wrong], answers[wrong])[0]
+            raise PuzzleError(
+                f"{path}:{rows[wrong].line}: the answer is wrong at row {broken.row}, column "
+                f"{broken.column}: {broken.rule}; correct or remove the line"
+            )
+    return puzzles, answers
 
 
 @dataclass(frozen=True)
@@ -331,56 +337,15 @@ def first_rows(chunks: Iterator[Dataset], limit: int | None) -> Iterator[Dataset
                 return
 
 
-def _choose(names: list[str], choices: tuple[str, ...], path: Path) -> str:
-    for choice in choices:
-        if choice in names:
-            return choice
-    raise PuzzleError(f"{path}:1: no column named {' or '.join(choices)}; name one in the header")
-
-
-def _cell(row: dict[str, str], column: str, place: str) -> str:
-    if not row[column]:
-        raise PuzzleError(f"{place}: no {column} in this row; add it or remove the line")
-    return row[column]
-
-
-def _tokens(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
-    """Questions and answers [N, L]; raises PuzzleError naming the line of a wrong one."""
-    puzzles, answers = task.read_plain(rows.questions), task.read_plain(rows.answers)
-    if puzzles is None or answers is None or puzzles.shape != answers.shape:
-        puzzles, answers = _one_by_one(rows, task, path)
-    rules = rules_of(task)
-    if isinstance(rules, NoRules):
-        return puzzles, answers
-    for wrong in np.flatnonzero(~rules.rules_hold(puzzles, answers)):
-        line = rows.lines[wrong]
-        task.read_one(rows.questions[wrong], line, str(path))  # may have more to say
-        task.read_answer(rows.answers[wrong], line, str(path))
-        broken = rules.violations(puzzles[wrong], answers[wrong])[0]
-        raise PuzzleError(
-            f"{path}:{line}: the answer is wrong at row {broken.row}, column "
-            f"{broken.column}: {broken.rule}; correct or remove the line"
-        )
-    return puzzles, answers
-
-
-def _one_by_one(rows: _Rows, task: Task, path: Path) -> tuple[Tokens, Tokens]:
-    """The same for puzzles that are spelled in any way the task knows."""
-    found: list[tuple[Tokens, Tokens]] = []
-    for question, answer, line in zip(rows.questions, rows.answers, rows.lines, strict=True):
-        pair = (task.read_one(question, line, str(path)).tokens, task.read_answer(answer, line, str(path)))
-        if {len(tokens) for tokens in pair} != {len(found[0][0] if found else pair[0])}:
-            raise PuzzleError(f"{path}:{line}: differs in size from the rest; correct the line")
-        found.append(pair)
-    return np.stack([puzzle for puzzle, _ in found]), np.stack([answer for _, answer in found])
-
-
-def _rating(text: str | None, place: str) -> int:
-    if not text:
-        return UNRATED
-    if not (text.strip().isdecimal() and len(text) <= MOST_DIGITS):
-        raise PuzzleError(f"{place}: the rating {text!r} is no whole number from 0 up")
-    return int(text)
+def join(datasets: list[Dataset]) -> Dataset:
+    """One data set after another; raises PuzzleError where their sizes differ."""
+    if len({dataset.puzzles.shape[1] for dataset in datasets}) > 1:
+        raise PuzzleError("the data sets hold puzzles of different sizes; train on one size")
+    puzzles = np.concatenate([dataset.puzzles for dataset in datasets])
+    answers = np.concatenate([dataset.answers for dataset in datasets])
+    sources = [source for dataset in datasets for source in dataset.sources]
+    ratings = np.concatenate([dataset.ratings for dataset in datasets])
+    return Dataset(puzzles, answers, sources, ratings, digest(puzzles, answers))
 
 
 def dataset_bytes(data: Dataset, task: Task, *, gzipped: bool) -> bytes:
@@ -393,14 +358,3 @@ def dataset_bytes(data: Dataset, task: Task, *, gzipped: bool) -> bytes:
         rows.writerow([source, task.write(puzzle), task.write(answer), rated])
     content = text.getvalue().encode()
     return gzip.compress(content, mtime=0) if gzipped else content
-
-
-def join(datasets: list[Dataset]) -> Dataset:
-    """One data set after another; raises PuzzleError where their sizes differ."""
-    if len({dataset.puzzles.shape[1] for dataset in datasets}) > 1:
-        raise PuzzleError("the data sets hold puzzles of different sizes; train on one size")
-    puzzles = np.concatenate([dataset.puzzles for dataset in datasets])
-    answers = np.concatenate([dataset.answers for dataset in datasets])
-    sources = [source for dataset in datasets for source in dataset.sources]
-    ratings = np.concatenate([dataset.ratings for dataset in datasets])
-    return Dataset(puzzles, answers, sources, ratings, digest(puzzles, answers))

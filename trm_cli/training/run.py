@@ -85,8 +85,8 @@ def resolve_plan(options: Options) -> Plan:
     if options.config is not None:
         recipe = read_toml(recipe, options.config)
     if isinstance(task, Demonstrated) and options.data:
-        size = task.measure_data(folder_of_problems(task, options.data))
-        model = replace(recipe.model, num_puzzles=size.num_puzzles, height=size.side, width=size.side)
+        rows, side = task.measure_data(folder_of_problems(task, options.data))
+        model = replace(recipe.model, num_puzzles=rows, height=side, width=side)
         recipe = replace(recipe, model=model)
     recipe = override(recipe, options.settings or [])
     seed = DEFAULT_SEED if options.seed is None else options.seed
