@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.test_voting import ballot
-from trm_cli.display.answers import Style, draw_problem, grid_lines
+from trm_cli.display.answers import ProblemAnswer, Style, grid_lines
 from trm_cli.display.boards import written
 from trm_cli.solving.voting import Ballot
 from trm_cli.tasks.arc import INKS, Arc
@@ -25,8 +25,8 @@ def drawn(ballots: list[Ballot], width: int = 100, **options: Any) -> str:
     """What comes out, on a console of that width."""
     out = io.StringIO()
     console = Console(file=out, width=width, highlight=False, **options)
-    draw_problem(console, Arc(), TASK, ballots)
-    return out.getvalue()
+    ProblemAnswer(Arc(), TASK, ballots, None, 0.0).draw(console)
+    return out.getvalue().removesuffix("\n")
 
 
 def test_without_colours_demonstrations_and_attempts_are_digits_side_by_side() -> None:
@@ -49,7 +49,7 @@ def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> 
     wide = np.ones((30, 30), np.uint8)
     large = Problem("x", ((wide, wide),), (wide,), (None,), "f.json")
     out = io.StringIO()
-    draw_problem(Console(file=out, width=80), Arc(), large, [Ballot()])
+    ProblemAnswer(Arc(), large, [Ballot()], None, 0.0).draw(Console(file=out, width=80))
     assert max(map(len, out.getvalue().splitlines())) == 63
     assert "no attempt: no prediction holds a grid" in out.getvalue()
 

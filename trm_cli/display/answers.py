@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Any
 
 import numpy as np
@@ -11,11 +11,11 @@ from rich.text import Text
 
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves
 from trm_cli.display.console import answers_console, has_colour, is_ascii
-from trm_cli.display.screen import beside, rows_of
+from trm_cli.display.screen import beside, broken_rules, rows_of, widest
 from trm_cli.solving.engine import Solution
 from trm_cli.solving.search import Guess
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
-from trm_cli.tasks.base import BLANK, Puzzle, Task, Violation, rules_of
+from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
 from trm_cli.weights.tensors import LoadedModel
 
@@ -56,8 +56,8 @@ def grid_lines(task: Demonstrated, grid: Grid, style: Style) -> list[Text]:
 
 def _pair(task: Demonstrated, name: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
     """Input, an arrow, output; each in the middle of their height."""
-    arrow = [Text(" > " if style.ascii_only else " → ")]
-    blocks = [grid_lines(task, pair[0], style), arrow, grid_lines(task, pair[1], style)]
+    before, after = (grid_lines(task, grid, style) for grid in pair)
+    blocks = [before, [Text(" > " if style.ascii_only else " → ")], after]
     height = max(map(len, blocks))
     return [Text(name, "dim"), *beside([[Text()] * ((height - len(lines)) // 2) + lines for lines in blocks], 0)]
 
@@ -87,15 +87,11 @@ def _remark(ballot: Ballot) -> str:
     return "; ".join(said)
 
 
-def _width(picture: Picture) -> int:
-    return max(line.cell_len for line in picture)
-
-
 def _bands(pictures: list[Picture], width: int) -> Iterator[Text]:
     """Pictures side by side, as many in a band as fit, each band under an empty line."""
     bands: list[list[Picture]] = [[]]
     for picture in pictures:
-        if bands[-1] and sum(_width(before) + GAP for before in bands[-1]) + _width(picture) > width:
+        if bands[-1] and sum(widest(one) + GAP for one in bands[-1]) + widest(picture) > width:
             bands.append([])
         bands[-1].append(picture)
     for band in bands:
@@ -104,25 +100,6 @@ def _bands(pictures: list[Picture], width: int) -> Iterator[Text]:
             line.rstrip()
             line.no_wrap = True
             yield line
-
-
-def draw_problem(console: Console, task: Demonstrated, problem: Problem, ballots: list[Ballot]) -> None:
-    """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
-
-    def groups(style: Style) -> list[list[Picture]]:
-        shown = [_pair(task, f"demonstration {at}", pair, style) for at, pair in enumerate(problem.demonstrations, 1)]
-        return [shown, *(_test(task, problem, test, ballot, style) for test, ballot in enumerate(ballots))]
-
-    style = Style(has_colour(console), ascii_only=is_ascii(console))
-    drawn = groups(style)
-    if max(_width(picture) for group in drawn for picture in group) > console.width:
-        drawn = groups(replace(style, is_wide=False))
-    console.print(Text(f"task {problem.name}", "bold"))
-    for group, remark in zip(drawn, ["", *map(_remark, ballots)], strict=True):
-        for line in _bands(group, console.width):
-            console.print(line)
-        if remark:
-            console.print(Text(remark, "dim"))
 
 
 @dataclass(frozen=True)
@@ -138,10 +115,8 @@ class ProblemAnswer:
     @property
     def solved(self) -> bool:
         """Whether every test has an attempt that is right, or any where its answer is unknown."""
-        return all(
-            _is_right(ballot, answer) if answer is not None else bool(ballot.grids)
-            for ballot, answer in zip(self.ballots, self.problem.answers, strict=True)
-        )
+        tests = zip(self.ballots, self.problem.answers, strict=True)
+        return all(_is_right(ballot, answer) if answer is not None else ballot.grids for ballot, answer in tests)
 
     def as_json(self, index: int, loaded: LoadedModel) -> str:
         """One line; the fields stand in docs/arc.md."""
@@ -160,9 +135,24 @@ class ProblemAnswer:
         )
 
     def draw(self, console: Console) -> None:
-        """Draw it, with an empty line behind."""
-        draw_problem(console, self.task, self.problem, self.ballots)
+        """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
+        style = Style(has_colour(console), ascii_only=is_ascii(console))
+        drawn = self._pictures(style)
+        if max(widest(picture) for group in drawn for picture in group) > console.width:
+            drawn = self._pictures(replace(style, is_wide=False))
+        console.print(Text(f"task {self.problem.name}", "bold"))
+        for group, remark in zip(drawn, ["", *map(_remark, self.ballots)], strict=True):
+            for line in _bands(group, console.width):
+                console.print(line)
+            if remark:
+                console.print(Text(remark, "dim"))
         console.print()
+
+    def _pictures(self, style: Style) -> list[list[Picture]]:
+        """Of the demonstrations, and of each test."""
+        pairs = enumerate(self.problem.demonstrations, 1)
+        shown = [_pair(self.task, f"demonstration {number}", pair, style) for number, pair in pairs]
+        return [shown, *(_test(self.task, self.problem, *each, style) for each in enumerate(self.ballots))]
 
 
 def _is_right(ballot: Ballot, answer: Grid) -> bool:
@@ -186,20 +176,9 @@ def _test_json(ballot: Ballot, answer: Grid | None) -> dict[str, Any]:
 
 def votes_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:
     """An evaluation of votes as one line of JSON."""
-    return json.dumps(
-        {
-            "schema": SCHEMA,
-            "task": loaded.checkpoint.task,
-            "data": data,
-            "tasks": scores.tasks,
-            "tests": scores.tests,
-            "pass": {str(most): mean for most, mean in scores.passes.items()},
-            "predictions": scores.predictions,
-            "malformed": scores.malformed,
-            "empty": scores.empty,
-            "model": _model_json(loaded),
-        }
-    )
+    counted = asdict(scores)
+    told = {"schema": SCHEMA, "task": loaded.checkpoint.task, "data": data, "pass": counted.pop("passes")}
+    return json.dumps({**told, **counted, "model": _model_json(loaded)})
 
 
 def show_votes(console: Console, scores: VoteScores) -> None:
@@ -240,27 +219,24 @@ class AnswerWriter:
         sink.write((self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)) + "\n")
         sink.flush()
 
-    def _violations(self, puzzle: Puzzle, solution: Solution) -> list[Violation]:
-        return rules_of(self.task).violations(puzzle.tokens, solution.answer)
-
     def _line(self, puzzle: Puzzle, solution: Solution) -> str:
         """The answer as its task writes it; an unsolved one is marked by a comment after it."""
         text = self.task.write_rows(solution.answer)
         if solution.solved:
             return text
-        remark = _unsolved(solution, len(self._violations(puzzle, solution)))
+        remark = _unsolved(solution, len(rules_of(self.task).violations(puzzle.tokens, solution.answer)))
         return f"{text}{remark}\n" if "\n" in text else f"{text} # {remark}"
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
-        violations = self._violations(puzzle, solution)
-        result: dict[str, Any] = {
+        violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
+        told = {
             "schema": SCHEMA,
             "task": self.task.name,
             "index": index,
             "puzzle": self.task.write(puzzle.tokens),
             "answer": self.task.write(solution.answer),
             "solved": solution.solved,
-            "violations": [{"row": v.row, "column": v.column, "rule": v.rule} for v in violations],
+            "violations": [asdict(violation) for violation in violations],
             **self.task.details(puzzle.tokens, solution.answer),
             "steps": solution.chosen.steps,
             "halted": solution.halted,
@@ -273,7 +249,7 @@ class AnswerWriter:
             "attempts": len(solution.attempts),
             "total_steps": solution.total_steps,
         }
-        return json.dumps(result)
+        return json.dumps(told)
 
     def _guess(self, puzzle: Puzzle, guess: Guess | None) -> dict[str, Any] | None:
         if guess is None:
@@ -281,44 +257,35 @@ class AnswerWriter:
         alone = np.full_like(puzzle.tokens, BLANK)
         alone[guess.cell] = guess.token
         row, column = divmod(guess.cell, puzzle.width)
-        symbol = self.task.write(alone)[guess.cell]
-        return {"row": row + 1, "column": column + 1, "symbol": symbol}
+        return {"row": row + 1, "column": column + 1, "symbol": self.task.write(alone)[guess.cell]}
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
-        violations = self._violations(puzzle, solution)
+        console, violations = self.console, rules_of(self.task).violations(puzzle.tokens, solution.answer)
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
-        self.console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
-        view = BoardView(self.task, puzzle.tokens, solution.answer, cells)
         look = Look(
-            self.console.width,
-            self.console.height - REMARKS,
-            ascii_only=is_ascii(self.console),
+            console.width,
+            console.height - REMARKS,
+            ascii_only=is_ascii(console),
             in_a_list=True,
-            marks=not has_colour(self.console),
+            marks=not has_colour(console),
         )
-        self.console.print(board_text(view, look))
-        verdict = _verdict(solution, len(violations), puzzle.width)
-        self.console.print(verdict.append(f"  model {self.model.checkpoint.name}", "dim"))
+        console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
+        console.print(board_text(BoardView(self.task, puzzle.tokens, solution.answer, cells), look))
+        halt = f"halt probability {solution.chosen.halt_probability:.1%}  {solution.seconds:.2f} s"
+        verdict = ("solved", "bold green")
+        if not solution.solved:
+            verdict = (_unsolved(solution, len(violations)), "bold red")
+        model = self.model.checkpoint.name
+        console.print(Text.assemble(verdict, (f"  {_course(solution, puzzle.width)}  {halt}  model {model}", "dim")))
         for violation in violations[:SHOWN_VIOLATIONS]:
-            self.console.print(f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red")
+            console.print(f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red")
         if len(violations) > SHOWN_VIOLATIONS:
-            self.console.print(f"  and {len(violations) - SHOWN_VIOLATIONS} more cells", style="red")
-        self.console.print()
+            console.print(f"  and {len(violations) - SHOWN_VIOLATIONS} more cells", style="red")
+        console.print()
 
 
 def _unsolved(solution: Solution, broken: int) -> str:
-    if not solution.total_steps:
-        return "not solved: no time was left for it"
-    return f"not solved: {broken} {'cell breaks' if broken == 1 else 'cells break'} a rule"
-
-
-def _verdict(solution: Solution, broken: int, width: int) -> Text:
-    verdict = ("solved", "bold green") if solution.solved else (_unsolved(solution, broken), "bold red")
-    return Text.assemble(
-        verdict,
-        (f"  {_course(solution, width)}  halt probability {solution.chosen.halt_probability:.1%}", "dim"),
-        (f"  {solution.seconds:.2f} s", "dim"),
-    )
+    return f"not solved: {broken_rules(broken) if solution.total_steps else 'no time was left for it'}"
 
 
 def _course(solution: Solution, width: int) -> str:
@@ -328,8 +295,7 @@ def _course(solution: Solution, width: int) -> str:
         return steps
     made = "" if solution.solved else f" of {len(solution.attempts)}"
     parts = [f"attempt {solution.chosen.number + 1}{made}"]
-    if solution.chosen.view:
-        parts.append(f"view {solution.chosen.view}")
+    parts += [f"view {solution.chosen.view}"] if solution.chosen.view else []
     if solution.guess:
         row, column = divmod(solution.guess.cell, width)
         parts.append(f"guess at row {row + 1}, column {column + 1}")

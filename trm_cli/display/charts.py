@@ -46,37 +46,20 @@ DARK = {  # of each colour above
     **dict(zip((PAPER, INK, FAINT, GRID, LINE), ("#0d1117", "#f0f6fc", "#9198a1", "#21262d", "#6e7681"), strict=True)),
     **dict(zip(CURVES, ("#58b2f0", "#ff8f52", "#35c79b", "#e59ac8", "#a9b3bd"), strict=True)),
 }
-STYLE: Any = {  # of matplotlib, whose releases type it differently
-    "font.family": "sans-serif",
-    "font.sans-serif": FONTS,
-    "font.size": 12,
-    "text.parse_math": False,  # a name may hold dollars
-    "figure.facecolor": PAPER,
-    "axes.facecolor": "none",
-    "axes.edgecolor": LINE,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlecolor": INK,
-    "axes.titlepad": 10,
-    "xtick.color": LINE,
-    "xtick.labelcolor": FAINT,
-    "xtick.major.size": 5,
-    "xtick.major.pad": 4,
-    "ytick.labelcolor": FAINT,
-    "ytick.major.size": 0,
-    "ytick.major.pad": 8,
-    "lines.markersize": 7,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "trm",
+STYLED: dict[str, dict[str, Any]] = {  # how each setting of matplotlib begins, and its ends
+    "font.": {"family": "sans-serif", "sans-serif": FONTS, "size": 12},
+    "text.": {"parse_math": False},  # a name may hold dollars
+    "figure.": {"facecolor": PAPER},
+    "axes.": {"facecolor": "none", "edgecolor": LINE, "grid": True, "grid.axis": "y", "axisbelow": True},
+    "axes.spines.": {"left": False, "right": False, "top": False},
+    "axes.title": {"location": "left", "size": 13, "weight": "bold", "color": INK, "pad": 10},
+    "grid.": {"color": GRID},
+    "xtick.": {"color": LINE, "labelcolor": FAINT, "major.size": 5, "major.pad": 4},
+    "ytick.": {"labelcolor": FAINT, "major.size": 0, "major.pad": 8},
+    "lines.": {"markersize": 7},
+    "svg.": {"fonttype": "none", "hashsalt": "trm"},  # text stays text
 }
+STYLE: Any = {f"{group}{end}": value for group, ends in STYLED.items() for end, value in ends.items()}
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Entries = list[dict[str, Any]]  # lines of log.jsonl
@@ -198,10 +181,8 @@ def run_panels(entries: Entries) -> list[Panel]:
     most_steps = max([1, *lengths] if lengths else [STEPS_TRAINED_FOR, *(y for _, y in halting.points)])
     rates = read_points(entries, "report", "rate", most_steps)  # the full rate at the top of the panel
     verified = read_points(entries, "evaluation", "verified", 100)
-    losses = [
-        curve("answer loss", "answer_loss", BLUE, "{:.3g}"),
-        curve("halting loss", "halting_loss", ORANGE, "{:.3g}"),
-    ]
+    colours = {"answer loss": BLUE, "halting loss": ORANGE}
+    losses = [curve(name, name.replace(" ", "_"), colour, "{:.3g}") for name, colour in colours.items()]
     if not any(part.points for part in losses):
         losses = [curve("loss", "loss", BLUE, "{:.3g}")]
     accuracies = [
@@ -346,9 +327,8 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     if panel.is_log:
         values = [y for curve in panel.curves for _, y in curve.drawn]
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if max(values) < 100 * min(values) else (1,), numticks=7)
-        )
+        subs = (1, 2, 5) if max(values) < 100 * min(values) else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=7))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}{panel.unit}"))
     if not panel.x_name:
@@ -380,16 +360,10 @@ def _draw_labels(axes: "Axes", panel: Panel) -> None:
     heights = [to_panel.transform(end)[1] * panel.height for end in ends]
     places = spread_out(heights, LABEL_GAP / 2, panel.height)
     for curve, end, place in zip(panel.curves, ends, places, strict=True):
-        axes.annotate(
-            curve.label,
-            xy=end,
-            xytext=(1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height),
-            textcoords="axes fraction",
-            va="center",
-            color=curve.colour,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3},
-        )
+        corner = 1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height
+        arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3}
+        look: Any = {"va": "center", "color": curve.colour, "annotation_clip": False, "arrowprops": arrow}
+        axes.annotate(curve.label, end, corner, textcoords="axes fraction", **look)
 
 
 def _draw_clock(axes: "Axes", clock: Clock, height: float) -> None:
@@ -407,16 +381,8 @@ def _draw_clock(axes: "Axes", clock: Clock, height: float) -> None:
 
 def _name_axis(axes: "Axes", name: str, height: float) -> None:
     """What an axis counts, right of its numbers, as high above the panel's lower edge."""
-    axes.annotate(
-        name,
-        xy=(1, 0),
-        xycoords="axes fraction",
-        xytext=(36, height),
-        textcoords="offset points",
-        va="center",
-        color=FAINT,
-        annotation_clip=False,
-    )
+    look: Any = {"va": "center", "color": FAINT, "annotation_clip": False}
+    axes.annotate(name, (1, 0), (36, height), "axes fraction", "offset points", **look)
 
 
 @_matplotlib()

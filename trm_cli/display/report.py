@@ -37,22 +37,24 @@ def described(evaluated: list[Evaluated]) -> dict[str, Any]:
 
 
 def _network(evaluated: Evaluated) -> dict[str, Any]:
-    tally = evaluated.tally
+    tally, puzzles = evaluated.tally, evaluated.puzzles
     steps = sum(one.steps for one in tally.bins)
+
+    def of(solved: int) -> dict[str, Any]:
+        return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
+
+    attempts = zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True)
+    within_steps = zip(tally.solved_within_steps, tally.halted_at, strict=True)
     return {
         "name": evaluated.model,
         "sha256": evaluated.model_sha256,
         "settings": asdict(evaluated.settings),
-        "groups": [{**scores.as_dict(), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
+        "groups": [{**asdict(scores), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
         "by_attempts": [
-            {"attempts": made, **_share(solved, evaluated.puzzles), "steps": taken}
-            for made, (solved, taken) in enumerate(
-                zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True), 1
-            )
+            {"attempts": made, **of(solved), "steps": taken} for made, (solved, taken) in enumerate(attempts, 1)
         ],
         "by_steps": [
-            {"steps": number, **_share(solved, evaluated.puzzles), "ended_here": ended}
-            for number, (solved, ended) in enumerate(zip(tally.solved_within_steps, tally.halted_at, strict=True), 1)
+            {"steps": made, **of(solved), "ended_here": ended} for made, (solved, ended) in enumerate(within_steps, 1)
         ],
         "calibration": {
             "steps": steps,
@@ -60,24 +62,20 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
             "puzzles_misfired": tally.misfired,
             "bins": [
                 {
-                    "from": number / NUM_BINS,
-                    "to": (number + 1) / NUM_BINS,
+                    "from": place / NUM_BINS,
+                    "to": (place + 1) / NUM_BINS,
                     "steps": one.steps,
                     "mean_probability": one.probability / one.steps if one.steps else None,
                     "right": one.right,
                 }
-                for number, one in enumerate(tally.bins)
+                for place, one in enumerate(tally.bins)
             ],
         },
         "seconds": tally.seconds,
-        "puzzles_per_second": evaluated.puzzles / max(tally.seconds, 1e-9),
-        "mean_seconds_in_batch": tally.waited / evaluated.puzzles,
+        "puzzles_per_second": puzzles / max(tally.seconds, 1e-9),
+        "mean_seconds_in_batch": tally.waited / puzzles,
         "puzzles_without_time": tally.untouched,
     }
-
-
-def _share(solved: int, puzzles: int) -> dict[str, Any]:
-    return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
 
 
 PAGE = """<!doctype html>
@@ -188,46 +186,44 @@ def _comparison(first: Evaluated, second: Evaluated) -> str:
 
 def _of_network(one: Evaluated, prefix: str) -> list[str]:
     """The tables of one network; their headings begin with `prefix`."""
-    tally, puzzles = one.tally, one.puzzles
+    told, puzzles = _network(one), one.puzzles
     accuracy: list[tuple[str, ...]] = []
     halting: list[tuple[str, ...]] = []
     for kind, scores in groupby(one.groups, lambda group: group.kind):
         for rows in (accuracy, halting):
             rows += [(f"by {kind}",)] if kind != "all" else []
         for group in scores:
-            name, precision = escape(group.group), group.precision
-            shares = (_percent(share) for share in (group.cell, group.exact, group.valid, group.verified))
-            accuracy.append((name, f"{group.puzzles:,}", *shares, _interval(*group.verified_interval)))
-            halting.append((name, f"{group.mean_steps:.1f}", _percent(group.fired), _percent(precision)))
+            name, shares = escape(group.group), map(_percent, (group.cell, group.exact, group.valid, group.verified))
+            accuracy.append((name, f"{group.puzzles:,}", *shares, _interval(group.verified_interval)))
+            halting.append((name, f"{group.mean_steps:.1f}", _percent(group.fired), _percent(group.precision)))
     by_attempts = [
-        (f"{made}", _percent(solved / puzzles), _interval(*wilson(solved, puzzles)), f"{steps / puzzles:.1f}")
-        for made, (solved, steps) in enumerate(
-            zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True), 1
-        )
+        (f"{row['attempts']}", _percent(row["share"]), _interval(row["interval"]), f"{row['steps'] / puzzles:.1f}")
+        for row in told["by_attempts"]
     ]
     by_steps = [
-        (f"{made}", _percent(solved / puzzles), _interval(*wilson(solved, puzzles)), f"{ended:,}")
-        for made, (solved, ended) in enumerate(zip(tally.solved_within_steps, tally.halted_at, strict=True), 1)
+        (f"{row['steps']}", _percent(row["share"]), _interval(row["interval"]), f"{row['ended_here']:,}")
+        for row in told["by_steps"]
     ]
+    head = told["calibration"]
     calibration = [
         (
-            f"{place / NUM_BINS:.1f} to {(place + 1) / NUM_BINS:.1f}",
-            f"{b.steps:,}",
-            f"{b.probability / b.steps:.3f}",
-            f"{b.right / b.steps:.3f}",
-            _interval(*wilson(b.right, b.steps)),
+            f"{row['from']:.1f} to {row['to']:.1f}",
+            f"{row['steps']:,}",
+            f"{row['mean_probability']:.3f}",
+            f"{row['right'] / row['steps']:.3f}",
+            _interval(wilson(row["right"], row["steps"])),
         )
-        for place, b in enumerate(tally.bins)
-        if b.steps
+        for row in head["bins"]
+        if row["steps"]
     ]
-    steps = sum(b.steps for b in tally.bins)
     speed = [
-        ("seconds", f"{tally.seconds:,.1f}"),
-        ("puzzles a second", f"{puzzles / max(tally.seconds, 1e-9):.2f}"),
-        ("milliseconds a puzzle", f"{1000 * tally.seconds / puzzles:.1f}"),
-        ("seconds that a puzzle was in the batch", f"{tally.waited / puzzles:.3f}"),
-        *([("puzzles for which no time was left", f"{tally.untouched:,}")] if tally.untouched else []),
+        ("seconds", f"{told['seconds']:,.1f}"),
+        ("puzzles a second", f"{told['puzzles_per_second']:.2f}"),
+        ("milliseconds a puzzle", f"{1000 * told['seconds'] / puzzles:.1f}"),
+        ("seconds that a puzzle was in the batch", f"{told['mean_seconds_in_batch']:.3f}"),
     ]
+    if one.tally.untouched:
+        speed.append(("puzzles for which no time was left", f"{one.tally.untouched:,}"))
     return [
         _table(
             f"{prefix}Accuracy",
@@ -256,9 +252,8 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
             f"{prefix}Halt head: what it says, and how often the answer is right then",
             ("probability", "steps", "mean", "right", "95%"),
             calibration,
-            f"over the {steps:,} steps of first attempts; Brier score "
-            f"{tally.squared_error / steps if steps else 0.0:.4f}; fired on a wrong answer in "
-            f"{tally.misfired:,} of {puzzles:,} puzzles",
+            f"over the {head['steps']:,} steps of first attempts; Brier score {head['brier_score'] or 0.0:.4f}; "
+            f"fired on a wrong answer in {one.tally.misfired:,} of {puzzles:,} puzzles",
         ),
         _table(f"{prefix}Speed", ("", "value"), speed),
     ]
@@ -268,5 +263,5 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.2%}"
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{low:.1%}–{high:.1%}".replace("%–", "–")
+def _interval(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:.1%}–{ends[1]:.1%}".replace("%–", "–")

@@ -6,25 +6,29 @@ Cyan is what the training batch says, green what the validation set says, blue w
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.filesize import decimal
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from trm_cli.config import ModelConfig
 from trm_cli.display.console import remarks_console
-from trm_cli.display.screen import Series, area, bar_pitch, bars, spread
+from trm_cli.display.screen import Series, area, bar_pitch, bars, figure, spread
 from trm_cli.model.network import count_parameters
 from trm_cli.solving.evaluate import Scores
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
 
-MEMORY_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+def generating_line(done: int, wanted: int) -> str:
+    """How far the generator is."""
+    return f"generating puzzles {done:,} of {wanted:,}"
 
 
 def report_line(report: Report) -> str:
@@ -38,20 +42,16 @@ def report_line(report: Report) -> str:
     )
 
 
-def evaluation_line(event: Evaluation) -> str:
-    """An evaluation on one line."""
+def evaluation_line(event: Evaluation, *, is_short: bool) -> str:
+    """An evaluation on one line; a short one has fewer than 80 columns."""
     scores = event.scores
+    if is_short:
+        figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+        return f"step {event.step:,}  {judge(event)}: {figures}"
     return (
         f"step {event.step}  {event.seconds:.0f} s  {judge(event)}: solved {scores.verified:.2%}  "
         f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
     )
-
-
-def short_evaluation_line(event: Evaluation) -> str:
-    """An evaluation on a line of fewer than 80 columns."""
-    scores = event.scores
-    figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
-    return f"step {event.step:,}  {judge(event)}: {figures}"
 
 
 def judge(event: Evaluation) -> str:
@@ -60,9 +60,7 @@ def judge(event: Evaluation) -> str:
 
 
 def _precision(scores: Scores, digits: int) -> str:
-    if scores.precision is None:
-        return "never halted"
-    return f"right when halting {scores.precision:.{digits}%}"
+    return "never halted" if scores.precision is None else f"right when halting {scores.precision:.{digits}%}"
 
 
 def duration(seconds: float) -> str:
@@ -70,14 +68,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def memory(num_bytes: int) -> str:
-    """Bytes in the largest unit that leaves a number above one."""
-    for size, unit in MEMORY_UNITS:
-        if num_bytes >= size:
-            return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes} B"
 
 
 PACE_REPORTS = 20  # the latest reports, which the pace is measured over
@@ -91,9 +81,8 @@ class RunState:
         self.name = f"{recipe.task} {recipe.name}"
         self.steps = min(config.steps, limits.max_steps or config.steps)
         self.evaluate_every = config.evaluate_every
-        by_time = config.decay_by == "time"
-        self.run_seconds = config.minutes * 60 or None if by_time else None
-        self.call_seconds = limits.max_seconds
+        self.run_seconds = config.minutes * 60 if config.decay_by == "time" else 0.0  # 0 is no limit, here and below
+        self.call_seconds = limits.max_seconds or 0.0
         self.reports: list[Report] = []
         self.evaluations: list[Evaluation] = []
         self.is_over = False
@@ -138,7 +127,7 @@ class RunState:
         """How much is over, 0 to 1: of the steps or of the time, whichever ends first."""
         if not self.reports:
             return self.generated[0] / self.generated[1] if self.generated else 0.0
-        by_time = [self.elapsed / seconds for seconds in self._ends() if seconds]
+        by_time = [self.elapsed / seconds for seconds in self._ends()]
         return min(1.0, max(self.step / self.steps, *by_time, 0.0))
 
     @property
@@ -146,15 +135,14 @@ class RunState:
         """Until the last step or the end of the time, whichever comes first; None if unknown."""
         ends = self._ends()
         recent = self.reports[-PACE_REPORTS:]
-        if len(recent) > 1 and recent[-1].step > recent[0].step:
+        if recent and recent[-1].step > recent[0].step:
             pace = (recent[-1].seconds - recent[0].seconds) / (recent[-1].step - recent[0].step)
             ends.append(recent[-1].seconds + (self.steps - self.step) * pace)
         return max(0.0, min(ends) - self.elapsed) if ends else None
 
     def _ends(self) -> list[float]:
         """Seconds of training at which the time will be over."""
-        ends = [] if self.run_seconds is None else [self.run_seconds]
-        return ends if self.call_seconds is None else [*ends, self._before + self.call_seconds]
+        return list(filter(None, (self.run_seconds, self.call_seconds and self._before + self.call_seconds)))
 
     @property
     def is_evaluating(self) -> bool:
@@ -186,56 +174,48 @@ class Dashboard:
         frame = _Frame(self.state, width, console.size.height, options.ascii_only)
         for line in frame.lines(self.num_parameters):
             yield Text(" ", end="")
-            if isinstance(line, ProgressBar):
-                yield line
-                yield Text()
-            else:
+            if isinstance(line, Text):
                 line.truncate(width)
-                yield line
+            yield line
+            if isinstance(line, ProgressBar):
+                yield Text()  # which ends its line
 
 
+@dataclass(frozen=True)
 class _Frame:
     """One picture of a run."""
 
-    def __init__(self, state: RunState, width: int, height: int, ascii_only: bool) -> None:
-        self.state = state
-        self.width = width
-        self.height = height
-        self.ascii_only = ascii_only
-        self.reports = list(state.reports)  # the training goes on while this is drawn
-        self.evaluations = list(state.evaluations)
-        halts = (report for report in reversed(self.reports) if report.halting_step is not None)
-        self.halting = next(halts, None)  # the latest report with puzzles that halted
+    state: RunState
+    width: int
+    height: int
+    ascii_only: bool
 
     def lines(self, num_parameters: int) -> Iterator[Text | ProgressBar]:
         """From the title down, each at most as wide as the frame."""
-        state = self.state
-        parameters = Text(f"{num_parameters:,} parameters", "dim")
-        yield spread(Text(state.name, "bold"), parameters, self.width)
-        yield ProgressBar(
-            total=1.0, completed=state.share, width=self.width, complete_style=TRAINING, finished_style=VALIDATION
-        )
-        if not self.reports:
-            yield self._beginning()
+        state, width = self.state, self.width
+        reports, evaluations = list(state.reports), list(state.evaluations)  # the training goes on meanwhile
+        yield spread(Text(state.name, "bold"), Text(f"{num_parameters:,} parameters", "dim"), width)
+        yield ProgressBar(1.0, state.share, width, complete_style=TRAINING, finished_style=VALIDATION)
+        if not reports:
+            if state.generated is None:
+                yield Text("the first step is under way", "dim")
+            else:
+                yield Text(generating_line(*state.generated))
             return
         yield self._status()
-        last = self.reports[-1]
-        if self.width < LEAST_WIDTH - 2 or self.height < LEAST_HEIGHT:
-            yield Text(self._figures_alone(last))
+        last = reports[-1]
+        if width < LEAST_WIDTH - 2 or self.height < LEAST_HEIGHT:
+            evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in evaluations[-1:]]
+            yield Text(f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated))
             return
         rows = next(rows for least, rows in CHART_ROWS if self.height >= least)
+        halting = next((report for report in reversed(reports) if report.halting_step is not None), None)
         yield Text()
-        yield from self._training(last, rows)
+        yield from self._training(reports, halting, rows)
         yield Text()
-        yield from self._halting(last, max(4, 2 * rows))
+        yield from self._halting(last, halting or last, max(4, 2 * rows))
         yield Text()
-        yield from self._validation()
-
-    def _beginning(self) -> Text:
-        if self.state.generated is None:
-            return Text("the first step is under way", "dim")
-        done, wanted = self.state.generated
-        return Text(f"generating puzzles {done:,} of {wanted:,}")
+        yield from self._validation(evaluations)
 
     def _status(self) -> Text:
         state = self.state
@@ -248,17 +228,14 @@ class _Frame:
             times.append("   left ", "dim").append(duration(left))
         return spread(status, times, self.width)
 
-    def _figures_alone(self, last: Report) -> str:
-        """One line, for a terminal without room for charts."""
-        evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in self.evaluations[-1:]]
-        return f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated)
-
-    def _training(self, last: Report, rows: int) -> Iterator[Text]:
-        solved = None if self.halting is None else self.halting.solved
+    def _training(self, reports: list[Report], halting: Report | None, rows: int) -> Iterator[Text]:
+        """Loss and accuracies; what solved is known of the latest report with puzzles that halted."""
+        last = reports[-1]
+        losses = [math.log(max(LEAST_LOSS, report.loss)) for report in reports]
         charts: list[tuple[str, Series, str]] = [
-            ("loss", [math.log(max(LEAST_LOSS, report.loss)) for report in self.reports], f"{last.loss:.3f}"),
-            ("cells right", [report.cell_accuracy for report in self.reports], f"{last.cell_accuracy:.1%}"),
-            ("solved", [report.solved for report in self.reports], "-" if solved is None else f"{solved:.1%}"),
+            ("loss", losses, f"{last.loss:.3f}"),
+            ("cells right", [report.cell_accuracy for report in reports], f"{last.cell_accuracy:.1%}"),
+            ("solved", [report.solved for report in reports], figure(halting.solved if halting else None, ".1%")),
         ]
         for place, (name, series, value) in enumerate(charts):
             if place and rows > 1:
@@ -273,9 +250,8 @@ class _Frame:
             yield Text(" " * LABELS).append(row, style)
         yield Text.assemble((name.ljust(LABELS), "dim"), (drawn[-1].ljust(room), style), (value.rjust(VALUES), "bold"))
 
-    def _halting(self, last: Report, height: int) -> Iterator[Text]:
+    def _halting(self, last: Report, shown: Report, height: int) -> Iterator[Text]:
         """The histogram of halting steps, with the figures of the run beside it."""
-        shown = self.halting or last
         counts = shown.halting_histogram
         room = self.width - LABELS - FIGURES - 2
         drawn = bars(counts, width=room, height=height, ascii_only=self.ascii_only)
@@ -289,20 +265,21 @@ class _Frame:
             "gradient norm": f"{last.gradient_norm:.3f}",
             "pairs a second": f"{last.pairs_per_second:,.0f}",
             "puzzles a second": f"{last.puzzles_per_second:,.1f}",
-            "memory": "unknown" if last.memory is None else memory(last.memory),
+            "memory": "unknown" if last.memory is None else decimal(last.memory),
         }
         right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures.items()]
-        for line, figure in zip_longest(left, right, fillvalue=Text()):
-            yield spread(line, figure, self.width)
+        for line, other in zip_longest(left, right, fillvalue=Text()):
+            yield spread(line, other, self.width)
 
-    def _validation(self) -> Iterator[Text]:
-        if not self.evaluations:
+    def _validation(self, evaluations: list[Evaluation]) -> Iterator[Text]:
+        name = "validation solved"
+        if not evaluations:
             due = min(self.state.steps, self.state.evaluate_every)
-            yield Text(f"{'validation solved'.ljust(LABELS)}first evaluated at step {due:,}", "dim")
+            yield Text(f"{name.ljust(LABELS)}first evaluated at step {due:,}", "dim")
             return
-        last = self.evaluations[-1]
-        scores, name = last.scores, "validation solved" if last.judged_by == HELD_OUT else last.judged_by
-        history = [evaluation.scores.verified for evaluation in self.evaluations]
+        last = evaluations[-1]
+        name, scores = name if last.judged_by == HELD_OUT else last.judged_by, last.scores
+        history = [evaluation.scores.verified for evaluation in evaluations]
         yield from self._chart(name, history, f"{scores.verified:.1%}", 1, VALIDATION)
         figures = f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
         yield Text(f"at step {last.step:,}".ljust(LABELS) + figures, "dim")
@@ -335,9 +312,7 @@ class TrainingDisplay:
             self.live.start(refresh=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.state.is_over = True
         if self.live:
             self.live.transient = not self.state.reports  # nothing worth keeping on the screen
@@ -346,7 +321,7 @@ class TrainingDisplay:
     def generating(self, done: int, wanted: int) -> None:
         """Show that puzzles are being generated."""
         self.state.generate(done, wanted)
-        self._print_now_and_then(f"generating puzzles {done:,} of {wanted:,}")
+        self._print_now_and_then(generating_line(done, wanted))
 
     def show(self, event: Report | Evaluation) -> None:
         """Show one event of the run."""
@@ -354,9 +329,9 @@ class TrainingDisplay:
         if isinstance(event, Report):
             self._print_now_and_then(report_line(event))
         else:
-            line = evaluation_line(event)
+            line = evaluation_line(event, is_short=False)
             fits = not self.live or len(line) <= self.console.width
-            self.console.print(line if fits else short_evaluation_line(event))
+            self.console.print(line if fits else evaluation_line(event, is_short=True))
 
     def resumed(self, folder: Path, step: int) -> None:
         """Say which run goes on, and where."""

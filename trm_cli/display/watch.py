@@ -10,85 +10,68 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, heat_map, view_of
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, view_of
 from trm_cli.display.console import answers_console, has_colour, is_ascii
-from trm_cli.display.screen import HOTTEST, Scene, beside, mean_confidence, percent, rows_of, verdict
+from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, rows_of, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
+
+POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was taken
 
 
 class Prefetcher:
-    """Pulls moments before they are taken, but no more than `limit` of them."""
+    """Pulls moments in a thread before they are taken, but no more than `limit` of them."""
 
     def __init__(self, source: Iterator[Moment], limit: int) -> None:
         self.limit = limit
+        self.is_over = False  # every moment was taken, and no more will come
+        self.is_busy = True  # the next one is being computed now
         self._moments: deque[Moment] = deque()
         self._error: BaseException | None = None
-        self._is_over = self._is_closed = self._is_waiting = False
-        self._changed = threading.Condition()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._pull, args=(source,), daemon=True)
         self._thread.start()
 
     def take(self) -> Moment | None:
         """The next moment if there is one; raises what the source raised, after its last moment."""
-        with self._changed:
-            if self._moments:
-                self._changed.notify()
-                return self._moments.popleft()
-            if self._error:
-                raise self._error
-            return None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether every moment was taken and no more will come."""
-        with self._changed:
-            return self._is_over and not self._moments and not self._error
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the next one is being computed now."""
-        with self._changed:
-            return not (self._is_over or self._is_waiting)
-
-    def allow(self, limit: int) -> None:
-        """Change how many may wait to be taken."""
-        with self._changed:
-            self.limit = limit
-            self._changed.notify()
+        was_running = self._thread.is_alive()
+        if self._moments:
+            return self._moments.popleft()
+        if self._error:
+            raise self._error
+        self.is_over = not was_running
+        return None
 
     def close(self) -> None:
         """Have the thread end after the moment that it computes, and wait for it."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
+        self._is_closed = True
         self._thread.join()
 
     def _pull(self, source: Iterator[Moment]) -> None:
         try:
             for moment in source:
-                with self._changed:
-                    self._moments.append(moment)
-                    self._is_waiting = True
-                    self._changed.wait_for(lambda: self._is_closed or len(self._moments) < self.limit)
-                    self._is_waiting = False
-                    if self._is_closed:
-                        return
+                self._moments.append(moment)
+                while len(self._moments) >= self.limit and not self._is_closed:
+                    self.is_busy = False
+                    time.sleep(POLL_SECONDS)
+                if self._is_closed:
+                    return
+                self.is_busy = True
         except BaseException as error:  # of whatever kind: it is raised again by `take`
             self._error = error
         finally:
+            self.is_busy = False
             if isinstance(source, Generator):
                 source.close()
-            self._is_over = True
 
 
 try:
@@ -149,9 +132,7 @@ class Keys:
             self._forget()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
         self._forget()
 
@@ -202,35 +183,29 @@ GAP = 3  # columns between boards
 
 def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator[str]:
     """The lines of one moment: the questions as text, or what a step made of them."""
-    at_once = header.rows * header.columns
-    numbers = [moment.page * at_once + place + 1 for place in range(len(moment.frames))]
+    shown = list(zip(numbers(moment, header), moment.frames, strict=True))
     if moment.is_question:
         if moment.page == 0:
             yield f"trm watch {header.task.name}   {LEGEND}"
-        for number, frame in zip(numbers, moment.frames, strict=True):
+        for number, frame in shown:
             yield f"puzzle {number} of {header.num_puzzles}  {frame.puzzle.place}"
             yield header.task.write(frame.puzzle.tokens)
         yield ""
         return
     look = Look(ascii_only=ascii_only, in_a_list=True, marks=True)
-    moved = [(numbers[place], moment.frames[place]) for place in sorted(moment.moved)]
+    moved = [shown[place] for place in sorted(moment.moved)]
     for first in range(0, len(moved), header.columns):
-        row = moved[first : first + header.columns]
-        blocks = [_block(number, frame, header, look) for number, frame in row]
+        blocks = [_block(number, frame, header, look) for number, frame in moved[first : first + header.columns]]
         yield from (line.plain.rstrip() for line in beside(blocks, GAP))
         yield ""
 
 
 def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
-    told = _figures(frame, header)
-    if header.rows * header.columns > 1:
-        told = [f"puzzle {number}", *told]
+    told = [f"puzzle {number}"] if header.rows * header.columns > 1 else []
     board = rows_of(board_text(view_of(frame), look))
     if frame.update is not None:
-        heat = heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
-        board = beside([board, [Text(f"{frame.update.stream} moved"), *rows_of(heat)]], GAP)
-    ending = [verdict(frame)] if frame.is_last else []
-    return [*(Text(line) for line in told), *board, *ending]
+        board = beside([board, [Text(f"{frame.update.stream} moved"), *moved_cells(frame, look)]], GAP)
+    return [*map(Text, told + _figures(frame, header)), *board, *([verdict(frame)] if frame.is_last else [])]
 
 
 def _figures(frame: Frame, header: Header) -> list[str]:
@@ -244,8 +219,8 @@ def _figures(frame: Frame, header: Header) -> list[str]:
     moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
     return [
         f"{step}  {frame.seconds:.2f} s",
-        f"{counts}  halt {percent(frame.halt_probability)}",
-        f"confidence {percent(mean_confidence(frame))}  {moved}",
+        f"{counts}  halt {figure(frame.halt_probability, '.1%')}",
+        f"confidence {figure(mean_confidence(frame), '.1%')}  {moved}",
     ]
 
 
@@ -262,41 +237,25 @@ ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
 TERMINATED = 143  # exit code after SIGTERM
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How fast a run is shown."""
-
-    pause: float  # seconds that each supervision step stays on the screen
-    fps: float = 20.0  # times a second that the screen is drawn anew, at most
-
-
+@dataclass
 class Player:
     """Plays moments on a terminal until they end or someone quits."""
 
-    def __init__(
-        self,
-        source: Iterator[Moment],
-        header: Header,
-        *,
-        pace: Pace,
-        look: Look,
-        console: Console,
-        keys: Keys | None = None,
-    ) -> None:
-        self.source = source
-        self.header = header
-        self.pause, self.fps = pace.pause, pace.fps
-        self.look = look
-        self.console = console
-        self.keys = keys or Keys()
-        self.history: list[Moment] = []
+    source: Iterator[Moment]
+    header: Header
+    look: Look
+    console: Console
+    pause: float  # seconds that each supervision step stays on the screen
+    fps: float = 20.0  # times a second that the screen is drawn anew, at most
+    keys: Keys = field(default_factory=Keys)
+    history: list[Moment] = field(default_factory=list)
+    num_draws: int = 0
+
+    def __post_init__(self) -> None:
         self.cursor = -1  # which moment is shown
-        self.shown_at = time.monotonic()  # since when
-        self.is_paused = False
-        self.is_quit = False
+        self.shown_at = self._polled = time.monotonic()  # since when; when keys were last looked for
+        self.is_paused = self.is_quit = False
         self._drawn: object = None  # what the screen shows, as a key
-        self.num_draws = 0
-        self._polled = time.monotonic()
         self._busy = 0.0  # seconds that the network has computed for while others watched
         self._spent = 0.0  # seconds of drawing in that time
         self._cost = 0.0  # seconds that the latest drawing took
@@ -324,11 +283,9 @@ class Player:
         return self.history
 
     def _is_finished(self, prefetcher: Prefetcher) -> bool:
-        if self.is_quit:
-            return True
-        is_at_end = prefetcher.is_over and self.cursor == len(self.history) - 1
         lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
-        return is_at_end and not lingers
+        is_at_end = prefetcher.is_over and self.cursor == len(self.history) - 1
+        return self.is_quit or (is_at_end and not lingers)
 
     def _press(self, key: Key) -> None:
         last = len(self.history) - 1
@@ -351,7 +308,7 @@ class Player:
 
     def _advance(self, prefetcher: Prefetcher) -> None:
         """Show the next moment if the one that is shown has had its time."""
-        prefetcher.allow(self._limit)
+        prefetcher.limit = self._limit
         while not self.is_paused and time.monotonic() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
                 moment = prefetcher.take()
@@ -378,25 +335,20 @@ class Player:
         self._polled = before
         if self.cursor < 0:
             return
-        flash = self._flash(before)
+        phase = int((before - self.shown_at) / FLASH_SECONDS)
+        flash = (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)] if self.pause > 0 else 0
         state = f"paused {self.cursor + 1}/{len(self.history)}" if self.is_paused else f"{self.pause:.2g} s a step"
         new = (self.cursor, state, flash, self.console.size)
         is_dear = is_busy and self._spent + self._cost > DRAWING_SHARE * self._busy
         if new == self._drawn or is_dear:
             return
-        look = Look(ascii_only=self.look.ascii_only, marks=self.look.marks, flash=flash)
+        look = replace(self.look, flash=flash)
         hints = (ASCII_HINTS if look.ascii_only else HINTS) if has_keys else ""
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
         self.num_draws += 1
         self._cost = time.monotonic() - before
         self._spent += self._cost * is_busy
-
-    def _flash(self, now: float) -> int:
-        if self.pause == 0:
-            return 0
-        phase = int((now - self.shown_at) / FLASH_SECONDS)
-        return (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)]
 
 
 @contextmanager
@@ -451,7 +403,11 @@ class Viewer:
         elif self.console.is_terminal and not self.console.is_dumb_terminal:
             self._play(passing)
         else:
-            self._print(passing)
+            for moment in passing:
+                for line in plain_lines(moment, self.header, ascii_only=is_ascii(self.console)):
+                    self.console.file.write(line + "\n")
+                self.console.file.flush()
+                time.sleep(self.pause or 0.0)
         if self.header.num_puzzles > 1 or self.quiet:
             told = f"{self.num_solved} of {self.header.num_puzzles} {self.header.task.praise}"
             missed = self.header.num_puzzles - self.num_ended
@@ -469,16 +425,8 @@ class Viewer:
     def _play(self, moments: Iterator[Moment]) -> None:
         """Play on a screen of its own, then leave the last scene where the command was typed."""
         look = Look(ascii_only=is_ascii(self.console), marks=not has_colour(self.console))
-        pace = Pace(TERMINAL_PAUSE if self.pause is None else self.pause, self.fps)
-        player = Player(moments, self.header, pace=pace, look=look, console=self.console)
+        pause = TERMINAL_PAUSE if self.pause is None else self.pause
+        player = Player(moments, self.header, look, self.console, pause, self.fps)
         if history := player.play():
             for line in Scene(history[-1], self.header, look).lines(*self.console.size)[:-1]:
                 self.console.print(line)
-
-    def _print(self, moments: Iterator[Moment]) -> None:
-        """Print one plain frame a step."""
-        for moment in moments:
-            for line in plain_lines(moment, self.header, ascii_only=is_ascii(self.console)):
-                self.console.file.write(line + "\n")
-            self.console.file.flush()
-            time.sleep(self.pause or 0.0)
