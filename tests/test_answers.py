@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from tests.test_voting import ballot
-from trm_cli.display.answers import ProblemAnswer, Style, grid_lines
-from trm_cli.display.boards import written
+from trm_cli.display.answers import ProblemAnswer, grid_lines
+from trm_cli.display.boards import Look, written
 from trm_cli.solving.voting import Ballot
 from trm_cli.tasks.arc import INKS, Arc
 from trm_cli.tasks.arc_grids import ArcView, decode
@@ -54,10 +54,10 @@ def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> 
     assert "no attempt: no prediction holds a grid" in out.getvalue()
 
 
-@pytest.mark.parametrize("is_wide", [True, False])
-def test_every_colour_is_that_of_arc(is_wide: bool) -> None:
-    lines = grid_lines(Arc(), ALL, Style(coloured=True, is_wide=is_wide))
-    assert len(lines) == (2 if is_wide else 1)
+@pytest.mark.parametrize("columns", [2, 1])
+def test_every_colour_is_that_of_arc(columns: int) -> None:
+    lines = grid_lines(Arc(), ALL, Look(), columns)
+    assert len(lines) == columns
     styles = " ".join(str(span.style) for line in lines for span in line.spans)
     assert all(written(ink) in styles for ink in INKS)
 

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import IO, Any
 
 import numpy as np
@@ -27,52 +28,21 @@ def _model_json(loaded: LoadedModel) -> dict[str, str]:
     return {"name": loaded.checkpoint.name, "source": loaded.source, "sha256": loaded.sha256}
 
 
-@dataclass(frozen=True)
-class Style:
-    """How the grids of a problem are drawn."""
-
-    coloured: bool
-    is_wide: bool = True  # two columns a cell
-    ascii_only: bool = False
-
-
 Picture = list[Text]  # a title, and the lines under it
 
 
-def grid_lines(task: Demonstrated, grid: Grid, style: Style) -> list[Text]:
-    """A grid as lines of text."""
+def grid_lines(task: Demonstrated, grid: Grid, look: Look, columns: int = 2) -> list[Text]:
+    """A grid as lines of text, one or two columns a cell."""
     height, width = grid.shape
     side = max(grid.shape)
     board = task.encode(grid, side=side)
     cells = np.array(task.cells(board, board), object).reshape(side, side)[:height, :width]
-    if not style.coloured:
-        between = " " if style.is_wide else ""
-        return [Text(between.join(cell.glyph for cell in row)) for row in cells]
+    if look.is_plain:
+        return [Text((" " * (columns - 1)).join(cell.glyph for cell in row)) for row in cells]
     colours = [[task.roles[cell.role].colour or BLACK for cell in row] for row in cells]
-    if style.is_wide:
+    if columns == 2:
         return [Text.assemble(*map(block, row)) for row in colours]
-    return rows_of(halves([colour for row in colours for colour in row], width))
-
-
-def _pair(task: Demonstrated, name: str, pair: tuple[Grid, Grid], style: Style) -> Picture:
-    """Input, an arrow, output; each in the middle of their height."""
-    before, after = (grid_lines(task, grid, style) for grid in pair)
-    blocks = [before, [Text(" > " if style.ascii_only else " → ")], after]
-    height = max(map(len, blocks))
-    return [Text(name, "dim"), *beside([[Text()] * ((height - len(lines)) // 2) + lines for lines in blocks], 0)]
-
-
-def _test(task: Demonstrated, problem: Problem, test: int, ballot: Ballot, style: Style) -> list[Picture]:
-    """The test and the attempts at it, each with what can be said of it."""
-    answer = problem.answers[test]
-    pictures = [[Text(f"test {test + 1}", "dim"), *grid_lines(task, problem.tests[test], style)]]
-    for number, one in enumerate(ballot.attempts(), 1):
-        title = Text.assemble((f"attempt {number}", "dim"))
-        if answer is not None:
-            title.append(*((": right", "bold green") if key(one.grid) == key(answer) else (": wrong", "bold red")))
-        title.append(f", {one.votes} of {ballot.predictions} votes", "dim")
-        pictures.append([title, *grid_lines(task, one.grid, style)])
-    return pictures
+    return rows_of(halves(chain.from_iterable(colours), width))
 
 
 def _remark(ballot: Ballot) -> str:
@@ -120,26 +90,17 @@ class ProblemAnswer:
 
     def as_json(self, index: int, loaded: LoadedModel) -> str:
         """One line; the fields stand in docs/arc.md."""
-        tests = zip(self.ballots, self.problem.answers, strict=True)
-        return json.dumps(
-            {
-                "schema": SCHEMA,
-                "task": self.task.name,
-                "index": index,
-                "name": self.problem.name,
-                "tests": [_test_json(ballot, answer) for ballot, answer in tests],
-                "adapted": self.adapted,
-                "seconds": round(self.seconds, 2),
-                "model": _model_json(loaded),
-            }
-        )
+        tests = map(_test_json, self.ballots, self.problem.answers)
+        told = {"schema": SCHEMA, "task": self.task.name, "index": index, "name": self.problem.name}
+        told |= {"tests": list(tests), "adapted": self.adapted, "seconds": round(self.seconds, 2)}
+        return json.dumps({**told, "model": _model_json(loaded)})
 
     def draw(self, console: Console) -> None:
         """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
-        style = Style(has_colour(console), ascii_only=is_ascii(console))
-        drawn = self._pictures(style)
+        look = Look(ascii_only=is_ascii(console), marks=not has_colour(console))
+        drawn = self._pictures(look, 2)
         if max(widest(picture) for group in drawn for picture in group) > console.width:
-            drawn = self._pictures(replace(style, is_wide=False))
+            drawn = self._pictures(look, 1)
         console.print(Text(f"task {self.problem.name}", "bold"))
         for group, remark in zip(drawn, ["", *map(_remark, self.ballots)], strict=True):
             for line in _bands(group, console.width):
@@ -148,11 +109,31 @@ class ProblemAnswer:
                 console.print(Text(remark, "dim"))
         console.print()
 
-    def _pictures(self, style: Style) -> list[list[Picture]]:
-        """Of the demonstrations, and of each test."""
-        pairs = enumerate(self.problem.demonstrations, 1)
-        shown = [_pair(self.task, f"demonstration {number}", pair, style) for number, pair in pairs]
-        return [shown, *(_test(self.task, self.problem, *each, style) for each in enumerate(self.ballots))]
+    def _pictures(self, look: Look, columns: int) -> list[list[Picture]]:
+        """The demonstrations, then each test with the attempts at it; so many columns a cell."""
+
+        def drawn(grid: Grid) -> list[Text]:
+            return grid_lines(self.task, grid, look, columns)
+
+        arrow = Text(" > " if look.ascii_only else " → ")
+        shown: list[list[Picture]] = [[]]
+        for number, pair in enumerate(self.problem.demonstrations, 1):
+            before, after = map(drawn, pair)
+            height = max(len(before), len(after))
+            blocks = [[Text()] * ((height - len(lines)) // 2) + lines for lines in (before, [arrow], after)]
+            shown[0].append([Text(f"demonstration {number}", "dim"), *beside(blocks, 0)])
+        tests = zip(self.problem.tests, self.problem.answers, self.ballots, strict=True)
+        for place, (test, answer, ballot) in enumerate(tests, 1):
+            pictures = [[Text(f"test {place}", "dim"), *drawn(test)]]
+            for number, one in enumerate(ballot.attempts(), 1):
+                title = Text.assemble((f"attempt {number}", "dim"))
+                if answer is not None:
+                    is_right = key(one.grid) == key(answer)
+                    title.append(*((": right", "bold green") if is_right else (": wrong", "bold red")))
+                title.append(f", {one.votes} of {ballot.predictions} votes", "dim")
+                pictures.append([title, *drawn(one.grid)])
+            shown.append(pictures)
+        return shown
 
 
 def _is_right(ballot: Ballot, answer: Grid) -> bool:

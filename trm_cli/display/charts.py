@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import escape
+
+import numpy as np
 
 from trm_cli.tasks.base import HELD_OUT
 
@@ -109,14 +112,6 @@ class Panel:
     is_log: bool = False
 
 
-@dataclass(frozen=True)
-class Clock:
-    """When optimizer steps were reached."""
-
-    points: Points  # (time, step), in order
-    unit: str
-
-
 def thinned(length: int) -> range:
     """Places at even distances, the last among them, where a curve has too many points."""
     stride = max(1, -(-length // MOST_POINTS))
@@ -151,20 +146,18 @@ def spread_out(wanted: list[float], bottom: float, top: float) -> list[float]:
     Neighbours too near each other move by the same amount, up and down (isotonic regression by
     pooling adjacent violators, on the heights less the gaps).
     """
-    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    order = np.argsort(wanted, kind="stable")
     gap = min(LABEL_GAP, (top - bottom) / max(1, len(wanted) - 1))
+    gaps = gap * np.arange(len(wanted))
     pools: list[list[float]] = []
-    for rank, index in enumerate(order):
-        pools.append([wanted[index] - rank * gap])
-        while len(pools) > 1 and sum(pools[-2]) / len(pools[-2]) > sum(pools[-1]) / len(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    settled = [sum(pool) / len(pool) for pool in pools for _ in pool]
-    highest = top - (len(wanted) - 1) * gap
-    heights = [0.0] * len(wanted)
-    for rank, index in enumerate(order):
-        heights[index] = min(highest, max(bottom, settled[rank])) + rank * gap
-    return heights
+    for height in (np.take(wanted, order) - gaps).tolist():
+        pools.append([height])
+        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    settled = [fmean(pool) for pool in pools for _ in pool]
+    heights = np.empty(len(wanted))
+    heights[order] = np.clip(settled, bottom, top - gap * (len(wanted) - 1)) + gaps
+    return [float(height) for height in heights]
 
 
 def run_panels(entries: Entries) -> list[Panel]:
@@ -222,8 +215,8 @@ def draw_curves(entries: Entries, *, title: str, suffix: str = ".svg") -> bytes:
     size, unit = next((size, unit) for least, size, unit in TIME_UNITS if seconds >= least)
     length = f"{steps:,.12g} optimizer step{'s' * (steps != 1)} in {seconds / size:.3g} {unit}"
     ends = ", ".join(curve.label for panel in panels for curve in panel.curves)
-    clock = Clock([(seconds / size, step) for seconds, step in times], unit) if seconds > 0 else None
-    figure = draw_panels(title, length, panels, clock)
+    clock = [(seconds / size, step) for seconds, step in times] if seconds > 0 else []
+    figure = draw_panels(title, length, panels, clock, unit)
     return render(figure, title, f"{length}. At the end: {ends}.", suffix)
 
 
@@ -292,10 +285,12 @@ def _matplotlib() -> Iterator[None]:
 
 
 @_matplotlib()
-def draw_panels(title: str, subtitle: str, panels: list[Panel], clock: Clock | None = None) -> "Figure":
+def draw_panels(
+    title: str, subtitle: str, panels: list[Panel], clock: Points | None = None, unit: str = ""
+) -> "Figure":
     """Panels below each other, each with the names of its curves at the lines' ends.
 
-    clock  measures the last horizontal axis in time, too.
+    clock  (time, step) in order: measures the last horizontal axis in time, too, in a unit.
     """
     from matplotlib.figure import Figure
 
@@ -313,7 +308,7 @@ def draw_panels(title: str, subtitle: str, panels: list[Panel], clock: Clock | N
         axes = figure.add_axes((LEFT / WIDTH, bottom, PANEL_WIDTH / WIDTH, panel.height / height))
         _draw_panel(axes, panel)
     if clock:
-        _draw_clock(figure.axes[-1], clock, panels[-1].height)
+        _draw_clock(figure.axes[-1], clock, unit, panels[-1].height)
     return figure
 
 
@@ -366,17 +361,16 @@ def _draw_labels(axes: "Axes", panel: Panel) -> None:
         axes.annotate(curve.label, end, corner, textcoords="axes fraction", **look)
 
 
-def _draw_clock(axes: "Axes", clock: Clock, height: float) -> None:
+def _draw_clock(axes: "Axes", clock: Points, unit: str, height: float) -> None:
     """When the steps of the axis above, under a panel of that height, were reached."""
-    import numpy as np
     from matplotlib.ticker import MaxNLocator
 
-    times, steps = np.array([(0.0, 0.0), *clock.points]).T
+    times, steps = np.array([(0.0, 0.0), *clock]).T
     ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
     ticks = ticks[ticks <= times[-1]]
     below = axes.secondary_xaxis(-AXIS / height)
     below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
-    _name_axis(axes, clock.unit, -1.5 * AXIS)
+    _name_axis(axes, unit, -1.5 * AXIS)
 
 
 def _name_axis(axes: "Axes", name: str, height: float) -> None:
@@ -407,9 +401,8 @@ def render(figure: "Figure", title: str, description: str, suffix: str) -> bytes
         f"<style>@media (prefers-color-scheme: dark) {{\n{rules}}}</style>"
     )
     document = content.getvalue().decode()
-    start = document.index("<svg")
-    end = document.index(">", start)
-    return f"{document[start:end]} {head}{document[end + 1 :]}".encode()
+    opening, _, drawn = document[document.index("<svg") :].partition(">")
+    return f"{opening} {head}{drawn}".encode()
 
 
 def one_line(content: str) -> str:

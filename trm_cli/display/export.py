@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL import Image, ImageDraw, ImageFont
 from rich.color import Color, blend_rgb, parse_rgb_hex
 from rich.color_triplet import ColorTriplet
 from rich.console import Console
@@ -24,13 +25,6 @@ from trm_cli.files import write_whole
 from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
 from trm_cli.tasks.base import Colour
 
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
-    Font = FreeTypeFont | ImageFont
-
-
 ONE_SIZE, MANY_SIZE = (80, 24), (116, 42)  # columns and rows of a picture of one puzzle, of several
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
@@ -46,6 +40,7 @@ BLOCKS["▀"] = (0.0, 0.5)  # from and to which height it is filled
 SHADED = {"░": 0.25, "▒": 0.5, "▓": 0.75}  # how much of it is filled
 LIGHT, HEAVY = 0.07, 0.17  # thickness of lines, of a character's height
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom; 0 to 1 of a character
 
 
@@ -99,18 +94,14 @@ class Shot:
     rows: tuple[tuple[Glyph, ...], ...]
     seconds: float
 
-
-@dataclass(frozen=True)
-class Film:
-    """The pictures of a run, all of one size in characters."""
-
-    shots: list[Shot]
-    columns: int
-    rows: int
+    def size(self, cell_width: int, cell_height: int, margin: int) -> tuple[int, int]:
+        """Width and height in pixels, if a character and the margin have that many."""
+        columns = sum(len(glyph.text) for glyph in self.rows[0])
+        return columns * cell_width + 2 * margin, len(self.rows) * cell_height + 2 * margin
 
 
-def film(header: Header, moments: list[Moment], seconds: float) -> Film:
-    """The pictures of a run without the empty rows below them.
+def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
+    """The pictures of a run, all of one size, without the empty rows below them.
 
     Each step stays for `seconds`, its flash included; the last stays for longer.
     """
@@ -128,7 +119,7 @@ def film(header: Header, moments: list[Moment], seconds: float) -> Film:
             rows = tuple(tuple(_glyphs(line)) for line in lines)
             shots.append(Shot(rows, flash_seconds if flash else stays - 2 * flash_seconds))
     used = 1 + max(row for shot in shots for row in range(height) if any(not one.is_blank for one in shot.rows[row]))
-    return Film([Shot(shot.rows[:used], shot.seconds) for shot in shots], width, used)
+    return [Shot(shot.rows[:used], shot.seconds) for shot in shots]
 
 
 def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
@@ -186,10 +177,10 @@ Interval = tuple[int, int]  # of pictures: the first, and the first that is not 
 
 def animated_svg(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The document; `seconds` is how long each step stays."""
-    shown = film(header, moments, seconds)
-    width, height = shown.columns * CELL_WIDTH + 2 * MARGIN, shown.rows * CELL_HEIGHT + 2 * MARGIN
-    drawn = _by_interval(shown.shots)
-    always = "".join(drawn.pop((0, len(shown.shots)), []))
+    shots = film(header, moments, seconds)
+    width, height = shots[0].size(CELL_WIDTH, CELL_HEIGHT, MARGIN)
+    drawn = _by_interval(shots)
+    always = "".join(drawn.pop((0, len(shots)), []))
     groups = "\n".join(
         f'<g class="s s{first}-{last}">{"".join(parts)}</g>' for (first, last), parts in sorted(drawn.items())
     )
@@ -198,7 +189,7 @@ def animated_svg(header: Header, moments: list[Moment], seconds: float) -> bytes
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" aria-labelledby="title">\n'
         f'<title id="title">{title}</title>\n'
-        f"<style>{STYLE}{_timing(shown.shots, sorted(drawn))}</style>\n"
+        f"<style>{STYLE}{_timing(shots, sorted(drawn))}</style>\n"
         f'<rect width="{width}" height="{height}" rx="10" fill="{written(PAPER)}"/>\n'
         f'<g transform="translate({MARGIN} {MARGIN})" fill="{written(INK)}">\n{always}\n{groups}\n</g>\n</svg>\n'
     ).encode()
@@ -323,12 +314,10 @@ GIF_FONTS = (  # monospaced, plain and bold, where systems keep them
 
 def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The file; `seconds` is how long each step stays."""
-    from PIL import Image, ImageDraw
-
-    shown, fonts = film(header, moments, seconds), _fonts()
-    width, height = shown.columns * GIF_CELL_WIDTH + 2 * GIF_MARGIN, shown.rows * GIF_CELL_HEIGHT + 2 * GIF_MARGIN
-    pictures = [Image.new("RGB", (width, height), PAPER) for _ in shown.shots]
-    for picture, shot in zip(pictures, shown.shots, strict=True):
+    shots, fonts = film(header, moments, seconds), _fonts()
+    width, height = shots[0].size(GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN)
+    pictures = [Image.new("RGB", (width, height), PAPER) for _ in shots]
+    for picture, shot in zip(pictures, shots, strict=True):
         for number, row in enumerate(shot.rows):
             for glyph in row:
                 if not glyph.is_blank:
@@ -341,12 +330,12 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
     palette = together.quantize(colors=COLOURS, dither=Image.Dither.NONE)
     first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     content = io.BytesIO()
-    lengths = [round(1000 * shot.seconds) for shot in shown.shots]
+    lengths = [round(1000 * shot.seconds) for shot in shots]
     first.save(content, "GIF", save_all=True, append_images=others, loop=0, optimize=False, duration=lengths)
     return content.getvalue()
 
 
-def _paint(draw: "ImageDraw", glyph: Glyph, number: int, fonts: "tuple[Font, Font]") -> None:
+def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: tuple[Font, Font]) -> None:
     """Draw a glyph in a row of a picture, with the plain font or the bold one."""
 
     def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
@@ -369,10 +358,8 @@ def _paint(draw: "ImageDraw", glyph: Glyph, number: int, fonts: "tuple[Font, Fon
         draw.line((x0, low, x0 + len(glyph.text) * GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
 
 
-def _fonts() -> "tuple[Font, Font]":
+def _fonts() -> tuple[Font, Font]:
     """The first monospaced font that is there; Pillow's own where none is."""
-    from PIL import ImageFont
-
     for regular, bold in GIF_FONTS:
         try:
             return ImageFont.truetype(regular, GIF_FONT_SIZE), ImageFont.truetype(bold, GIF_FONT_SIZE)

@@ -116,16 +116,7 @@ TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring
 HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One figure, and the series that it is the end of."""
-
-    name: str
-    value: str
-    colour: str
-    of: Callable[[Frame], float | None]  # its value after an earlier step
-    is_share: bool = False  # drawn between 0 and 1
-    ends_group: bool = False
+Reading = tuple[str, str, str, Callable[[Frame], float | None]]  # name, value, colour, value after a step
 
 
 def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
@@ -152,12 +143,13 @@ def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> I
         yield Text.assemble((full * done, written(boards.CERTAIN)), (rest * (width - done), "dim"))
     if gaps != NOWHERE:
         yield Text()
-    for reading in _readings(frame):
+    for place, (name, value, colour, after) in enumerate(_readings(frame)):
         if is_wide:
-            yield from _chart(reading, frame.history, look, width=width, rows=rows)
+            series = [after(step) for step in frame.history]
+            yield from _chart(name, value, series, colour, look, width=width, rows=rows)
         else:
-            yield Text.assemble(_label(reading.name), (reading.value, "bold"))
-        if gaps == EACH or (gaps == GROUPS and reading.ends_group):
+            yield Text.assemble(_label(name), (value, "bold"))
+        if gaps == EACH or (gaps == GROUPS and place % 2):  # two are a group
             yield Text()
     attempt, seconds = str(frame.attempt + 1), f"{frame.seconds:.2f} s"
     if is_wide:
@@ -178,26 +170,25 @@ def _readings(frame: Frame) -> list[Reading]:
     change_y, change_z = (figure(moved.get(name, getattr(frame, f"change_{name}")), ".3f") for name in "yz")
     certain, new, wrong = map(written, (boards.CERTAIN, boards.NEW, boards.VIOLATION))
     return [
-        Reading("halt", halt, boards.HALTING, lambda f: f.halt_probability, is_share=True),
-        Reading("confidence", confidence, certain, mean_confidence, is_share=True, ends_group=True),
-        Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
-        Reading("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated), ends_group=True),
-        Reading("change y", change_y, boards.MOVING, lambda f: f.change_y),
-        Reading("change z", change_z, boards.MOVING, lambda f: f.change_z, ends_group=True),
+        ("halt", halt, boards.HALTING, lambda f: f.halt_probability),
+        ("confidence", confidence, certain, mean_confidence),
+        ("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
+        ("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated)),
+        ("change y", change_y, boards.MOVING, lambda f: f.change_y),
+        ("change z", change_z, boards.MOVING, lambda f: f.change_z),
     ]
 
 
-def _chart(reading: Reading, history: tuple[Frame, ...], look: Look, *, width: int, rows: int) -> Iterator[Text]:
-    """The name, the value, and the series behind it, `rows` lines high."""
+def _chart(name: str, value: str, series: Series, colour: str, look: Look, *, width: int, rows: int) -> Iterator[Text]:
+    """The name, the value, and the series behind it, `rows` lines high; shares between 0 and 1."""
     room = width - LABELS - VALUES - 2
-    values = [reading.of(step) for step in history]
-    columns = max(len(values), min(room, MOST_PITCH * len(values)))
-    series = [values[column * len(values) // columns] for column in range(columns)]
-    most = 1.0 if reading.is_share else max((value for value in series if value is not None), default=0.0) or 1.0
-    *above, last = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=(0.0, TOP * most))
+    columns = max(len(series), min(room, MOST_PITCH * len(series)))
+    most = 1.0 if value.endswith("%") else max((each for each in series if each is not None), default=0.0) or 1.0
+    spread_out = [series[column * len(series) // columns] for column in range(columns)]
+    *above, last = area(spread_out, width=room, height=rows, ascii_only=look.ascii_only, bounds=(0.0, TOP * most))
     for row in above:
-        yield Text(" " * (LABELS + VALUES + 2)).append(row, reading.colour)
-    yield Text.assemble(_label(reading.name), (reading.value.rjust(VALUES), "bold"), "  ", (last, reading.colour))
+        yield Text(" " * (LABELS + VALUES + 2)).append(row, colour)
+    yield Text.assemble(_label(name), (value.rjust(VALUES), "bold"), "  ", (last, colour))
 
 
 def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:

@@ -6,7 +6,6 @@ Cyan is what the training batch says, green what the validation set says, blue w
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -24,11 +23,6 @@ from trm_cli.solving.evaluate import Scores
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
-
-
-def generating_line(done: int, wanted: int) -> str:
-    """How far the generator is."""
-    return f"generating puzzles {done:,} of {wanted:,}"
 
 
 def report_line(report: Report) -> str:
@@ -90,7 +84,7 @@ class RunState:
         self._clock = clock
         self._resumed: float | None = None  # when, if this run had been interrupted
         self._before = 0.0  # seconds that earlier calls trained for
-        self._reported = clock()  # when the latest report came
+        self._reported = 0.0  # when the latest report came
 
     def generate(self, done: int, wanted: int) -> None:
         """Note how many puzzles there are, before the run begins."""
@@ -118,17 +112,14 @@ class RunState:
     @property
     def elapsed(self) -> float:
         """Seconds of training since the run began."""
-        if not self.reports:
-            return 0.0
-        return self.reports[-1].seconds + self._clock() - self._reported
+        return self.reports[-1].seconds + self._clock() - self._reported if self.reports else 0.0
 
     @property
     def share(self) -> float:
         """How much is over, 0 to 1: of the steps or of the time, whichever ends first."""
-        if not self.reports:
-            return self.generated[0] / self.generated[1] if self.generated else 0.0
-        by_time = [self.elapsed / seconds for seconds in self._ends()]
-        return min(1.0, max(self.step / self.steps, *by_time, 0.0))
+        if self.generated and not self.reports:
+            return self.generated[0] / self.generated[1]
+        return min(1.0, max(0.0, self.step / self.steps, *(self.elapsed / seconds for seconds in self._ends())))
 
     @property
     def seconds_left(self) -> float | None:
@@ -148,7 +139,7 @@ class RunState:
     def is_evaluating(self) -> bool:
         """Whether the validation set is being evaluated."""
         is_due = self.step % self.evaluate_every == 0 or self.share >= 1
-        is_done = bool(self.evaluations) and self.evaluations[-1].step == self.step
+        is_done = self.step in (event.step for event in self.evaluations[-1:])
         return bool(self.reports) and is_due and not is_done and not self.is_over
 
 
@@ -171,8 +162,7 @@ class Dashboard:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(WIDEST, options.max_width) - 2
-        frame = _Frame(self.state, width, console.size.height, options.ascii_only)
-        for line in frame.lines(self.num_parameters):
+        for line in _lines(self.state, self.num_parameters, width, console.size.height, options.ascii_only):
             yield Text(" ", end="")
             if isinstance(line, Text):
                 line.truncate(width)
@@ -181,112 +171,89 @@ class Dashboard:
                 yield Text()  # which ends its line
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """One picture of a run."""
+def _lines(
+    state: RunState, num_parameters: int, width: int, height: int, ascii_only: bool
+) -> Iterator[Text | ProgressBar]:
+    """A run from the title down, each line at most as wide as the screen."""
+    reports, evaluations = list(state.reports), list(state.evaluations)  # the training goes on while this is drawn
+    yield spread(Text(state.name, "bold"), Text(f"{num_parameters:,} parameters", "dim"), width)
+    yield ProgressBar(1.0, state.share, width, complete_style=TRAINING, finished_style=VALIDATION)
+    if not reports:
+        if state.generated:
+            yield Text("generating puzzles {:,} of {:,}".format(*state.generated))
+        else:
+            yield Text("the first step is under way", "dim")
+        return
+    status = Text.assemble(("step ", "dim"), f"{state.step:,}", (f" of {state.steps:,}", "dim"))
+    status.append("  evaluating" if state.is_evaluating else "", VALIDATION)
+    times = Text.assemble(("elapsed ", "dim"), duration(state.elapsed))
+    left = state.seconds_left
+    if left is not None and not state.is_over:
+        times.append("   left ", "dim").append(duration(left))
+    yield spread(status, times, width)
+    last = reports[-1]
+    if width < LEAST_WIDTH - 2 or height < LEAST_HEIGHT:  # no room for charts
+        evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in evaluations[-1:]]
+        yield Text(f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated))
+        return
 
-    state: RunState
-    width: int
-    height: int
-    ascii_only: bool
-
-    def lines(self, num_parameters: int) -> Iterator[Text | ProgressBar]:
-        """From the title down, each at most as wide as the frame."""
-        state, width = self.state, self.width
-        reports, evaluations = list(state.reports), list(state.evaluations)  # the training goes on meanwhile
-        yield spread(Text(state.name, "bold"), Text(f"{num_parameters:,} parameters", "dim"), width)
-        yield ProgressBar(1.0, state.share, width, complete_style=TRAINING, finished_style=VALIDATION)
-        if not reports:
-            if state.generated is None:
-                yield Text("the first step is under way", "dim")
-            else:
-                yield Text(generating_line(*state.generated))
-            return
-        yield self._status()
-        last = reports[-1]
-        if width < LEAST_WIDTH - 2 or self.height < LEAST_HEIGHT:
-            evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in evaluations[-1:]]
-            yield Text(f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated))
-            return
-        rows = next(rows for least, rows in CHART_ROWS if self.height >= least)
-        halting = next((report for report in reversed(reports) if report.halting_step is not None), None)
-        yield Text()
-        yield from self._training(reports, halting, rows)
-        yield Text()
-        yield from self._halting(last, halting or last, max(4, 2 * rows))
-        yield Text()
-        yield from self._validation(evaluations)
-
-    def _status(self) -> Text:
-        state = self.state
-        status = Text.assemble(("step ", "dim"), f"{state.step:,}", (f" of {state.steps:,}", "dim"))
-        if state.is_evaluating:
-            status.append("  evaluating", VALIDATION)
-        times = Text.assemble(("elapsed ", "dim"), duration(state.elapsed))
-        left = state.seconds_left
-        if left is not None and not state.is_over:
-            times.append("   left ", "dim").append(duration(left))
-        return spread(status, times, self.width)
-
-    def _training(self, reports: list[Report], halting: Report | None, rows: int) -> Iterator[Text]:
-        """Loss and accuracies; what solved is known of the latest report with puzzles that halted."""
-        last = reports[-1]
-        losses = [math.log(max(LEAST_LOSS, report.loss)) for report in reports]
-        charts: list[tuple[str, Series, str]] = [
-            ("loss", losses, f"{last.loss:.3f}"),
-            ("cells right", [report.cell_accuracy for report in reports], f"{last.cell_accuracy:.1%}"),
-            ("solved", [report.solved for report in reports], figure(halting.solved if halting else None, ".1%")),
-        ]
-        for place, (name, series, value) in enumerate(charts):
-            if place and rows > 1:
-                yield Text()  # so that no chart stands on the next
-            yield from self._chart(name, series, value, rows)
-
-    def _chart(self, name: str, series: Series, value: str, rows: int, style: str = TRAINING) -> Iterator[Text]:
+    def chart(name: str, series: Series, value: str, rows: int, style: str) -> Iterator[Text]:
         """A name, the series behind the value, and the value, on the chart's lowest row."""
-        room = self.width - LABELS - VALUES
-        drawn = area(series, width=room, height=rows, ascii_only=self.ascii_only)
-        for row in drawn[:-1]:
+        room = width - LABELS - VALUES
+        *above, lowest = area(series, width=room, height=rows, ascii_only=ascii_only)
+        for row in above:
             yield Text(" " * LABELS).append(row, style)
-        yield Text.assemble((name.ljust(LABELS), "dim"), (drawn[-1].ljust(room), style), (value.rjust(VALUES), "bold"))
+        yield Text.assemble((name.ljust(LABELS), "dim"), (lowest.ljust(room), style), (value.rjust(VALUES), "bold"))
 
-    def _halting(self, last: Report, shown: Report, height: int) -> Iterator[Text]:
-        """The histogram of halting steps, with the figures of the run beside it."""
-        counts = shown.halting_histogram
-        room = self.width - LABELS - FIGURES - 2
-        drawn = bars(counts, width=room, height=height, ascii_only=self.ascii_only)
-        mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
-        end = bar_pitch(len(counts), room) * (len(counts) - 1)  # column of the last bar
-        left = [Text(" " * LABELS).append(row, HALTING) for row in drawn[:-1]]
-        left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (drawn[-1], HALTING)))
-        left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))
-        figures = {
-            "learning rate": f"{last.rate:.1%}",
-            "gradient norm": f"{last.gradient_norm:.3f}",
-            "pairs a second": f"{last.pairs_per_second:,.0f}",
-            "puzzles a second": f"{last.puzzles_per_second:,.1f}",
-            "memory": "unknown" if last.memory is None else decimal(last.memory),
-        }
-        right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures.items()]
-        for line, other in zip_longest(left, right, fillvalue=Text()):
-            yield spread(line, other, self.width)
+    rows = next(rows for least, rows in CHART_ROWS if height >= least)
+    between = [Text()] * (rows > 1)  # so that no chart stands on the next
+    halting = next((report for report in reversed(reports) if report.halting_step is not None), None)
+    solved = figure(halting.solved if halting else None, ".1%")
+    losses = [math.log(max(LEAST_LOSS, report.loss)) for report in reports]
+    yield Text()
+    yield from chart("loss", losses, f"{last.loss:.3f}", rows, TRAINING)
+    yield from between
+    accuracies = [report.cell_accuracy for report in reports]
+    yield from chart("cells right", accuracies, f"{last.cell_accuracy:.1%}", rows, TRAINING)
+    yield from between
+    yield from chart("solved", [report.solved for report in reports], solved, rows, TRAINING)
+    yield Text()
+    yield from _halting(last, halting or last, width, max(4, 2 * rows), ascii_only)
+    yield Text()
+    if not evaluations:
+        due = min(state.steps, state.evaluate_every)
+        yield Text(f"{'validation solved'.ljust(LABELS)}first evaluated at step {due:,}", "dim")
+        return
+    latest = evaluations[-1]
+    scores, name = latest.scores, "validation solved" if latest.judged_by == HELD_OUT else latest.judged_by
+    history = [event.scores.verified for event in evaluations]
+    yield from chart(name, history, f"{scores.verified:.1%}", 1, VALIDATION)
+    figures = f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+    yield Text(f"at step {latest.step:,}".ljust(LABELS) + figures, "dim")
 
-    def _validation(self, evaluations: list[Evaluation]) -> Iterator[Text]:
-        name = "validation solved"
-        if not evaluations:
-            due = min(self.state.steps, self.state.evaluate_every)
-            yield Text(f"{name.ljust(LABELS)}first evaluated at step {due:,}", "dim")
-            return
-        last = evaluations[-1]
-        name, scores = name if last.judged_by == HELD_OUT else last.judged_by, last.scores
-        history = [evaluation.scores.verified for evaluation in evaluations]
-        yield from self._chart(name, history, f"{scores.verified:.1%}", 1, VALIDATION)
-        figures = f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
-        yield Text(f"at step {last.step:,}".ljust(LABELS) + figures, "dim")
+
+def _halting(last: Report, shown: Report, width: int, height: int, ascii_only: bool) -> Iterator[Text]:
+    """The histogram of halting steps, with the figures of the run beside it."""
+    counts, room = shown.halting_histogram, width - LABELS - FIGURES - 2
+    *above, lowest = bars(counts, width=room, height=height, ascii_only=ascii_only)
+    mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
+    end = bar_pitch(len(counts), room) * (len(counts) - 1)  # column of the last bar
+    left = [Text(" " * LABELS).append(row, HALTING) for row in above]
+    left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (lowest, HALTING)))
+    left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))
+    figures = {
+        "learning rate": f"{last.rate:.1%}",
+        "gradient norm": f"{last.gradient_norm:.3f}",
+        "pairs a second": f"{last.pairs_per_second:,.0f}",
+        "puzzles a second": f"{last.puzzles_per_second:,.1f}",
+        "memory": "unknown" if last.memory is None else decimal(last.memory),
+    }
+    right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures.items()]
+    for line, other in zip_longest(left, right, fillvalue=Text()):
+        yield spread(line, other, width)
 
 
 SECONDS_BETWEEN_LINES = 10.0  # where there is no dashboard
-REDRAWS_PER_SECOND = 2.0  # of the dashboard, whose clock goes on between events
 
 
 class TrainingDisplay:
@@ -301,7 +268,7 @@ class TrainingDisplay:
             self.live = Live(
                 Dashboard(self.state, recipe.model),
                 console=self.console,
-                refresh_per_second=REDRAWS_PER_SECOND,
+                refresh_per_second=2.0,  # its clock goes on between events
                 redirect_stdout=False,
                 vertical_overflow="crop",
             )
@@ -321,7 +288,7 @@ class TrainingDisplay:
     def generating(self, done: int, wanted: int) -> None:
         """Show that puzzles are being generated."""
         self.state.generate(done, wanted)
-        self._print_now_and_then(generating_line(done, wanted))
+        self._print_now_and_then(f"generating puzzles {done:,} of {wanted:,}")
 
     def show(self, event: Report | Evaluation) -> None:
         """Show one event of the run."""
