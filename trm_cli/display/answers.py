@@ -12,7 +12,7 @@ from rich.text import Text
 
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves
 from trm_cli.display.console import answers_console, has_colour, is_ascii
-from trm_cli.display.screen import beside, broken_rules, rows_of, widest
+from trm_cli.display.screen import beside, broken_rules, widest
 from trm_cli.solving.engine import Solution
 from trm_cli.solving.search import Guess
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
@@ -42,7 +42,7 @@ def grid_lines(task: Demonstrated, grid: Grid, look: Look, columns: int = 2) -> 
     colours = [[task.roles[cell.role].colour or BLACK for cell in row] for row in cells]
     if columns == 2:
         return [Text.assemble(*map(block, row)) for row in colours]
-    return rows_of(halves(chain.from_iterable(colours), width))
+    return list(halves(chain.from_iterable(colours), width).split("\n"))
 
 
 def _remark(ballot: Ballot) -> str:

@@ -168,60 +168,38 @@ def written(colour: Colour) -> str:
 
 
 def _draw_grid(view: BoardView, look: Look) -> Text:
-    """A glyph for each cell, with lines between boxes."""
+    """A glyph for each cell, with lines between boxes; an open grid has three columns a cell, and lines between all."""
     height, width, box_height, box_width = view.shape
     across, down = 2 * width + 2 * (width // box_width) + 1, height + height // box_height + 1  # boxed
-    if not (look.in_a_list or look.ascii_only) and look.has_room(4 * width + 1, 2 * height + 1):
-        return _open_grid(view, look)
-    if look.has_room(across - 4, down - 2):
-        return _ruled_grid(view, look, is_boxed=look.has_room(across, down))
-    return _dots(view, look)
+    is_open = not (look.in_a_list or look.ascii_only) and look.has_room(4 * width + 1, 2 * height + 1)
+    if not (is_open or look.has_room(across - 4, down - 2)):
+        return _dots(view, look)
 
+    def rule(left: str, light: str, heavy: str, right: str, stroke: str) -> str:
+        box = light.join([3 * stroke] * box_width) if is_open else (2 * box_width + 1) * stroke
+        return f"{left}{heavy.join([box] * (width // box_width))}{right}\n"
 
-def _open_grid(view: BoardView, look: Look) -> Text:
-    """A cell of three columns in a net of lines, the lines of boxes heavy."""
-    height, width, box_height, box_width = view.shape
-
-    def net(left: str, light: str, heavy: str, right: str, stroke: str) -> str:
-        crossings = "".join((heavy if column % box_width == 0 else light) + 3 * stroke for column in range(1, width))
-        return f"{left}{3 * stroke}{crossings}{right}"
-
+    if is_open:
+        top, light, heavy, bottom = rule(*"┏┯┳┓━"), rule(*"┠┼╂┨─"), rule(*"┣┿╋┫━"), rule(*"┗┷┻┛━")
+        left, between, right = "┃", ("│", "┃"), "┃"  # between cells, between boxes
+    else:
+        top, light, heavy, bottom = rule(*"┌─┬┐─"), "", rule(*"├─┼┤─"), rule(*"└─┴┘─")
+        left, between, right = "│ ", ("", "│ "), "│"
+        if not look.has_room(across, down):
+            top, heavy, bottom, left, right = "", f"{heavy[2:-3]}\n", "", "", ""
     text = Text()
     for row in range(height):
-        kind = "┏┯┳┓━" if row == 0 else "┣┿╋┫━" if row % box_height == 0 else "┠┼╂┨─"
-        text.append(net(*kind) + "\n", LINES)
+        text.append(top if row == 0 else heavy if row % box_height == 0 else light, LINES)
         for column in range(width):
             cell = row * width + column
             style = cell_style(view, cell, look.flash)
-            around = style.replace(" underline", "") if " on " in style else ""  # the paper of the cell
-            text.append("┃" if column % box_width == 0 else "│", LINES)
-            text.append(" ", around).append(view.cells[cell].glyph or NOTHING, style)
+            around = style.replace(" underline", "") if is_open and " on " in style else ""  # the paper of the cell
+            text.append(between[column % box_width == 0] if column else left, LINES)
+            text.append(" " if is_open else "", around).append(view.cells[cell].glyph or NOTHING, style)
             text.append(view.mark(cell) if look.marks else " ", around)
-        text.append("┃\n", LINES)
-    return text.append(net(*"┗┷┻┛━"), LINES)
-
-
-def _ruled_grid(view: BoardView, look: Look, *, is_boxed: bool) -> Text:
-    """A cell of one column, with lines between boxes, and around them all if boxed."""
-    height, width, box_height, box_width = view.shape
-    rule = "┼".join(["─" * (2 * box_width + 1)] * (width // box_width))
-    top, between, bottom, side = "", f"{rule[1:-1]}\n", "", ""
-    if is_boxed:
-        top, between, bottom = f"┌{rule}┐\n".replace("┼", "┬"), f"├{rule}┤\n", f"└{rule}┘\n".replace("┼", "┴")
-        side = "│"
-    text = Text().append(top, LINES)
-    for row in range(height):
-        if row and row % box_height == 0:
-            text.append(between, LINES)
-        text.append(side and f"{side} ", LINES)
-        for cell in range(row * width, (row + 1) * width):
-            if cell % width and cell % width % box_width == 0:
-                text.append("│ ", LINES)
-            text.append(view.cells[cell].glyph or NOTHING, cell_style(view, cell, look.flash))
-            text.append(view.mark(cell) if look.marks else " ")
-        if not (is_boxed or look.marks):
+        if not (right or look.marks):
             text.right_crop(1)
-        text.append(f"{side}\n", LINES)
+        text.append(f"{right}\n", LINES)
     text.append(bottom, LINES).right_crop(1)
     if look.ascii_only:
         text.plain = text.plain.translate(ASCII)  # one character for one: the styles stay in place

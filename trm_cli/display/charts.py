@@ -293,6 +293,7 @@ def draw_panels(
     clock  (time, step) in order: measures the last horizontal axis in time, too, in a unit.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     tops, top = [], TOP if subtitle else TOP - (SUBTITLE - TITLE)
     for panel in panels:
@@ -307,8 +308,13 @@ def draw_panels(
         bottom = 1 - (top + panel.height) / height
         axes = figure.add_axes((LEFT / WIDTH, bottom, PANEL_WIDTH / WIDTH, panel.height / height))
         _draw_panel(axes, panel)
-    if clock:
-        _draw_clock(figure.axes[-1], clock, unit, panels[-1].height)
+    if clock:  # below the axis of the steps stand the times at which they were reached
+        times, steps = np.array([(0.0, 0.0), *clock]).T
+        ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
+        ticks = ticks[ticks <= times[-1]]
+        below = figure.axes[-1].secondary_xaxis(-AXIS / panels[-1].height)
+        below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
+        _name_axis(figure.axes[-1], unit, -1.5 * AXIS)
     return figure
 
 
@@ -345,11 +351,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
         )
     axes.set(xlim=(0, panel.x_most), ylim=panel.limits)
     _name_axis(axes, panel.x_name, -AXIS / 2)
-    _draw_labels(axes, panel)
-
-
-def _draw_labels(axes: "Axes", panel: Panel) -> None:
-    """The names of the curves at the right, each near the end of its curve and joined to it."""
+    # The names of the curves stand at the right, each near the end of its curve and joined to it.
     ends = [curve.drawn[-1] for curve in panel.curves]
     to_panel = axes.transData + axes.transAxes.inverted()
     heights = [to_panel.transform(end)[1] * panel.height for end in ends]
@@ -359,18 +361,6 @@ def _draw_labels(axes: "Axes", panel: Panel) -> None:
         arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3}
         look: Any = {"va": "center", "color": curve.colour, "annotation_clip": False, "arrowprops": arrow}
         axes.annotate(curve.label, end, corner, textcoords="axes fraction", **look)
-
-
-def _draw_clock(axes: "Axes", clock: Points, unit: str, height: float) -> None:
-    """When the steps of the axis above, under a panel of that height, were reached."""
-    from matplotlib.ticker import MaxNLocator
-
-    times, steps = np.array([(0.0, 0.0), *clock]).T
-    ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
-    ticks = ticks[ticks <= times[-1]]
-    below = axes.secondary_xaxis(-AXIS / height)
-    below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
-    _name_axis(axes, unit, -1.5 * AXIS)
 
 
 def _name_axis(axes: "Axes", name: str, height: float) -> None:

@@ -123,19 +123,18 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
 
 
 def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
+    def colour(named: Color | None, default: Colour) -> Colour:
+        return default if named is None or named.is_default else named.get_truecolor(THEME)
+
     column = 0
     for text, style, _ in line:
         style = style or Style()
-        paper = None if style.bgcolor is None else _truecolour(style.bgcolor, PAPER)
-        ink = _truecolour(style.color, INK)
+        paper = None if style.bgcolor is None else colour(style.bgcolor, PAPER)
+        ink = colour(style.color, INK)
         if style.dim:
             ink = blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45)
         yield Glyph(column, text, ink, paper, bool(style.bold), bool(style.underline))
         column += len(text)
-
-
-def _truecolour(colour: Color | None, default: Colour) -> Colour:
-    return default if colour is None or colour.is_default else colour.get_truecolor(THEME)
 
 
 def rectangles(character: str, aspect: float) -> list[Rectangle]:

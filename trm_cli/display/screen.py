@@ -31,11 +31,6 @@ def beside(blocks: list[list[Text]], gap: int) -> list[Text]:
     return lines
 
 
-def rows_of(text: Text) -> list[Text]:
-    """The lines of a text."""
-    return list(text.split("\n"))
-
-
 def widest(lines: list[Text]) -> int:
     """Columns of the widest line."""
     return max((line.cell_len for line in lines), default=0)
@@ -76,18 +71,13 @@ def bars(counts: Sequence[int], *, width: int, height: int, ascii_only: bool = F
 
     Returns the rows, the upper first. A count of one still shows, however high the others are.
     """
-    pitch = bar_pitch(len(counts), width)
+    pitch = max(1, min(4, width // max(1, len(counts))))  # columns from one bar to the next
     symbols = ASCII_BLOCKS if ascii_only else BLOCKS
     top, most = height * (len(symbols) - 1), max(counts, default=0) or 1
     levels = [math.ceil(count / most * top) for count in counts]
     return [
         "".join((mark * max(1, pitch - 1)).ljust(pitch) for mark in row) for row in _stacked(levels, height, symbols)
     ]
-
-
-def bar_pitch(num_bars: int, width: int) -> int:
-    """Columns from one bar to the next: 1 to 4."""
-    return max(1, min(4, width // max(1, num_bars)))
 
 
 def fit(values: Series, width: int) -> list[float | None]:
@@ -116,9 +106,6 @@ TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring
 HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
 
 
-Reading = tuple[str, str, str, Callable[[Frame], float | None]]  # name, value, colour, value after a step
-
-
 def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
     """At most `height` lines of at most `width` columns about one puzzle."""
     inside = _inside(frame, header, replace(look, max_width=width, max_height=None), width)
@@ -143,7 +130,20 @@ def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> I
         yield Text.assemble((full * done, written(boards.CERTAIN)), (rest * (width - done), "dim"))
     if gaps != NOWHERE:
         yield Text()
-    for place, (name, value, colour, after) in enumerate(_readings(frame)):
+    moved = {frame.update.stream: frame.update.change} if frame.update and frame.is_inside else {}
+    halt = figure(frame.history[-1].halt_probability if frame.history else None, ".1%")  # of the latest whole step
+    confidence = figure(mean_confidence(frame), ".1%")
+    change_y, change_z = (figure(moved.get(name, getattr(frame, f"change_{name}")), ".3f") for name in "yz")
+    certain, new, wrong = map(written, (boards.CERTAIN, boards.NEW, boards.VIOLATION))
+    shown: list[tuple[str, str, str, Callable[[Frame], float | None]]] = [  # the last is the value after a step
+        ("halt", halt, boards.HALTING, lambda f: f.halt_probability),
+        ("confidence", confidence, certain, mean_confidence),
+        ("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
+        ("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated)),
+        ("change y", change_y, boards.MOVING, lambda f: f.change_y),
+        ("change z", change_z, boards.MOVING, lambda f: f.change_z),
+    ]
+    for place, (name, value, colour, after) in enumerate(shown):
         if is_wide:
             series = [after(step) for step in frame.history]
             yield from _chart(name, value, series, colour, look, width=width, rows=rows)
@@ -160,23 +160,6 @@ def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> I
 
 def _label(name: str) -> tuple[str, str]:
     return name.ljust(LABELS), "dim"
-
-
-def _readings(frame: Frame) -> list[Reading]:
-    """From the top down; inside a step, the halt probability is that of the step before."""
-    moved = {frame.update.stream: frame.update.change} if frame.update and frame.is_inside else {}
-    halt = figure(frame.history[-1].halt_probability if frame.history else None, ".1%")
-    confidence = figure(mean_confidence(frame), ".1%")
-    change_y, change_z = (figure(moved.get(name, getattr(frame, f"change_{name}")), ".3f") for name in "yz")
-    certain, new, wrong = map(written, (boards.CERTAIN, boards.NEW, boards.VIOLATION))
-    return [
-        ("halt", halt, boards.HALTING, lambda f: f.halt_probability),
-        ("confidence", confidence, certain, mean_confidence),
-        ("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
-        ("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated)),
-        ("change y", change_y, boards.MOVING, lambda f: f.change_y),
-        ("change z", change_z, boards.MOVING, lambda f: f.change_z),
-    ]
 
 
 def _chart(name: str, value: str, series: Series, colour: str, look: Look, *, width: int, rows: int) -> Iterator[Text]:
@@ -208,7 +191,7 @@ def moved_cells(frame: Frame, look: Look) -> list[Text]:
     """How far the latest call of the net moved each cell; no lines where none is shown."""
     if frame.update is None:
         return []
-    return rows_of(heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look))
+    return list(heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look).split("\n"))
 
 
 def mean_confidence(frame: Frame) -> float | None:
@@ -302,7 +285,7 @@ class Scene:
         return [*board, *readings(frame, self.header, self.look, width=width, height=height - len(board))]
 
     def _board(self, frame: Frame, look: Look, width: int, height: int) -> list[Text]:
-        return rows_of(board_text(view_of(frame), replace(look, max_width=width, max_height=height)))
+        return list(board_text(view_of(frame), replace(look, max_width=width, max_height=height)).split("\n"))
 
     def _tiles(self, width: int, height: int) -> list[Text]:
         columns = self.header.columns
@@ -320,8 +303,18 @@ class Scene:
         frame = self.moment.frames[place]
         look = self.look if place in self.moment.moved else replace(self.look, flash=0)
         board = self._board(frame, look, width - CAPTION, height)[:height]
-        caption = _caption(numbers(self.moment, self.header)[place], frame)
-        lines = beside([board, caption], 2)[: max(height, 1)]
+        halt = frame.history[-1].halt_probability if frame.history else None
+        told = [
+            Text(f"puzzle {numbers(self.moment, self.header)[place]}", "bold"),
+            Text(f"step {frame.step}", "dim"),
+            Text("" if halt is None else f"halt {halt:.0%}", "dim"),
+        ]
+        if frame.is_last and frame.solved:
+            told.append(Text(frame.task.praise, "bold green"))
+        elif frame.step:
+            wrong = len(frame.violated)
+            told.append(Text(f"{wrong} violation{'s' * (wrong != 1)}", "bold red" if frame.is_last else ""))
+        lines = beside([board, told], 2)[: max(height, 1)]
         for line in lines:
             line.truncate(width, pad=True)
         return lines
@@ -343,18 +336,3 @@ def numbers(moment: Moment, header: Header) -> range:
     """Which of the run's puzzles a moment shows, counted from 1."""
     first = moment.page * header.rows * header.columns + 1
     return range(first, first + len(moment.frames))
-
-
-def _caption(number: int, frame: Frame) -> list[Text]:
-    halt = frame.history[-1].halt_probability if frame.history else None
-    told = [
-        Text(f"puzzle {number}", "bold"),
-        Text(f"step {frame.step}", "dim"),
-        Text("" if halt is None else f"halt {halt:.0%}", "dim"),
-    ]
-    if frame.is_last and frame.solved:
-        told.append(Text(frame.task.praise, "bold green"))
-    elif frame.step:
-        wrong = len(frame.violated)
-        told.append(Text(f"{wrong} violation{'s' * (wrong != 1)}", "bold red" if frame.is_last else ""))
-    return told

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from trm_cli.config import ModelConfig
 from trm_cli.display.console import remarks_console
-from trm_cli.display.screen import Series, area, bar_pitch, bars, figure, spread
+from trm_cli.display.screen import Series, area, bars, figure, spread
 from trm_cli.model.network import count_parameters
 from trm_cli.solving.evaluate import Scores
 from trm_cli.tasks.base import HELD_OUT
@@ -237,7 +237,7 @@ def _halting(last: Report, shown: Report, width: int, height: int, ascii_only: b
     counts, room = shown.halting_histogram, width - LABELS - FIGURES - 2
     *above, lowest = bars(counts, width=room, height=height, ascii_only=ascii_only)
     mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
-    end = bar_pitch(len(counts), room) * (len(counts) - 1)  # column of the last bar
+    end = len(lowest) // len(counts) * (len(counts) - 1)  # column of the last bar
     left = [Text(" " * LABELS).append(row, HALTING) for row in above]
     left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (lowest, HALTING)))
     left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, view_of
 from trm_cli.display.console import answers_console, has_colour, is_ascii
-from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, rows_of, verdict
+from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
 
 POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was taken
@@ -109,7 +109,6 @@ class Keys:
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
-        self._is_ours = False  # opened here, to be closed here
         self._before: list[Any] = []
         self._rest = b""  # the beginning of a sequence that has not come in whole
 
@@ -122,11 +121,8 @@ class Keys:
         if termios is None:
             return self
         try:
-            if sys.stdin is not None and sys.stdin.isatty():
-                self._descriptor = sys.stdin.fileno()
-            else:
-                self._descriptor = os.open("/dev/tty", os.O_RDONLY)
-                self._is_ours = True
+            is_there = sys.stdin is not None and sys.stdin.isatty()
+            self._descriptor = os.dup(sys.stdin.fileno()) if is_there else os.open("/dev/tty", os.O_RDONLY)
             self.grab()
         except (OSError, termios.error):
             self._forget()
@@ -161,13 +157,12 @@ class Keys:
         came = self._rest + came
         unfinished = UNFINISHED.search(came)
         self._rest = unfinished.group() if unfinished else b""
-        whole = came[: len(came) - len(self._rest)]
-        return [MEANINGS[sent] for sent in PRESSED.findall(whole) if sent in MEANINGS]
+        return [MEANINGS[sent] for sent in PRESSED.findall(came.removesuffix(self._rest)) if sent in MEANINGS]
 
     def _forget(self) -> None:
-        if self._is_ours and self._descriptor is not None:
+        if self._descriptor is not None:
             os.close(self._descriptor)
-        self._descriptor, self._is_ours, self._before = None, False, []
+        self._descriptor, self._before = None, []
 
 
 class NoKeys(Keys):
@@ -201,27 +196,25 @@ def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator
 
 
 def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
+    """The figures of a step or of an update inside it, and the board below them."""
     told = [f"puzzle {number}"] if header.rows * header.columns > 1 else []
-    board = rows_of(board_text(view_of(frame), look))
-    if frame.update is not None:
-        board = beside([board, [Text(f"{frame.update.stream} moved"), *moved_cells(frame, look)]], GAP)
-    return [*map(Text, told + _figures(frame, header)), *board, *([verdict(frame)] if frame.is_last else [])]
-
-
-def _figures(frame: Frame, header: Header) -> list[str]:
+    board = list(board_text(view_of(frame), look).split("\n"))
     step = f"step {frame.step} of {frame.max_steps}  attempt {frame.attempt + 1}"
+    counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
     update = frame.update
     if update is not None:
         step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"
-    counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
-    if frame.is_inside and update is not None:
-        return [step, f"{counts}  change {update.stream} {update.change:.3f}"]
-    moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
-    return [
-        f"{step}  {frame.seconds:.2f} s",
-        f"{counts}  halt {figure(frame.halt_probability, '.1%')}",
-        f"confidence {figure(mean_confidence(frame), '.1%')}  {moved}",
-    ]
+        board = beside([board, [Text(f"{update.stream} moved"), *moved_cells(frame, look)]], GAP)
+    if update is not None and frame.is_inside:
+        told += [step, f"{counts}  change {update.stream} {update.change:.3f}"]
+    else:
+        moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
+        told += [
+            f"{step}  {frame.seconds:.2f} s",
+            f"{counts}  halt {figure(frame.halt_probability, '.1%')}",
+            f"confidence {figure(mean_confidence(frame), '.1%')}  {moved}",
+        ]
+    return [*map(Text, told), *board, *([verdict(frame)] if frame.is_last else [])]
 
 
 FLASH_SECONDS = 0.18  # of each of the two brightnesses of a flash
@@ -272,20 +265,18 @@ class Player:
             prefetcher = Prefetcher(self.source, self._limit)
             self._polled = time.monotonic()
             try:
-                while not self._is_finished(prefetcher):
+                while not self.is_quit:
                     pressed = keys.read(1 / self.fps)
                     for key in pressed:
                         self._press(key)
                     self._advance(prefetcher)
                     self._draw(live, has_keys=keys.there, is_busy=prefetcher.is_busy and not pressed)
+                    lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
+                    if prefetcher.is_over and self.cursor == len(self.history) - 1 and not lingers:
+                        break
             finally:
                 prefetcher.close()
         return self.history
-
-    def _is_finished(self, prefetcher: Prefetcher) -> bool:
-        lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
-        is_at_end = prefetcher.is_over and self.cursor == len(self.history) - 1
-        return self.is_quit or (is_at_end and not lingers)
 
     def _press(self, key: Key) -> None:
         last = len(self.history) - 1
