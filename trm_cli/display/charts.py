@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -127,17 +127,15 @@ def read_points(entries: Entries, kind: str, name: str, factor: float = 1.0) -> 
     for entry in entries:
         values = entry.get("scores") if kind == "evaluation" else entry
         if entry.get("kind") == kind and isinstance(values, dict):
-            x, y = number(entry.get("step")), number(values.get(name))
-            if x is not None and y is not None:
+            x, y = entry.get("step"), values.get(name)
+            if is_number(x) and is_number(y):
                 points.append((x, y * factor))
     return points
 
 
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it can be drawn."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def spread_out(wanted: list[float], bottom: float, top: float) -> list[float]:
@@ -209,8 +207,8 @@ def draw_curves(entries: Entries, *, title: str, suffix: str = ".svg") -> bytes:
     if not panels:
         note = "Nothing to draw yet: the log holds no report and no evaluation."
         return render(draw_panels(title, note, []), title, note, suffix)
-    known = ((number(entry.get("seconds")), number(entry.get("step"))) for entry in entries)
-    times = sorted((seconds, step) for seconds, step in known if seconds is not None and step is not None)
+    known = ((entry.get("seconds"), entry.get("step")) for entry in entries)
+    times = sorted((seconds, step) for seconds, step in known if is_number(seconds) and is_number(step))
     seconds, steps = times[-1][0] if times else 0.0, panels[0].x_most
     size, unit = next((size, unit) for least, size, unit in TIME_UNITS if seconds >= least)
     length = f"{steps:,.12g} optimizer step{'s' * (steps != 1)} in {seconds / size:.3g} {unit}"
@@ -237,8 +235,11 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         limits = low, max(low + 10, 10 * math.ceil(max(y) / 10))
         return Panel(heading, [*curves, *more], max(x), 200, limits, x_name, "%")
 
-    by_steps = [_shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
-    by_attempts = [_shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
+    def shares(counts: list[int], puzzles: int) -> Points:
+        return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
+
+    by_steps = [shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
+    by_attempts = [shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
     calibration = [
         [(100 * b.probability / b.steps, 100 * b.right / b.steps) for b in one.tally.bins if b.steps]
         for one in evaluated
@@ -250,10 +251,6 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         panel("Answers that are right, %, by what the halt head says", "halt probability, %", calibration, says),
     ]
     return [made for made in panels if any(len(curve.points) > 1 for curve in made.curves if curve is not says)]
-
-
-def _shares(counts: list[int], puzzles: int) -> Points:
-    return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
 
 
 def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = "", suffix: str = ".svg") -> bytes:

@@ -40,7 +40,6 @@ BLOCKS["▀"] = (0.0, 0.5)  # from and to which height it is filled
 SHADED = {"░": 0.25, "▒": 0.5, "▓": 0.75}  # how much of it is filled
 LIGHT, HEAVY = 0.07, 0.17  # thickness of lines, of a character's height
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom; 0 to 1 of a character
 
 
@@ -123,16 +122,13 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
 
 
 def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
-    def colour(named: Color | None, default: Colour) -> Colour:
-        return default if named is None or named.is_default else named.get_truecolor(THEME)
-
     column = 0
     for text, style, _ in line:
         style = style or Style()
-        paper = None if style.bgcolor is None else colour(style.bgcolor, PAPER)
-        ink = colour(style.color, INK)
+        ink = (style.color or Color.default()).get_truecolor(THEME)
+        paper = style.bgcolor and style.bgcolor.get_truecolor(THEME, foreground=False)
         if style.dim:
-            ink = blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45)
+            ink = blend_rgb(ink, paper or ColorTriplet(*PAPER), 0.45)
         yield Glyph(column, text, ink, paper, bool(style.bold), bool(style.underline))
         column += len(text)
 
@@ -303,17 +299,16 @@ def _frame(frame: Frame) -> dict[str, Any]:
 GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_FONT_SIZE = 10, 21, 16  # pixels; a monospaced letter is 0.6 of its size
 GIF_MARGIN = 14
 COLOURS = 255  # of a GIF, less one for what stays as it was
-GIF_FONTS = (  # monospaced, plain and bold, where systems keep them
-    ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
-    ("Menlo.ttc", "Menlo.ttc"),
-    ("consola.ttf", "consolab.ttf"),
-    ("LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf"),
-)
+GIF_FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf")  # as matplotlib brings them
 
 
 def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The file; `seconds` is how long each step stays."""
-    shots, fonts = film(header, moments, seconds), _fonts()
+    import matplotlib
+
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    fonts = [ImageFont.truetype(str(folder / name), GIF_FONT_SIZE) for name in GIF_FONTS]
+    shots = film(header, moments, seconds)
     width, height = shots[0].size(GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN)
     pictures = [Image.new("RGB", (width, height), PAPER) for _ in shots]
     for picture, shot in zip(pictures, shots, strict=True):
@@ -334,7 +329,7 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
     return content.getvalue()
 
 
-def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: tuple[Font, Font]) -> None:
+def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: list[ImageFont.FreeTypeFont]) -> None:
     """Draw a glyph in a row of a picture, with the plain font or the bold one."""
 
     def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
@@ -355,17 +350,6 @@ def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: tuple[Fo
     if glyph.is_underlined and glyph.letters.strip():
         low = y0 + GIF_CELL_HEIGHT - 3
         draw.line((x0, low, x0 + len(glyph.text) * GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
-
-
-def _fonts() -> tuple[Font, Font]:
-    """The first monospaced font that is there; Pillow's own where none is."""
-    for regular, bold in GIF_FONTS:
-        try:
-            return ImageFont.truetype(regular, GIF_FONT_SIZE), ImageFont.truetype(bold, GIF_FONT_SIZE)
-        except OSError:
-            continue
-    own = ImageFont.load_default(GIF_FONT_SIZE - 1)
-    return own, own
 
 
 STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
