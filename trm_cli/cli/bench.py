@@ -141,7 +141,7 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     from rich.console import Console
 
     from trm_cli.display.boards import Look
-    from trm_cli.display.watch import NoKeys, Player
+    from trm_cli.display.watch import Keys, Player
     from trm_cli.solving.engine import run
     from trm_cli.solving.watching import moments
 
@@ -163,7 +163,7 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     console = Console(
         file=memory, force_terminal=True, color_system="truecolor", width=80, height=24, legacy_windows=False
     )
-    player = Player(timed(), header, Look(), console, pause=0.0, keys=NoKeys())
+    player = Player(timed(), header, Look(), console, pause=0.0, keys=Keys(are_read=False))
     began_cpu = time.process_time()
     player.play()
     watched_cpu = time.process_time() - began_cpu

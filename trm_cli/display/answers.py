@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import IO, Any
 
@@ -10,11 +10,10 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves
-from trm_cli.display.console import answers_console, has_colour, is_ascii
+from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves, look_of
+from trm_cli.display.console import answers_console
 from trm_cli.display.screen import beside, broken_rules, widest
 from trm_cli.solving.engine import Solution
-from trm_cli.solving.search import Guess
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
@@ -97,7 +96,7 @@ class ProblemAnswer:
 
     def draw(self, console: Console) -> None:
         """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
-        look = Look(ascii_only=is_ascii(console), marks=not has_colour(console))
+        look = look_of(console)
         drawn = self._pictures(look, 2)
         if max(widest(picture) for group in drawn for picture in group) > console.width:
             drawn = self._pictures(look, 1)
@@ -210,6 +209,12 @@ class AnswerWriter:
 
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
         violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
+        guess: dict[str, Any] | None = None
+        if solution.guess:
+            alone = np.full_like(puzzle.tokens, BLANK)
+            alone[solution.guess.cell] = solution.guess.token
+            row, column = divmod(solution.guess.cell, puzzle.width)
+            guess = {"row": row + 1, "column": column + 1, "symbol": self.task.write(alone)[solution.guess.cell]}
         told = {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -226,38 +231,25 @@ class AnswerWriter:
             "seconds": round(solution.seconds, 4),
             "model": _model_json(self.model),
             "view": solution.chosen.view,
-            "guess": self._guess(puzzle, solution.guess),
+            "guess": guess,
             "attempts": len(solution.attempts),
             "total_steps": solution.total_steps,
         }
         return json.dumps(told)
 
-    def _guess(self, puzzle: Puzzle, guess: Guess | None) -> dict[str, Any] | None:
-        if guess is None:
-            return None
-        alone = np.full_like(puzzle.tokens, BLANK)
-        alone[guess.cell] = guess.token
-        row, column = divmod(guess.cell, puzzle.width)
-        return {"row": row + 1, "column": column + 1, "symbol": self.task.write(alone)[guess.cell]}
-
     def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
         console, violations = self.console, rules_of(self.task).violations(puzzle.tokens, solution.answer)
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
-        look = Look(
-            console.width,
-            console.height - REMARKS,
-            ascii_only=is_ascii(console),
-            in_a_list=True,
-            marks=not has_colour(console),
-        )
+        look = replace(look_of(console), max_width=console.width, max_height=console.height - REMARKS, in_a_list=True)
         console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
         console.print(board_text(BoardView(self.task, puzzle.tokens, solution.answer, cells), look))
         halt = f"halt probability {solution.chosen.halt_probability:.1%}  {solution.seconds:.2f} s"
-        verdict = ("solved", "bold green")
-        if not solution.solved:
-            verdict = (_unsolved(solution, len(violations)), "bold red")
+        verdict = "solved" if solution.solved else _unsolved(solution, len(violations))
+        style = "bold green" if solution.solved else "bold red"
         model = self.model.checkpoint.name
-        console.print(Text.assemble(verdict, (f"  {_course(solution, puzzle.width)}  {halt}  model {model}", "dim")))
+        console.print(
+            Text.assemble((verdict, style), (f"  {_course(solution, puzzle.width)}  {halt}  model {model}", "dim"))
+        )
         for violation in violations[:SHOWN_VIOLATIONS]:
             console.print(f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red")
         if len(violations) > SHOWN_VIOLATIONS:

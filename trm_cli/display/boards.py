@@ -21,8 +21,10 @@ from functools import cache, cached_property
 
 import numpy as np
 from rich.color import parse_rgb_hex
+from rich.console import Console
 from rich.text import Text
 
+from trm_cli.display.console import is_ascii
 from trm_cli.solving.trace import Cells, Frame
 from trm_cli.tasks.base import Cell, Colour, Layout, Role, Task, Tokens
 
@@ -105,6 +107,11 @@ class Look:
         """Whether a board of that size fits."""
         limits = ((width, self.max_width), (height, self.max_height))
         return all(most is None or size <= most for size, most in limits)
+
+
+def look_of(console: Console) -> Look:
+    """What the console can show; of any size."""
+    return Look(ascii_only=is_ascii(console), marks=console.color_system is None or console.no_color)
 
 
 def view_of(frame: Frame) -> BoardView:

@@ -29,11 +29,6 @@ def remarks_console(quiet: bool = False) -> Console:
     return _console(sys.stderr, quiet)
 
 
-def has_colour(console: Console) -> bool:
-    """Whether what is drawn there can be told apart by colour."""
-    return console.color_system is not None and not console.no_color
-
-
 def is_ascii(console: Console) -> bool:
     """Whether there are no characters but those of ASCII."""
     return not (console.encoding or "ascii").lower().startswith("utf")
@@ -108,9 +103,8 @@ class SolvingDisplay(ProgressBar):
         super().__exit__(*raised)
         if raised[0] is None and self.total > 1:
             speed = (self.done - self.done_before) / self.seconds
-            self.console.print(
-                f"{self.solved} of {self.done} solved in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
-            )
+            pace = f"in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
+            self.console.print(f"{self.solved} of {self.done} solved {pace}")
 
     def show(self, solution: "Solution") -> None:
         """Count a solution."""

@@ -78,21 +78,7 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
     }
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
-  color: #1f2328; background: #ffffff; }}
-table {{ border-collapse: collapse; margin: 1em 0; font-size: 13px; white-space: nowrap; }}
-th, td {{ padding: .25em .6em; border-bottom: 1px solid #d0d7de; }}
-svg {{ max-width: 100%; height: auto; }}
-@media (prefers-color-scheme: dark) {{
-  body {{ color: #f0f6fc; background: #0d1117; }}
-  th, td {{ border-color: #30363d; }}
-}}
-</style></head>
-<body>
-{body}</body></html>
-"""
+PAGE = Path(__file__).with_name("report.html")
 
 
 def show_scores(evaluated: list[Evaluated], *, as_json: bool) -> None:
@@ -116,7 +102,8 @@ def write_report(path: Path, evaluated: list[Evaluated], command: str) -> None:
         parser = MarkdownIt("commonmark", {"html": False}).enable("table")
         head, tables = markdown(evaluated, command).split("\n## ", 1)
         body = f"{parser.render(head)}{figure[figure.index('<svg') :]}{parser.render(f'## {tables}')}"
-        content = PAGE.format(title=plain(title), body=body).encode()
+        page = PAGE.read_text(encoding="utf-8").replace("<!--TITLE-->", plain(title))
+        content = page.replace("<!--BODY-->", body).encode()
     else:
         content = markdown(evaluated, command).encode()
     try:

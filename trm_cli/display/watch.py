@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, view_of
-from trm_cli.display.console import answers_console, has_colour, is_ascii
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, look_of, view_of
+from trm_cli.display.console import answers_console, is_ascii
 from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
 
@@ -104,10 +104,11 @@ class Keys:
     """A context manager: inside it, keys come one by one and are not written on the screen.
 
     They are read from stdin, or from the terminal itself where puzzles come in on stdin. Where
-    there is no terminal, no key ever comes.
+    there is no terminal, or none `are_read`, no key ever comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, are_read: bool = True) -> None:
+        self.are_read = are_read and termios is not None
         self._descriptor: int | None = None
         self._before: list[Any] = []
         self._rest = b""  # the beginning of a sequence that has not come in whole
@@ -118,7 +119,7 @@ class Keys:
         return self._descriptor is not None
 
     def __enter__(self) -> "Keys":
-        if termios is None:
+        if not self.are_read:
             return self
         try:
             is_there = sys.stdin is not None and sys.stdin.isatty()
@@ -163,13 +164,6 @@ class Keys:
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor, self._before = None, []
-
-
-class NoKeys(Keys):
-    """A keyboard that nobody touches."""
-
-    def __enter__(self) -> Keys:
-        return self
 
 
 LEGEND = "! breaks a rule   * changed since the step before"
@@ -415,7 +409,7 @@ class Viewer:
 
     def _play(self, moments: Iterator[Moment]) -> None:
         """Play on a screen of its own, then leave the last scene where the command was typed."""
-        look = Look(ascii_only=is_ascii(self.console), marks=not has_colour(self.console))
+        look = look_of(self.console)
         pause = TERMINAL_PAUSE if self.pause is None else self.pause
         player = Player(moments, self.header, look, self.console, pause, self.fps)
         if history := player.play():
