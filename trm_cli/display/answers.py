@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import IO, Any
 
@@ -16,7 +16,7 @@ from trm_cli.display.screen import beside, broken_rules, widest
 from trm_cli.solving.engine import Solution
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
-from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
+from trm_cli.tasks.problems import Demonstrated, Grid, Problem
 from trm_cli.weights.tensors import LoadedModel
 
 SCHEMA = 1  # of every line of JSON here
@@ -127,7 +127,7 @@ class ProblemAnswer:
             for number, one in enumerate(ballot.attempts(), 1):
                 title = Text.assemble((f"attempt {number}", "dim"))
                 if answer is not None:
-                    is_right = key(one.grid) == key(answer)
+                    is_right = ballot.place_of(answer) == number
                     title.append(*((": right", "bold green") if is_right else (": wrong", "bold red")))
                 title.append(f", {one.votes} of {ballot.predictions} votes", "dim")
                 pictures.append([title, *drawn(one.grid)])
@@ -137,7 +137,7 @@ class ProblemAnswer:
 
 def _is_right(ballot: Ballot, answer: Grid) -> bool:
     """Whether one of the attempts is the answer."""
-    return any(key(one.grid) == key(answer) for one in ballot.attempts())
+    return ballot.place_of(answer) in range(1, ATTEMPTS + 1)
 
 
 def _test_json(ballot: Ballot, answer: Grid | None) -> dict[str, Any]:
@@ -178,21 +178,24 @@ REMARKS = 4  # lines that stand around a drawn grid
 SHOWN_VIOLATIONS = 3  # listed under a drawn grid; the rest is counted
 
 
+@dataclass(frozen=True)
 class AnswerWriter:
     """Writes each answer as it comes."""
 
-    def __init__(self, task: Task, model: LoadedModel, *, as_json: bool, file: IO[str] | None) -> None:
-        self.task = task
-        self.model = model
-        self.as_json = as_json
-        self.file = file
-        self.console = answers_console()
-        self.on_screen = file is None and self.console.is_terminal
-        self.draws = self.on_screen and not as_json
+    task: Task
+    model: LoadedModel
+    as_json: bool
+    file: IO[str] | None
+    console: Console = field(default_factory=answers_console)
+
+    @property
+    def on_screen(self) -> bool:
+        """Whether answers are seen on a terminal."""
+        return self.file is None and self.console.is_terminal
 
     def write(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
         """Write one answer."""
-        if self.draws:
+        if self.on_screen and not self.as_json:
             self._draw(index, puzzle, solution)
             return
         sink = self.file or self.console.file

@@ -119,10 +119,7 @@ def thinned(length: int) -> range:
 
 
 def read_points(entries: Entries, kind: str, name: str, factor: float = 1.0) -> Points:
-    """The curve of a field over the steps; entries without a finite number are left out.
-
-    kind  report, or evaluation, whose fields are those of its scores.
-    """
+    """A field of the reports over the steps, or of the scores of evaluations; only finite numbers are drawn."""
     points = []
     for entry in entries:
         values = entry.get("scores") if kind == "evaluation" else entry
@@ -254,10 +251,7 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
 
 
 def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = "", suffix: str = ".svg") -> bytes:
-    """The figures of one network, or of two beside each other.
-
-    command  what measured them, for the figure's description.
-    """
+    """The figures of one network, or of two beside each other, and in words what `command` measured them."""
     panels = evaluation_panels(evaluated)
     note = "" if panels else "One step and one attempt: no curves to draw."
     words = [f"Measured by {command}."] if command else []
@@ -285,10 +279,7 @@ def _matplotlib() -> Iterator[None]:
 def draw_panels(
     title: str, subtitle: str, panels: list[Panel], clock: Points | None = None, unit: str = ""
 ) -> "Figure":
-    """Panels below each other, each with the names of its curves at the lines' ends.
-
-    clock  (time, step) in order: measures the last horizontal axis in time, too, in a unit.
-    """
+    """Panels below each other; a clock of (time, step), in a unit, measures the last axis of steps in time, too."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -368,10 +359,7 @@ def _name_axis(axes: "Axes", name: str, height: float) -> None:
 
 @_matplotlib()
 def render(figure: "Figure", title: str, description: str, suffix: str) -> bytes:
-    """A figure as SVG or PNG; the same figure gives the same bytes.
-
-    description  for those who cannot see it.
-    """
+    """A figure as SVG or PNG, the same bytes for the same figure; `description` is for those who cannot see it."""
     content = io.BytesIO()
     if suffix == ".png":
         figure.savefig(content, format="png", dpi=144, metadata={"Title": one_line(title), "Software": None})

@@ -55,11 +55,6 @@ class Glyph:
     is_underlined: bool
 
     @property
-    def is_blank(self) -> bool:
-        """Whether there is nothing to draw but the paper."""
-        return self.paper is None and not self.text.strip()
-
-    @property
     def shade(self) -> float:
         """How much of its shapes is filled."""
         return SHADED.get(self.text[0], 1.0)
@@ -117,7 +112,9 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
             lines = console.render_lines(Scene(moment, header, Look(flash=flash)), options)
             rows = tuple(tuple(_glyphs(line)) for line in lines)
             shots.append(Shot(rows, flash_seconds if flash else stays - 2 * flash_seconds))
-    used = 1 + max(row for shot in shots for row in range(height) if any(not one.is_blank for one in shot.rows[row]))
+    used = 1 + max(
+        row for shot in shots for row in range(height) if any(one.paper or one.text.strip() for one in shot.rows[row])
+    )
     return [Shot(shot.rows[:used], shot.seconds) for shot in shots]
 
 
@@ -134,10 +131,7 @@ def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
 
 
 def rectangles(character: str, aspect: float) -> list[Rectangle]:
-    """The rectangles that a line or block character is made of; none for a letter.
-
-    aspect  width of a character over its height, so that lines across and down are as thick.
-    """
+    """What a line or block of a width to a height, `aspect`, is made of, as thick across as down; none for a letter."""
     if character in SHADED:
         return [(0.0, 0.0, 1.0, 1.0)]
     if character in BLOCKS:
@@ -296,8 +290,8 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_FONT_SIZE = 10, 21, 16  # pixels; a monospaced letter is 0.6 of its size
-GIF_MARGIN = 14
+GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN = 10, 21, 14  # pixels
+GIF_FONT_SIZE = 16  # of which a monospaced letter has 0.6
 COLOURS = 255  # of a GIF, less one for what stays as it was
 GIF_FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf")  # as matplotlib brings them
 
@@ -314,8 +308,7 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
     for picture, shot in zip(pictures, shots, strict=True):
         for number, row in enumerate(shot.rows):
             for glyph in row:
-                if not glyph.is_blank:
-                    _paint(ImageDraw.Draw(picture), glyph, number, fonts)
+                _paint(ImageDraw.Draw(picture), glyph, number, fonts)
     # One palette for all, so that what stays the same is stored once.
     samples = pictures[:: max(1, len(pictures) // 12)]
     together = Image.new("RGB", (width, height * len(samples)))
@@ -330,8 +323,6 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
 
 
 def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: list[ImageFont.FreeTypeFont]) -> None:
-    """Draw a glyph in a row of a picture, with the plain font or the bold one."""
-
     def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
         x, across = round(left * GIF_CELL_WIDTH), round(right * GIF_CELL_WIDTH)
         y, down = round(top * GIF_CELL_HEIGHT), round(bottom * GIF_CELL_HEIGHT)
@@ -356,10 +347,7 @@ STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 
 
 def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float | None) -> None:
-    """Write a run as the kind of file that its name asks for.
-
-    pause  seconds that each step stays in an animation; None for a pace to follow.
-    """
+    """Write a run as its file's name asks for; a step stays for `pause` seconds, or as long as is easy to follow."""
     content = WRITERS[path.suffix](header, moments, pause or STEP_SECONDS)
     try:
         write_whole(path, content)

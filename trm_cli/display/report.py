@@ -166,10 +166,7 @@ Value = str | float | tuple[float, float] | None  # of a table's cell; two numbe
 
 
 def _table(heading: str, columns: dict[str, str], rows: Sequence[Sequence[Value]], note: str = "") -> str:
-    """A heading and a table, numbers to the right.
-
-    columns  their names, and how their numbers are written.
-    """
+    """A heading and a table, numbers to the right; `columns` says how those below each name are written."""
 
     def written(value: Value, form: str) -> str:
         if isinstance(value, tuple):

@@ -45,12 +45,10 @@ Series = Sequence[float | None]  # None where nothing was measured
 def area(
     values: Series, *, width: int, height: int = 1, ascii_only: bool = False, bounds: tuple[float, float] | None = None
 ) -> list[str]:
-    """Draw a series as a filled curve between its lowest and its highest value.
+    """A series as a filled curve between its lowest and its highest value, or between two bounds.
 
-    width   columns at most; a longer series is averaged down to it.
-    height  rows.
-    bounds  draw between these two values instead.
-    Returns the rows, the upper first. The lowest value still shows as the smallest mark.
+    Returns the rows, the upper first, of at most `width` columns: a longer series is averaged down.
+    The lowest value still shows as the smallest mark.
     """
     shown = fit(values, width)
     known = [value for value in shown if value is not None]
@@ -67,17 +65,15 @@ def area(
 
 
 def bars(counts: Sequence[int], *, width: int, height: int, ascii_only: bool = False) -> list[str]:
-    """Draw counts as bars from zero, side by side in a width of that many columns at most.
+    """Counts as bars from zero, side by side in at most `width` columns; one still shows, however high the others are.
 
-    Returns the rows, the upper first. A count of one still shows, however high the others are.
+    Returns the rows, the upper first.
     """
     pitch = max(1, min(4, width // max(1, len(counts))))  # columns from one bar to the next
     symbols = ASCII_BLOCKS if ascii_only else BLOCKS
     top, most = height * (len(symbols) - 1), max(counts, default=0) or 1
-    levels = [math.ceil(count / most * top) for count in counts]
-    return [
-        "".join((mark * max(1, pitch - 1)).ljust(pitch) for mark in row) for row in _stacked(levels, height, symbols)
-    ]
+    rows = _stacked([math.ceil(count / most * top) for count in counts], height, symbols)
+    return ["".join((mark * max(1, pitch - 1)).ljust(pitch) for mark in row) for row in rows]
 
 
 def fit(values: Series, width: int) -> list[float | None]:
@@ -92,9 +88,8 @@ def fit(values: Series, width: int) -> list[float | None]:
 def _stacked(levels: list[int], height: int, symbols: str) -> list[str]:
     """Rows of cells: those below a level's own cell are full, those above it empty."""
     full = len(symbols) - 1
-    return [
-        "".join(symbols[min(full, max(0, level - row * full))] for level in levels) for row in reversed(range(height))
-    ]
+    rows = reversed(range(height))
+    return ["".join(symbols[min(full, max(0, level - row * full))] for level in levels) for row in rows]
 
 
 LABELS, VALUES = 11, 7  # columns
@@ -108,7 +103,14 @@ HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square m
 
 def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
     """At most `height` lines of at most `width` columns about one puzzle."""
-    inside = _inside(frame, header, replace(look, max_width=width, max_height=None), width)
+    inside = moved_cells(frame, replace(look, max_width=width, max_height=None))
+    if update := frame.update:
+        call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
+        recursion, number = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
+        where = f"recursion {recursion} call {number}  "
+        if len(where) + len(call) > width:
+            where = f"{recursion} {number}  "
+        inside.insert(0, Text.assemble((where, "dim"), (call, "bold")))
     for rows, gaps in SIZES:
         if width < CHARTS_FROM and gaps == EACH:
             continue
@@ -172,19 +174,6 @@ def _chart(name: str, value: str, series: Series, colour: str, look: Look, *, wi
     for row in above:
         yield Text(" " * (LABELS + VALUES + 2)).append(row, colour)
     yield Text.assemble(_label(name), (value.rjust(VALUES), "bold"), "  ", (last, colour))
-
-
-def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
-    """Which call of the net it was, and how far it moved each cell."""
-    update = frame.update
-    if update is None:
-        return []
-    call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
-    places = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
-    where = f"recursion {places[0]} call {places[1]}  "
-    if len(where) + len(call) > width:
-        where = f"{places[0]} {places[1]}  "
-    return [Text.assemble((where, "dim"), (call, "bold")), *moved_cells(frame, look)]
 
 
 def moved_cells(frame: Frame, look: Look) -> list[Text]:

@@ -25,29 +25,6 @@ from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
 
 
-def report_line(report: Report) -> str:
-    """A report on one line."""
-    halts = "none halts yet"
-    if report.halting_step is not None and report.solved is not None:
-        halts = f"halts at {report.halting_step:.1f}, {report.solved:.1%} of them right"
-    return (
-        f"step {report.step}  {report.seconds:.0f} s  loss {report.loss:.3f}  "
-        f"cells {report.cell_accuracy:.1%}  {halts}  {report.pairs_per_second:.0f} pairs/s"
-    )
-
-
-def evaluation_line(event: Evaluation, *, is_short: bool) -> str:
-    """An evaluation on one line; a short one has fewer than 80 columns."""
-    scores = event.scores
-    if is_short:
-        figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
-        return f"step {event.step:,}  {judge(event)}: {figures}"
-    return (
-        f"step {event.step}  {event.seconds:.0f} s  {judge(event)}: solved {scores.verified:.2%}  "
-        f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
-    )
-
-
 def judge(event: Evaluation) -> str:
     """What the puzzles of an evaluation are called."""
     return "validation set" if event.judged_by == HELD_OUT else event.judged_by
@@ -294,11 +271,23 @@ class TrainingDisplay:
         """Show one event of the run."""
         self.state.add(event)
         if isinstance(event, Report):
-            self._print_now_and_then(report_line(event))
-        else:
-            line = evaluation_line(event, is_short=False)
-            fits = not self.live or len(line) <= self.console.width
-            self.console.print(line if fits else evaluation_line(event, is_short=True))
+            halts = "none halts yet"
+            if event.halting_step is not None and event.solved is not None:
+                halts = f"halts at {event.halting_step:.1f}, {event.solved:.1%} of them right"
+            self._print_now_and_then(
+                f"step {event.step}  {event.seconds:.0f} s  loss {event.loss:.3f}  "
+                f"cells {event.cell_accuracy:.1%}  {halts}  {event.pairs_per_second:.0f} pairs/s"
+            )
+            return
+        scores, name = event.scores, judge(event)
+        line = (
+            f"step {event.step}  {event.seconds:.0f} s  {name}: solved {scores.verified:.2%}  "
+            f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
+        )
+        if self.live and len(line) > self.console.width:
+            figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+            line = f"step {event.step:,}  {name}: {figures}"
+        self.console.print(line)
 
     def resumed(self, folder: Path, step: int) -> None:
         """Say which run goes on, and where."""

@@ -25,55 +25,6 @@ from trm_cli.display.console import answers_console, is_ascii
 from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
 
-POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was taken
-
-
-class Prefetcher:
-    """Pulls moments in a thread before they are taken, but no more than `limit` of them."""
-
-    def __init__(self, source: Iterator[Moment], limit: int) -> None:
-        self.limit = limit
-        self.is_over = False  # every moment was taken, and no more will come
-        self.is_busy = True  # the next one is being computed now
-        self._moments: deque[Moment] = deque()
-        self._error: BaseException | None = None
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._pull, args=(source,), daemon=True)
-        self._thread.start()
-
-    def take(self) -> Moment | None:
-        """The next moment if there is one; raises what the source raised, after its last moment."""
-        was_running = self._thread.is_alive()
-        if self._moments:
-            return self._moments.popleft()
-        if self._error:
-            raise self._error
-        self.is_over = not was_running
-        return None
-
-    def close(self) -> None:
-        """Have the thread end after the moment that it computes, and wait for it."""
-        self._is_closed = True
-        self._thread.join()
-
-    def _pull(self, source: Iterator[Moment]) -> None:
-        try:
-            for moment in source:
-                self._moments.append(moment)
-                while len(self._moments) >= self.limit and not self._is_closed:
-                    self.is_busy = False
-                    time.sleep(POLL_SECONDS)
-                if self._is_closed:
-                    return
-                self.is_busy = True
-        except BaseException as error:  # of whatever kind: it is raised again by `take`
-            self._error = error
-        finally:
-            self.is_busy = False
-            if isinstance(source, Generator):
-                source.close()
-
-
 try:
     import termios
     import tty
@@ -219,6 +170,7 @@ LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
 DRAWING_SHARE = 0.01  # of the time while the network computes: drawing takes no more
 CELL_COST = 2e-4  # seconds that drawing a cell is expected to take, until a drawing was timed
 UNLIMITED = 1 << 30
+POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was shown
 HINTS = "space pause  ←→ step  +- speed  q quit"
 ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
 TERMINATED = 143  # exit code after SIGTERM
@@ -226,7 +178,7 @@ TERMINATED = 143  # exit code after SIGTERM
 
 @dataclass
 class Player:
-    """Plays moments on a terminal until they end or someone quits."""
+    """Plays moments on a terminal until they end or someone quits; a thread has the network compute them."""
 
     source: Iterator[Moment]
     header: Header
@@ -242,6 +194,9 @@ class Player:
         self.cursor = -1  # which moment is shown
         self.shown_at = self._polled = time.monotonic()  # since when; when keys were last looked for
         self.is_paused = self.is_quit = False
+        self._coming: deque[Moment] = deque()  # computed, and not shown yet
+        self._is_computing = True
+        self._error: BaseException | None = None  # what ended the computing
         self._drawn: object = None  # what the screen shows, as a key
         self._busy = 0.0  # seconds that the network has computed for while others watched
         self._spent = 0.0  # seconds of drawing in that time
@@ -250,27 +205,48 @@ class Player:
     def play(self) -> list[Moment]:
         """Run to the end; returns the moments that were computed."""
         live = Live(console=self.console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        with self.keys as keys, live, restored_on_signals(keys, live):
+        computing = threading.Thread(target=self._compute, daemon=True)
+        with self.keys, live, restored_on_signals(self.keys, live):
             self.history += islice(self.source, 1)  # the question: nothing is computed yet
             self._show(len(self.history) - 1)
             self._cost = CELL_COST * sum(len(frame.answer) for moment in self.history for frame in moment.frames)
             if self.pause > 0:  # else the network is not kept waiting
-                self._draw(live, has_keys=keys.there, is_busy=False)
-            prefetcher = Prefetcher(self.source, self._limit)
+                self._draw(live, is_busy=False)
+            computing.start()
             self._polled = time.monotonic()
             try:
                 while not self.is_quit:
-                    pressed = keys.read(1 / self.fps)
+                    pressed = self.keys.read(1 / self.fps)
                     for key in pressed:
                         self._press(key)
-                    self._advance(prefetcher)
-                    self._draw(live, has_keys=keys.there, is_busy=prefetcher.is_busy and not pressed)
+                    is_over = not computing.is_alive()
+                    self._advance()
+                    self._draw(live, is_busy=self._is_computing and not pressed)
+                    is_at_end = is_over and not self._coming and self.cursor == len(self.history) - 1
                     lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
-                    if prefetcher.is_over and self.cursor == len(self.history) - 1 and not lingers:
-                        break
+                    self.is_quit |= is_at_end and not lingers
             finally:
-                prefetcher.close()
+                self.is_quit = True
+                computing.join()
         return self.history
+
+    def _compute(self) -> None:
+        """Pull moments before they are shown, but no more than may wait."""
+        try:
+            for moment in self.source:
+                self._coming.append(moment)
+                while len(self._coming) >= self._limit and not self.is_quit:
+                    self._is_computing = False
+                    time.sleep(POLL_SECONDS)
+                if self.is_quit:
+                    break
+                self._is_computing = True
+        except BaseException as error:  # of whatever kind: it is raised again when its turn has come
+            self._error = error
+        finally:
+            self._is_computing = False
+            if isinstance(self.source, Generator):
+                self.source.close()
 
     def _press(self, key: Key) -> None:
         last = len(self.history) - 1
@@ -291,15 +267,15 @@ class Player:
         if cursor != self.cursor:
             self.cursor, self.shown_at = cursor, time.monotonic()
 
-    def _advance(self, prefetcher: Prefetcher) -> None:
+    def _advance(self) -> None:
         """Show the next moment if the one that is shown has had its time."""
-        prefetcher.limit = self._limit
         while not self.is_paused and time.monotonic() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
-                moment = prefetcher.take()
-                if moment is None:
+                if self._error and not self._coming:
+                    raise self._error
+                if not self._coming:
                     return
-                self.history.append(moment)
+                self.history.append(self._coming.popleft())
             self._show(self.cursor + 1)
 
     @property
@@ -313,7 +289,7 @@ class Player:
             return 0.0
         return self.pause * (INNER_SHARE if self.history[self.cursor].is_inside else 1)
 
-    def _draw(self, live: Live, *, has_keys: bool, is_busy: bool) -> None:
+    def _draw(self, live: Live, *, is_busy: bool) -> None:
         """Draw if anything is new, unless that would take too much of the network's time."""
         before = time.monotonic()
         self._busy += (before - self._polled) * is_busy
@@ -328,7 +304,7 @@ class Player:
         if new == self._drawn or is_dear:
             return
         look = replace(self.look, flash=flash)
-        hints = (ASCII_HINTS if look.ascii_only else HINTS) if has_keys else ""
+        hints = (ASCII_HINTS if look.ascii_only else HINTS) if self.keys.there else ""
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
         self.num_draws += 1
