@@ -362,7 +362,10 @@ class Viewer:
         if self.quiet:
             deque(passing, maxlen=0)
         elif self.console.is_terminal and not self.console.is_dumb_terminal:
-            self._play(passing)
+            look, pause = look_of(self.console), TERMINAL_PAUSE if self.pause is None else self.pause
+            if history := Player(passing, self.header, look, self.console, pause, self.fps).play():
+                for row in Scene(history[-1], self.header, look).lines(*self.console.size)[:-1]:
+                    self.console.print(row)  # the last scene stays where the command was typed
         else:
             for moment in passing:
                 for line in plain_lines(moment, self.header, ascii_only=is_ascii(self.console)):
@@ -382,12 +385,3 @@ class Viewer:
             self.num_ended += len(ended)
             self.num_solved += sum(frame.solved for frame in ended)
             yield moment
-
-    def _play(self, moments: Iterator[Moment]) -> None:
-        """Play on a screen of its own, then leave the last scene where the command was typed."""
-        look = look_of(self.console)
-        pause = TERMINAL_PAUSE if self.pause is None else self.pause
-        player = Player(moments, self.header, look, self.console, pause, self.fps)
-        if history := player.play():
-            for line in Scene(history[-1], self.header, look).lines(*self.console.size)[:-1]:
-                self.console.print(line)
