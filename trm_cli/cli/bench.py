@@ -76,10 +76,10 @@ def bench_train(
 
 def _show_speeds(speeds: "list[Speed]", title: str) -> None:
     """Draw one row for each batch size on stdout."""
+    from rich.filesize import decimal
     from rich.table import Table
 
     from trm_cli.display.console import answers_console
-    from trm_cli.display.training import memory
 
     table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("batch", "steps/s", "pairs/s", "puzzles/s", "arithmetic", "of peak", "memory", "first step"):
@@ -93,7 +93,7 @@ def _show_speeds(speeds: "list[Speed]", title: str) -> None:
             f"{speed.puzzles_per_second:,.1f}",
             f"{speed.flops_per_second / scale:.1f} {unit}",
             f"{speed.peak_share:.0%}",
-            "–" if speed.memory is None else memory(speed.memory),
+            "–" if speed.memory is None else decimal(speed.memory),
             f"{speed.first_step_seconds:.1f} s",
         )
     answers_console().print(table)
