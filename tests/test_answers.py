@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from tests.test_voting import ballot
-from trm_cli.display.answers import Style, draw_problem, grid_lines
-from trm_cli.display.boards import written
+from trm_cli.display.answers import ProblemAnswer, grid_lines
+from trm_cli.display.boards import Look, written
 from trm_cli.solving.voting import Ballot
 from trm_cli.tasks.arc import INKS, Arc
 from trm_cli.tasks.arc_grids import ArcView, decode
@@ -25,8 +25,8 @@ def drawn(ballots: list[Ballot], width: int = 100, **options: Any) -> str:
     """What comes out, on a console of that width."""
     out = io.StringIO()
     console = Console(file=out, width=width, highlight=False, **options)
-    draw_problem(console, Arc(), TASK, ballots)
-    return out.getvalue()
+    ProblemAnswer(Arc(), TASK, ballots, None, 0.0).draw(console)
+    return out.getvalue().removesuffix("\n")
 
 
 def test_without_colours_demonstrations_and_attempts_are_digits_side_by_side() -> None:
@@ -49,15 +49,15 @@ def test_pictures_that_do_not_fit_go_below_and_large_grids_are_drawn_small() -> 
     wide = np.ones((30, 30), np.uint8)
     large = Problem("x", ((wide, wide),), (wide,), (None,), "f.json")
     out = io.StringIO()
-    draw_problem(Console(file=out, width=80), Arc(), large, [Ballot()])
+    ProblemAnswer(Arc(), large, [Ballot()], None, 0.0).draw(Console(file=out, width=80))
     assert max(map(len, out.getvalue().splitlines())) == 63
     assert "no attempt: no prediction holds a grid" in out.getvalue()
 
 
-@pytest.mark.parametrize("is_wide", [True, False])
-def test_every_colour_is_that_of_arc(is_wide: bool) -> None:
-    lines = grid_lines(Arc(), ALL, Style(coloured=True, is_wide=is_wide))
-    assert len(lines) == (2 if is_wide else 1)
+@pytest.mark.parametrize("columns", [2, 1])
+def test_every_colour_is_that_of_arc(columns: int) -> None:
+    lines = grid_lines(Arc(), ALL, Look(), columns)
+    assert len(lines) == columns
     styles = " ".join(str(span.style) for line in lines for span in line.spans)
     assert all(written(ink) in styles for ink in INKS)
 

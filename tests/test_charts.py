@@ -17,7 +17,6 @@ from trm_cli.display.charts import (
     LABEL_GAP,
     LONGEST_TITLE,
     MOST_POINTS,
-    Clock,
     Panel,
     draw_curves,
     draw_evaluation,
@@ -156,7 +155,7 @@ def texts(svg: bytes) -> list[str]:
 
 
 def test_steps_and_time_are_counted_to_the_end_of_a_run() -> None:
-    figure = draw_panels("", "", run_panels(log()), Clock([(32.0, 40.0), (760.0, 950.0), (799.0, 1000.0)], "seconds"))
+    figure = draw_panels("", "", run_panels(log()), [(32.0, 40.0), (760.0, 950.0), (799.0, 1000.0)], "seconds")
     steps, times = figure.axes[-1], figure.axes[-1].child_axes[0]
     assert list(steps.get_xticks()) == [0, 200, 400, 600, 800, 1000]
     assert [label.get_text() for label in times.get_xticklabels()] == [

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.run_events import RECIPE, Clock, events, report
 from trm_cli.display.screen import BLOCKS
-from trm_cli.display.training import Dashboard, RunState, duration, memory
+from trm_cli.display.training import Dashboard, RunState, duration
 from trm_cli.model.network import TinyRecursiveModel, count_parameters
 from trm_cli.training.loop import Evaluation, Limits, Report
 
@@ -162,6 +162,5 @@ def test_the_wait_for_an_evaluation_is_explained() -> None:
     assert "evaluating" not in drawn(state_after(*shown), 80, 24)[2]
 
 
-def test_times_and_sizes_are_short() -> None:
+def test_times_are_short() -> None:
     assert [duration(s) for s in (0, 59.9, 600, 3661)] == ["0:00", "0:59", "10:00", "1:01:01"]
-    assert [memory(b) for b in (12, 3_400_000, 2 * 10**9)] == ["12 B", "3.4 MB", "2.0 GB"]

@@ -7,13 +7,13 @@ from rich.console import Console
 
 from tests.watched import HEADER, run_of_one
 from trm_cli.display.boards import Look
-from trm_cli.display.watch import NoKeys, Pace, Player
+from trm_cli.display.watch import Keys, Player
 from trm_cli.solving.trace import Moment
 
 
 def player(source: Iterator[Moment], pause: float) -> Player:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
-    return Player(source, HEADER, pace=Pace(pause), look=Look(), console=console, keys=NoKeys())
+    return Player(source, HEADER, Look(), console, pause, keys=Keys(are_read=False))
 
 
 def draws_when_computing(pause: float) -> list[int]:

@@ -76,10 +76,10 @@ def bench_train(
 
 def _show_speeds(speeds: "list[Speed]", title: str) -> None:
     """Draw one row for each batch size on stdout."""
+    from rich.filesize import decimal
     from rich.table import Table
 
     from trm_cli.display.console import answers_console
-    from trm_cli.display.training import memory
 
     table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("batch", "steps/s", "pairs/s", "puzzles/s", "arithmetic", "of peak", "memory", "first step"):
@@ -93,7 +93,7 @@ def _show_speeds(speeds: "list[Speed]", title: str) -> None:
             f"{speed.puzzles_per_second:,.1f}",
             f"{speed.flops_per_second / scale:.1f} {unit}",
             f"{speed.peak_share:.0%}",
-            "–" if speed.memory is None else memory(speed.memory),
+            "–" if speed.memory is None else decimal(speed.memory),
             f"{speed.first_step_seconds:.1f} s",
         )
     answers_console().print(table)
@@ -141,7 +141,7 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     from rich.console import Console
 
     from trm_cli.display.boards import Look
-    from trm_cli.display.watch import NoKeys, Pace, Player
+    from trm_cli.display.watch import Keys, Player
     from trm_cli.solving.engine import run
     from trm_cli.solving.watching import moments
 
@@ -163,7 +163,7 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     console = Console(
         file=memory, force_terminal=True, color_system="truecolor", width=80, height=24, legacy_windows=False
     )
-    player = Player(timed(), header, pace=Pace(0.0), look=Look(), console=console, keys=NoKeys())
+    player = Player(timed(), header, Look(), console, pause=0.0, keys=Keys(are_read=False))
     began_cpu = time.process_time()
     player.play()
     watched_cpu = time.process_time() - began_cpu

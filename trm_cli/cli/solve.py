@@ -84,7 +84,7 @@ def solve(
         request.refuse_attempts(puzzle_task)
         problems = read_problems(puzzle_task, file)
 
-        from trm_cli.display.console import file_console
+        from trm_cli.display.console import answers_console
         from trm_cli.training.problems import Adaptation
 
         voter = request.open_voter(puzzle_task)
@@ -98,7 +98,7 @@ def solve(
             how = Adaptation(adapt, views, train_network, request.settings.get("seed", 0) % SEEDS)
         all_solved = True
         with options.opened(output) as sink:
-            console = file_console(sink)
+            console = answers_console(sink)
             for index, problem in enumerate(problems):
                 answer = _answer(voter, problem, how, request)
                 all_solved &= answer.solved

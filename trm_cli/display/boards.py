@@ -15,17 +15,18 @@ Colours are of middle lightness, to be read on dark and on light terminals; Rich
 that a terminal has.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import TypeVar
 
+import numpy as np
+from rich.color import parse_rgb_hex
+from rich.console import Console
 from rich.text import Text
 
+from trm_cli.display.console import is_ascii
 from trm_cli.solving.trace import Cells, Frame
 from trm_cli.tasks.base import Cell, Colour, Layout, Role, Task, Tokens
-
-Item = TypeVar("Item")
 
 LINES = "#7d8590"  # of a board
 HALTING = "#35b37e"  # the halt probability
@@ -41,21 +42,14 @@ FLASHES = {FLASH_STRONG: "bold #1c1c1c on #f2c037", FLASH_SOFT: "#f2c037 on #4d4
 VIOLATION_STYLE = "#ffe9e9 on #a32f3f"
 ON_BLACK, ON_COLOUR = "#5a5a5a", "#101010"  # marks on a black block, and on all others
 BLACK: Colour = (0, 0, 0)
-HEAT: tuple[Colour, ...] = (  # from nothing to most: after matplotlib's inferno, not so dark
-    (0x26, 0x21, 0x4A),
-    (0x57, 0x15, 0x6D),
-    (0x8F, 0x26, 0x69),
-    (0xC7, 0x3E, 0x4C),
-    (0xED, 0x69, 0x25),
-    (0xFB, 0xA4, 0x1A),
-    (0xFC, 0xFF, 0xA4),
-)
+# From nothing to most heat: after matplotlib's inferno, not so dark.
+HEAT = tuple(map(parse_rgb_hex, ["26214a", "57156d", "8f2669", "c73e4c", "ed6925", "fba41a", "fcffa4"]))
 
 NOTHING = "·"  # in a cell of a grid without a glyph, and on a black block
 CROSS, DOT = "×", "•"  # on a block: a violation, a change
 WALL, ASCII_WALL = "█", "#"
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8  # where a line leads
-STROKES, ASCII_STROKE = "•╹╻┃╸┛┓┫╺┗┏┣━┻┳╋", "o"  # by the sum of the above
+STROKES, ASCII_STROKES = "•╹╻┃╸┛┓┫╺┗┏┣━┻┳╋", "o" * 16  # by the sum of the above
 HALVES, ASCII_HALVES = " ▀▄█", " '.:"  # neither, the upper, the lower, both
 DENSITIES, ASCII_DENSITIES = " ░▒▓█", " .:+#"
 ASCII = str.maketrans("─│┌┬┐├┼┤└┴┘·", "-|+++++++++.")
@@ -111,8 +105,13 @@ class Look:
 
     def has_room(self, width: int, height: int) -> bool:
         """Whether a board of that size fits."""
-        fits_across = self.max_width is None or width <= self.max_width
-        return fits_across and (self.max_height is None or height <= self.max_height)
+        limits = ((width, self.max_width), (height, self.max_height))
+        return all(most is None or size <= most for size, most in limits)
+
+
+def look_of(console: Console) -> Look:
+    """What the console can show; of any size."""
+    return Look(ascii_only=is_ascii(console), marks=console.color_system is None or console.no_color)
 
 
 def view_of(frame: Frame) -> BoardView:
@@ -148,9 +147,8 @@ def dot_colour(view: BoardView, cell: int, flash: int) -> Colour:
 
 def block(colour: Colour, mark: str = "") -> tuple[str, str]:
     """Two columns of a colour and their style; black shows a dot, to be seen on a black terminal."""
-    is_black = colour == BLACK
-    mark = mark or NOTHING * is_black
-    return f"{mark:2}", f"bold {ON_BLACK if is_black else ON_COLOUR} on {written(colour)}"
+    unmarked, ink = (NOTHING, ON_BLACK) if colour == BLACK else ("", ON_COLOUR)
+    return f"{mark or unmarked:2}", f"bold {ink} on {written(colour)}"
 
 
 def shade(confidence: float) -> Colour:
@@ -177,63 +175,39 @@ def written(colour: Colour) -> str:
 
 
 def _draw_grid(view: BoardView, look: Look) -> Text:
-    """A glyph for each cell, with lines between boxes."""
+    """A glyph for each cell, with lines between boxes; an open grid has three columns a cell, and lines between all."""
     height, width, box_height, box_width = view.shape
-    compact = (2 * width + 2 * (width // box_width) - 3, height + height // box_height - 1)
-    if not (look.in_a_list or look.ascii_only) and look.has_room(4 * width + 1, 2 * height + 1):
-        return _open_grid(view, look)
-    for more, is_boxed in ((4, True), (0, False)):
-        if look.has_room(compact[0] + more, compact[1] + more // 2):
-            return _ruled_grid(view, look, is_boxed=is_boxed)
-    return _dots(view, look)
+    across, down = 2 * width + 2 * (width // box_width) + 1, height + height // box_height + 1  # boxed
+    is_open = not (look.in_a_list or look.ascii_only) and look.has_room(4 * width + 1, 2 * height + 1)
+    if not (is_open or look.has_room(across - 4, down - 2)):
+        return _dots(view, look)
 
+    def rule(left: str, light: str, heavy: str, right: str, stroke: str) -> str:
+        box = light.join([3 * stroke] * box_width) if is_open else (2 * box_width + 1) * stroke
+        return f"{left}{heavy.join([box] * (width // box_width))}{right}\n"
 
-def _open_grid(view: BoardView, look: Look) -> Text:
-    """A cell of three columns in a net of lines, the lines of boxes heavy."""
-    height, width, box_height, box_width = view.shape
-
-    def net(left: str, light: str, heavy: str, right: str, stroke: str) -> str:
-        crossings = "".join((heavy if column % box_width == 0 else light) + 3 * stroke for column in range(1, width))
-        return f"{left}{3 * stroke}{crossings}{right}"
-
+    if is_open:
+        top, light, heavy, bottom = rule(*"┏┯┳┓━"), rule(*"┠┼╂┨─"), rule(*"┣┿╋┫━"), rule(*"┗┷┻┛━")
+        left, between, right = "┃", ("│", "┃"), "┃"  # between cells, between boxes
+    else:
+        top, light, heavy, bottom = rule(*"┌─┬┐─"), "", rule(*"├─┼┤─"), rule(*"└─┴┘─")
+        left, between, right = "│ ", ("", "│ "), "│"
+        if not look.has_room(across, down):
+            top, heavy, bottom, left, right = "", f"{heavy[2:-3]}\n", "", "", ""
     text = Text()
     for row in range(height):
-        kind = "┏┯┳┓━" if row == 0 else "┣┿╋┫━" if row % box_height == 0 else "┠┼╂┨─"
-        text.append(net(*kind) + "\n", LINES)
+        text.append(top if row == 0 else heavy if row % box_height == 0 else light, LINES)
         for column in range(width):
             cell = row * width + column
             style = cell_style(view, cell, look.flash)
-            around = style.replace(" underline", "") if " on " in style else ""  # the paper of the cell
-            text.append("┃" if column % box_width == 0 else "│", LINES)
-            text.append(" ", around).append(view.cells[cell].glyph or NOTHING, style)
+            around = style.replace(" underline", "") if is_open and " on " in style else ""  # the paper of the cell
+            text.append(between[column % box_width == 0] if column else left, LINES)
+            text.append(" " if is_open else "", around).append(view.cells[cell].glyph or NOTHING, style)
             text.append(view.mark(cell) if look.marks else " ", around)
-        text.append("┃\n", LINES)
-    return text.append(net(*"┗┷┻┛━"), LINES)
-
-
-def _ruled_grid(view: BoardView, look: Look, *, is_boxed: bool) -> Text:
-    """A cell of one column, with lines between boxes, and around them all if boxed."""
-    height, width, box_height, box_width = view.shape
-    rules = ["─" * (2 * box_width + 1)] * (width // box_width)
-    if not is_boxed:
-        rules[0], rules[-1] = rules[0][1:], rules[-1][1:]
-    rule = "┼".join(rules)
-    lines = [Text(f"┌{rule}┐".replace("┼", "┬"), LINES)] if is_boxed else []
-    for row in range(height):
-        if row and row % box_height == 0:
-            lines.append(Text(f"├{rule}┤" if is_boxed else rule, LINES))
-        line = Text().append("│ " if is_boxed else "", LINES)
-        for cell in range(row * width, (row + 1) * width):
-            if cell % width and cell % width % box_width == 0:
-                line.append("│ ", LINES)
-            line.append(view.cells[cell].glyph or NOTHING, cell_style(view, cell, look.flash))
-            line.append(view.mark(cell) if look.marks else " ")
-        if not (is_boxed or look.marks):
-            line.right_crop(1)
-        lines.append(line.append("│" if is_boxed else "", LINES))
-    if is_boxed:
-        lines.append(Text(f"└{rule}┘".replace("┼", "┴"), LINES))
-    text = Text("\n").join(lines)
+        if not (right or look.marks):
+            text.right_crop(1)
+        text.append(f"{right}\n", LINES)
+    text.append(bottom, LINES).right_crop(1)
     if look.ascii_only:
         text.plain = text.plain.translate(ASCII)  # one character for one: the styles stay in place
     return text
@@ -245,55 +219,32 @@ def _draw_path(view: BoardView, look: Look) -> Text:
     columns = 2 if look.has_room(2 * width, height) else 1
     if not (look.has_room(columns * width, height) or look.is_plain):
         return _dots(view, look)
-    text = Text(no_wrap=True)
-    for cell in range(height * width):
-        text.append("\n" if cell and cell % width == 0 else "")
-        text.append(_path_glyphs(view, look, cell, columns), cell_style(view, cell, look.flash))
-    return text
-
-
-def _path_glyphs(view: BoardView, look: Look, cell: int, columns: int) -> str:
-    """What is written for a cell: its glyph, then a line to the next, its like again, or a mark."""
-    role, glyph = view.roles[cell], view.cells[cell].glyph
-    if role.joins:
-        ways = _ways(view, cell)
-        glyph = glyph or (ASCII_STROKE if look.ascii_only else STROKES[ways])
-        filler = " " if not ways & RIGHT else ASCII_STROKE if look.ascii_only else "━"
-    else:
-        wall = ASCII_WALL if look.ascii_only else WALL
-        glyph = filler = glyph or (wall if role.fills else " ")
-    if look.marks and view.mark(cell) != " ":
-        return view.mark(cell) if columns == 1 else glyph + view.mark(cell)
-    return glyph + filler * (columns - 1)
-
-
-def _ways(view: BoardView, cell: int) -> int:
-    """To which of the four cells beside it a line leads."""
-    height, width, *_ = view.shape
-    row, column = divmod(cell, width)
-    beside = (
-        (UP, row > 0, -width),
-        (DOWN, row < height - 1, width),
-        (LEFT, column > 0, -1),
-        (RIGHT, column < width - 1, 1),
-    )
-    return sum(way for way, is_there, step in beside if is_there and view.roles[cell + step].joins)
+    joins = np.pad(np.reshape([role.joins for role in view.roles], (height, width)), 1)
+    ways = UP * joins[:-2, 1:-1] + DOWN * joins[2:, 1:-1] + LEFT * joins[1:-1, :-2] + RIGHT * joins[1:-1, 2:]
+    strokes, wall = (ASCII_STROKES, ASCII_WALL) if look.ascii_only else (STROKES, WALL)
+    pieces = []
+    for cell, (role, way) in enumerate(zip(view.roles, ways.ravel().tolist(), strict=True)):
+        glyph = view.cells[cell].glyph or (strokes[way] if role.joins else wall if role.fills else " ")
+        filler = glyph if not role.joins else strokes[LEFT + RIGHT] if way & RIGHT else " "
+        mark = view.mark(cell).strip() if look.marks else ""
+        drawn = mark or glyph if columns == 1 else glyph + (mark or filler)
+        pieces.append((drawn, cell_style(view, cell, look.flash)))
+    return _tiled(pieces, width)
 
 
 def _draw_blocks(view: BoardView, look: Look) -> Text:
     """Two columns of colour a cell, a dot on what changed, a cross on a violation; glyphs without colours."""
     height, width, *_ = view.shape
     if look.is_plain:
-        marked = [(cell.glyph or " ") + view.mark(place) for place, cell in enumerate(view.cells)]
-        return Text("\n".join("".join(row).rstrip() for row in _rows(marked, width)))
+        pieces = [((cell.glyph or " ") + view.mark(place), "") for place, cell in enumerate(view.cells)]
+        return Text("\n".join(line.rstrip() for line in _tiled(pieces, width).plain.split("\n")))
     if not look.has_room(2 * width, height):
         return _dots(view, look)
-    text = Text(no_wrap=True)
+    pieces = []
     for cell, role in enumerate(view.roles):
-        text.append("\n" if cell and cell % width == 0 else "")
         mark = DOT if look.flash and cell in view.changed else CROSS if cell in view.violations else ""
-        text.append(*(block(dot_colour(view, cell, 0), mark) if role.fills else ("  ", "")))
-    return text
+        pieces.append(block(dot_colour(view, cell, 0), mark) if role.fills else ("  ", ""))
+    return _tiled(pieces, width)
 
 
 DRAWERS = {Layout.GRID: _draw_grid, Layout.PATH: _draw_path, Layout.BLOCKS: _draw_blocks}
@@ -305,22 +256,14 @@ def _dots(view: BoardView, look: Look) -> Text:
     if not look.is_plain:
         return halves([dot_colour(view, cell, look.flash) for cell in range(height * width)], width)
     marks = ASCII_HALVES if look.ascii_only else HALVES
-    rows = _rows([cell in view.violations for cell in range(height * width)], width)
-    rows += [[False] * width] * (height % 2)
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return Text("\n".join("".join(marks[up + 2 * low] for up, low in zip(*pair, strict=True)) for pair in pairs))
+    dots = ["!" * (cell in view.violations) for cell in range(height * width)]
+    return _tiled([(marks[bool(upper) + 2 * bool(lower)], "") for upper, lower in _pairs(dots, width)], width)
 
 
-def halves(colours: list[Colour], width: int) -> Text:
+def halves(colours: Iterable[Colour], width: int) -> Text:
     """Rows of dots, two in one of characters: the upper in the foreground, the lower behind."""
-    text = Text(no_wrap=True)
-    rows = _rows([written(colour) for colour in colours], width)
-    for number in range(0, len(rows), 2):
-        text.append("\n" if number else "")
-        lower = rows[number + 1] if number + 1 < len(rows) else None
-        for column, upper in enumerate(rows[number]):
-            text.append("▀", upper if lower is None else f"{upper} on {lower[column]}")
-    return text
+    pairs = _pairs(list(map(written, colours)), width)
+    return _tiled([("▀", f"{upper} on {lower}" if lower else upper) for upper, lower in pairs], width)
 
 
 def heat_map(heat: Cells, height: int, width: int, look: Look) -> Text:
@@ -328,16 +271,21 @@ def heat_map(heat: Cells, height: int, width: int, look: Look) -> Text:
     levels = heat.clip(0.0, 1.0).tolist()
     if look.is_plain:
         marks = ASCII_DENSITIES if look.ascii_only else DENSITIES
-        drawn = [marks[round(level * (len(marks) - 1))] * 2 for level in levels]
-        return Text("\n".join("".join(row) for row in _rows(drawn, width)))
+        return _tiled([(marks[round(level * (len(marks) - 1))] * 2, "") for level in levels], width)
     if not look.has_room(2 * width, height):
         return halves([between(HEAT, level) for level in levels], width)
-    text = Text()
-    for cell, level in enumerate(levels):
-        text.append("\n" if cell and cell % width == 0 else "")
-        text.append("██", written(between(HEAT, round(level, 2))))
+    return _tiled([("██", written(between(HEAT, round(level, 2)))) for level in levels], width)
+
+
+def _tiled(pieces: Iterable[tuple[str, str]], width: int) -> Text:
+    """Pieces with their styles, `width` of them in a line."""
+    text = Text(no_wrap=True)
+    for place, piece in enumerate(pieces):
+        text.append("\n" if place and place % width == 0 else "").append(*piece)
     return text
 
 
-def _rows(items: list[Item], width: int) -> list[list[Item]]:
-    return [items[first : first + width] for first in range(0, len(items), width)]
+def _pairs(dots: list[str], width: int) -> list[tuple[str, str]]:
+    """Each dot of every other row with the one below it; nothing is below the last row."""
+    below = dots[width:] + [""] * width
+    return [pair for place, pair in enumerate(zip(dots, below, strict=True)) if place // width % 2 == 0]

@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from xml.sax.saxutils import escape
+
+import numpy as np
 
 from trm_cli.tasks.base import HELD_OUT
 
@@ -46,37 +49,20 @@ DARK = {  # of each colour above
     **dict(zip((PAPER, INK, FAINT, GRID, LINE), ("#0d1117", "#f0f6fc", "#9198a1", "#21262d", "#6e7681"), strict=True)),
     **dict(zip(CURVES, ("#58b2f0", "#ff8f52", "#35c79b", "#e59ac8", "#a9b3bd"), strict=True)),
 }
-STYLE: Any = {  # of matplotlib, whose releases type it differently
-    "font.family": "sans-serif",
-    "font.sans-serif": FONTS,
-    "font.size": 12,
-    "text.parse_math": False,  # a name may hold dollars
-    "figure.facecolor": PAPER,
-    "axes.facecolor": "none",
-    "axes.edgecolor": LINE,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlecolor": INK,
-    "axes.titlepad": 10,
-    "xtick.color": LINE,
-    "xtick.labelcolor": FAINT,
-    "xtick.major.size": 5,
-    "xtick.major.pad": 4,
-    "ytick.labelcolor": FAINT,
-    "ytick.major.size": 0,
-    "ytick.major.pad": 8,
-    "lines.markersize": 7,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "trm",
+STYLED: dict[str, dict[str, Any]] = {  # how each setting of matplotlib begins, and its ends
+    "font.": {"family": "sans-serif", "sans-serif": FONTS, "size": 12},
+    "text.": {"parse_math": False},  # a name may hold dollars
+    "figure.": {"facecolor": PAPER},
+    "axes.": {"facecolor": "none", "edgecolor": LINE, "grid": True, "grid.axis": "y", "axisbelow": True},
+    "axes.spines.": {"left": False, "right": False, "top": False},
+    "axes.title": {"location": "left", "size": 13, "weight": "bold", "color": INK, "pad": 10},
+    "grid.": {"color": GRID},
+    "xtick.": {"color": LINE, "labelcolor": FAINT, "major.size": 5, "major.pad": 4},
+    "ytick.": {"labelcolor": FAINT, "major.size": 0, "major.pad": 8},
+    "lines.": {"markersize": 7},
+    "svg.": {"fonttype": "none", "hashsalt": "trm"},  # text stays text
 }
+STYLE: Any = {f"{group}{end}": value for group, ends in STYLED.items() for end, value in ends.items()}
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Entries = list[dict[str, Any]]  # lines of log.jsonl
@@ -126,14 +112,6 @@ class Panel:
     is_log: bool = False
 
 
-@dataclass(frozen=True)
-class Clock:
-    """When optimizer steps were reached."""
-
-    points: Points  # (time, step), in order
-    unit: str
-
-
 def thinned(length: int) -> range:
     """Places at even distances, the last among them, where a curve has too many points."""
     stride = max(1, -(-length // MOST_POINTS))
@@ -141,25 +119,20 @@ def thinned(length: int) -> range:
 
 
 def read_points(entries: Entries, kind: str, name: str, factor: float = 1.0) -> Points:
-    """The curve of a field over the steps; entries without a finite number are left out.
-
-    kind  report, or evaluation, whose fields are those of its scores.
-    """
+    """A field of the reports over the steps, or of the scores of evaluations; only finite numbers are drawn."""
     points = []
     for entry in entries:
         values = entry.get("scores") if kind == "evaluation" else entry
         if entry.get("kind") == kind and isinstance(values, dict):
-            x, y = number(entry.get("step")), number(values.get(name))
-            if x is not None and y is not None:
+            x, y = entry.get("step"), values.get(name)
+            if is_number(x) and is_number(y):
                 points.append((x, y * factor))
     return points
 
 
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it can be drawn."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def spread_out(wanted: list[float], bottom: float, top: float) -> list[float]:
@@ -168,20 +141,18 @@ def spread_out(wanted: list[float], bottom: float, top: float) -> list[float]:
     Neighbours too near each other move by the same amount, up and down (isotonic regression by
     pooling adjacent violators, on the heights less the gaps).
     """
-    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    order = np.argsort(wanted, kind="stable")
     gap = min(LABEL_GAP, (top - bottom) / max(1, len(wanted) - 1))
+    gaps = gap * np.arange(len(wanted))
     pools: list[list[float]] = []
-    for rank, index in enumerate(order):
-        pools.append([wanted[index] - rank * gap])
-        while len(pools) > 1 and sum(pools[-2]) / len(pools[-2]) > sum(pools[-1]) / len(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    settled = [sum(pool) / len(pool) for pool in pools for _ in pool]
-    highest = top - (len(wanted) - 1) * gap
-    heights = [0.0] * len(wanted)
-    for rank, index in enumerate(order):
-        heights[index] = min(highest, max(bottom, settled[rank])) + rank * gap
-    return heights
+    for height in (np.take(wanted, order) - gaps).tolist():
+        pools.append([height])
+        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    settled = [fmean(pool) for pool in pools for _ in pool]
+    heights = np.empty(len(wanted))
+    heights[order] = np.clip(settled, bottom, top - gap * (len(wanted) - 1)) + gaps
+    return [float(height) for height in heights]
 
 
 def run_panels(entries: Entries) -> list[Panel]:
@@ -198,10 +169,8 @@ def run_panels(entries: Entries) -> list[Panel]:
     most_steps = max([1, *lengths] if lengths else [STEPS_TRAINED_FOR, *(y for _, y in halting.points)])
     rates = read_points(entries, "report", "rate", most_steps)  # the full rate at the top of the panel
     verified = read_points(entries, "evaluation", "verified", 100)
-    losses = [
-        curve("answer loss", "answer_loss", BLUE, "{:.3g}"),
-        curve("halting loss", "halting_loss", ORANGE, "{:.3g}"),
-    ]
+    colours = {"answer loss": BLUE, "halting loss": ORANGE}
+    losses = [curve(name, name.replace(" ", "_"), colour, "{:.3g}") for name, colour in colours.items()]
     if not any(part.points for part in losses):
         losses = [curve("loss", "loss", BLUE, "{:.3g}")]
     accuracies = [
@@ -235,14 +204,14 @@ def draw_curves(entries: Entries, *, title: str, suffix: str = ".svg") -> bytes:
     if not panels:
         note = "Nothing to draw yet: the log holds no report and no evaluation."
         return render(draw_panels(title, note, []), title, note, suffix)
-    known = ((number(entry.get("seconds")), number(entry.get("step"))) for entry in entries)
-    times = sorted((seconds, step) for seconds, step in known if seconds is not None and step is not None)
+    known = ((entry.get("seconds"), entry.get("step")) for entry in entries)
+    times = sorted((seconds, step) for seconds, step in known if is_number(seconds) and is_number(step))
     seconds, steps = times[-1][0] if times else 0.0, panels[0].x_most
     size, unit = next((size, unit) for least, size, unit in TIME_UNITS if seconds >= least)
     length = f"{steps:,.12g} optimizer step{'s' * (steps != 1)} in {seconds / size:.3g} {unit}"
     ends = ", ".join(curve.label for panel in panels for curve in panel.curves)
-    clock = Clock([(seconds / size, step) for seconds, step in times], unit) if seconds > 0 else None
-    figure = draw_panels(title, length, panels, clock)
+    clock = [(seconds / size, step) for seconds, step in times] if seconds > 0 else []
+    figure = draw_panels(title, length, panels, clock, unit)
     return render(figure, title, f"{length}. At the end: {ends}.", suffix)
 
 
@@ -263,8 +232,11 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         limits = low, max(low + 10, 10 * math.ceil(max(y) / 10))
         return Panel(heading, [*curves, *more], max(x), 200, limits, x_name, "%")
 
-    by_steps = [_shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
-    by_attempts = [_shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
+    def shares(counts: list[int], puzzles: int) -> Points:
+        return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
+
+    by_steps = [shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
+    by_attempts = [shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
     calibration = [
         [(100 * b.probability / b.steps, 100 * b.right / b.steps) for b in one.tally.bins if b.steps]
         for one in evaluated
@@ -278,15 +250,8 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
     return [made for made in panels if any(len(curve.points) > 1 for curve in made.curves if curve is not says)]
 
 
-def _shares(counts: list[int], puzzles: int) -> Points:
-    return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
-
-
 def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = "", suffix: str = ".svg") -> bytes:
-    """The figures of one network, or of two beside each other.
-
-    command  what measured them, for the figure's description.
-    """
+    """The figures of one network, or of two beside each other, and in words what `command` measured them."""
     panels = evaluation_panels(evaluated)
     note = "" if panels else "One step and one attempt: no curves to draw."
     words = [f"Measured by {command}."] if command else []
@@ -311,12 +276,12 @@ def _matplotlib() -> Iterator[None]:
 
 
 @_matplotlib()
-def draw_panels(title: str, subtitle: str, panels: list[Panel], clock: Clock | None = None) -> "Figure":
-    """Panels below each other, each with the names of its curves at the lines' ends.
-
-    clock  measures the last horizontal axis in time, too.
-    """
+def draw_panels(
+    title: str, subtitle: str, panels: list[Panel], clock: Points | None = None, unit: str = ""
+) -> "Figure":
+    """Panels below each other; a clock of (time, step), in a unit, measures the last axis of steps in time, too."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     tops, top = [], TOP if subtitle else TOP - (SUBTITLE - TITLE)
     for panel in panels:
@@ -331,8 +296,13 @@ def draw_panels(title: str, subtitle: str, panels: list[Panel], clock: Clock | N
         bottom = 1 - (top + panel.height) / height
         axes = figure.add_axes((LEFT / WIDTH, bottom, PANEL_WIDTH / WIDTH, panel.height / height))
         _draw_panel(axes, panel)
-    if clock:
-        _draw_clock(figure.axes[-1], clock, panels[-1].height)
+    if clock:  # below the axis of the steps stand the times at which they were reached
+        times, steps = np.array([(0.0, 0.0), *clock]).T
+        ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
+        ticks = ticks[ticks <= times[-1]]
+        below = figure.axes[-1].secondary_xaxis(-AXIS / panels[-1].height)
+        below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
+        _name_axis(figure.axes[-1], unit, -1.5 * AXIS)
     return figure
 
 
@@ -346,9 +316,8 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     if panel.is_log:
         values = [y for curve in panel.curves for _, y in curve.drawn]
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if max(values) < 100 * min(values) else (1,), numticks=7)
-        )
+        subs = (1, 2, 5) if max(values) < 100 * min(values) else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=7))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}{panel.unit}"))
     if not panel.x_name:
@@ -370,61 +339,27 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
         )
     axes.set(xlim=(0, panel.x_most), ylim=panel.limits)
     _name_axis(axes, panel.x_name, -AXIS / 2)
-    _draw_labels(axes, panel)
-
-
-def _draw_labels(axes: "Axes", panel: Panel) -> None:
-    """The names of the curves at the right, each near the end of its curve and joined to it."""
+    # The names of the curves stand at the right, each near the end of its curve and joined to it.
     ends = [curve.drawn[-1] for curve in panel.curves]
     to_panel = axes.transData + axes.transAxes.inverted()
     heights = [to_panel.transform(end)[1] * panel.height for end in ends]
     places = spread_out(heights, LABEL_GAP / 2, panel.height)
     for curve, end, place in zip(panel.curves, ends, places, strict=True):
-        axes.annotate(
-            curve.label,
-            xy=end,
-            xytext=(1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height),
-            textcoords="axes fraction",
-            va="center",
-            color=curve.colour,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3},
-        )
-
-
-def _draw_clock(axes: "Axes", clock: Clock, height: float) -> None:
-    """When the steps of the axis above, under a panel of that height, were reached."""
-    import numpy as np
-    from matplotlib.ticker import MaxNLocator
-
-    times, steps = np.array([(0.0, 0.0), *clock.points]).T
-    ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
-    ticks = ticks[ticks <= times[-1]]
-    below = axes.secondary_xaxis(-AXIS / height)
-    below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
-    _name_axis(axes, clock.unit, -1.5 * AXIS)
+        corner = 1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height
+        arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3}
+        look: Any = {"va": "center", "color": curve.colour, "annotation_clip": False, "arrowprops": arrow}
+        axes.annotate(curve.label, end, corner, textcoords="axes fraction", **look)
 
 
 def _name_axis(axes: "Axes", name: str, height: float) -> None:
     """What an axis counts, right of its numbers, as high above the panel's lower edge."""
-    axes.annotate(
-        name,
-        xy=(1, 0),
-        xycoords="axes fraction",
-        xytext=(36, height),
-        textcoords="offset points",
-        va="center",
-        color=FAINT,
-        annotation_clip=False,
-    )
+    look: Any = {"va": "center", "color": FAINT, "annotation_clip": False}
+    axes.annotate(name, (1, 0), (36, height), "axes fraction", "offset points", **look)
 
 
 @_matplotlib()
 def render(figure: "Figure", title: str, description: str, suffix: str) -> bytes:
-    """A figure as SVG or PNG; the same figure gives the same bytes.
-
-    description  for those who cannot see it.
-    """
+    """A figure as SVG or PNG, the same bytes for the same figure; `description` is for those who cannot see it."""
     content = io.BytesIO()
     if suffix == ".png":
         figure.savefig(content, format="png", dpi=144, metadata={"Title": one_line(title), "Software": None})
@@ -441,9 +376,8 @@ def render(figure: "Figure", title: str, description: str, suffix: str) -> bytes
         f"<style>@media (prefers-color-scheme: dark) {{\n{rules}}}</style>"
     )
     document = content.getvalue().decode()
-    start = document.index("<svg")
-    end = document.index(">", start)
-    return f"{document[start:end]} {head}{document[end + 1 :]}".encode()
+    opening, _, drawn = document[document.index("<svg") :].partition(">")
+    return f"{opening} {head}{drawn}".encode()
 
 
 def one_line(content: str) -> str:

@@ -6,7 +6,6 @@ it does neither, whatever FORCE_COLOR says: scripts read there.
 
 import sys
 import time
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from rich.console import Console
@@ -20,24 +19,14 @@ Bar = TypeVar("Bar", bound="ProgressBar")
 PIPE_WIDTH = 120  # columns of a table that is not drawn on a terminal
 
 
-def answers_console() -> Console:
-    """Where answers are drawn."""
-    return _console(sys.stdout)
+def answers_console(file: IO[str] | None = None) -> Console:
+    """Where answers are drawn: on stdout, or in a file."""
+    return _console(file or sys.stdout)
 
 
 def remarks_console(quiet: bool = False) -> Console:
     """Where progress and remarks go; nowhere at all if quiet."""
     return _console(sys.stderr, quiet)
-
-
-def file_console(file: IO[str]) -> Console:
-    """Where answers are drawn that go to a file."""
-    return _console(file)
-
-
-def has_colour(console: Console) -> bool:
-    """Whether what is drawn there can be told apart by colour."""
-    return console.color_system is not None and not console.no_color
 
 
 def is_ascii(console: Console) -> bool:
@@ -47,14 +36,10 @@ def is_ascii(console: Console) -> bool:
 
 def _console(stream: IO[str], quiet: bool = False) -> Console:
     on_screen = stream.isatty()
+    width = None if on_screen else PIPE_WIDTH
+    # A user's own brackets stay brackets: there is no markup.
     return Console(
-        file=stream,
-        force_terminal=on_screen,
-        width=None if on_screen else PIPE_WIDTH,
-        highlight=False,
-        markup=False,  # a user's own brackets stay brackets
-        soft_wrap=True,
-        quiet=quiet,
+        file=stream, force_terminal=on_screen, width=width, highlight=False, markup=False, soft_wrap=True, quiet=quiet
     )
 
 
@@ -68,11 +53,9 @@ class ProgressBar:
         self.console = remarks_console(quiet)
         self.what, self.total, self.done = what, total, done
         self.done_before = done  # by an earlier call
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
-        shows_bar = draws and self.console.is_terminal and not quiet
-        self.progress = Progress(
-            TextColumn(what), *columns, console=self.console, transient=True, disable=not shows_bar
-        )
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
+        is_hidden = quiet or not (draws and self.console.is_terminal)
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=is_hidden)
         self.bar = self.progress.add_task("", total=total, completed=done)
         self.started = self.said = time.perf_counter()
 
@@ -80,9 +63,7 @@ class ProgressBar:
         self.progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     @property
@@ -118,15 +99,12 @@ class SolvingDisplay(ProgressBar):
         super().__init__("solving", total, quiet=quiet, done=done, draws=total > 1 and not answers_on_screen)
         self.solved = solved
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if kind is None and self.total > 1:
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        if raised[0] is None and self.total > 1:
             speed = (self.done - self.done_before) / self.seconds
-            self.console.print(
-                f"{self.solved} of {self.done} solved in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
-            )
+            pace = f"in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
+            self.console.print(f"{self.solved} of {self.done} solved {pace}")
 
     def show(self, solution: "Solution") -> None:
         """Count a solution."""

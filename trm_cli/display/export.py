@@ -4,10 +4,12 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.color import Color, blend_rgb
+from PIL import Image, ImageDraw, ImageFont
+from rich.color import Color, blend_rgb, parse_rgb_hex
 from rich.color_triplet import ColorTriplet
 from rich.console import Console
 from rich.segment import Segment
@@ -23,31 +25,11 @@ from trm_cli.files import write_whole
 from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
 from trm_cli.tasks.base import Colour
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
-    Font = FreeTypeFont | ImageFont
-
-
 ONE_SIZE, MANY_SIZE = (80, 24), (116, 42)  # columns and rows of a picture of one puzzle, of several
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
-THEME = TerminalTheme(
-    PAPER,
-    INK,
-    [
-        (72, 79, 88),
-        (229, 83, 75),
-        (87, 171, 90),
-        (198, 144, 38),
-        (83, 155, 245),
-        (176, 131, 240),
-        (57, 197, 207),
-        (144, 157, 171),
-    ],
-)
+NAMED = ("484f58", "e5534b", "57ab5a", "c69026", "539bf5", "b083f0", "39c5cf", "909dab")  # black to white
+THEME = TerminalTheme(PAPER, INK, list(map(parse_rgb_hex, NAMED)))
 
 LINES = "─│┌┐└┘├┤┬┴┼╭╮╰╯╴╶╵╷━┃┏┓┗┛┣┫┳┻╋┯┷┿┠┨╂╸╺╹╻"
 REACH = """1100 0011 0101 1001 0110 1010 0111 1011 1101 1110 1111 0101 1001 0110 1010 1000 0100 0010 0001
@@ -73,11 +55,6 @@ class Glyph:
     is_underlined: bool
 
     @property
-    def is_blank(self) -> bool:
-        """Whether there is nothing to draw but the paper."""
-        return self.paper is None and not self.text.strip()
-
-    @property
     def shade(self) -> float:
         """How much of its shapes is filled."""
         return SHADED.get(self.text[0], 1.0)
@@ -87,7 +64,7 @@ class Glyph:
         found = [
             (left + place, top, right + place, bottom)
             for place, character in enumerate(self.text)
-            for left, top, right, bottom in rectangles(character, aspect) or []
+            for left, top, right, bottom in rectangles(character, aspect)
         ]
         merged: list[Rectangle] = []
         for left, top, right, bottom in sorted(found, key=lambda shape: (shape[1], shape[3], shape)):
@@ -104,87 +81,64 @@ class Glyph:
         return "".join(" " if rectangles(character, 1.0) else character for character in self.text)
 
 
-Row = tuple[Glyph, ...]
-
-
 @dataclass(frozen=True)
 class Shot:
     """One picture of an animation: rows of glyphs, and how long they stay."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[tuple[Glyph, ...], ...]
     seconds: float
 
-
-@dataclass(frozen=True)
-class Film:
-    """The pictures of a run, all of one size in characters."""
-
-    shots: list[Shot]
-    columns: int
-    rows: int
+    def size(self, cell_width: int, cell_height: int, margin: int) -> tuple[int, int]:
+        """Width and height in pixels, if a character and the margin have that many."""
+        columns = sum(len(glyph.text) for glyph in self.rows[0])
+        return columns * cell_width + 2 * margin, len(self.rows) * cell_height + 2 * margin
 
 
-def film(header: Header, moments: list[Moment], seconds: float) -> Film:
-    """The pictures of a run, `seconds` a step, without the empty rows below them."""
-    columns, height = ONE_SIZE if header.rows * header.columns == 1 else MANY_SIZE
-    shots = list(_shots(header, moments, seconds, (columns, height)))
-    rows = max(
-        number for shot in shots for number in range(height) if not all(glyph.is_blank for glyph in shot.rows[number])
-    )
-    return Film([Shot(shot.rows[: rows + 1], shot.seconds) for shot in shots], columns, rows + 1)
+def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
+    """The pictures of a run, all of one size, without the empty rows below them.
 
-
-def _shots(header: Header, moments: list[Moment], seconds: float, size: tuple[int, int]) -> Iterator[Shot]:
-    """Each moment with its flash, and the last for longer."""
-    width, height = size
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        height=height,
-        force_terminal=True,
-        color_system="truecolor",
-        legacy_windows=False,
-    )
+    Each step stays for `seconds`, its flash included; the last stays for longer.
+    """
+    width, height = ONE_SIZE if header.rows * header.columns == 1 else MANY_SIZE
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     options = console.options.update(width=width, height=height)
-    for place, moment in enumerate(moments):
+    shots = []
+    for moment in moments:
         stays = seconds * (INNER_SHARE if moment.is_inside else 1)
-        stays = max(stays, LAST_SECONDS) if place == len(moments) - 1 else stays
+        stays = max(stays, LAST_SECONDS) if moment is moments[-1] else stays
         is_still = moment.is_inside or not any(frame.changed for frame in moment.new_frames)
         flash_seconds = 0.0 if is_still else min(FLASH_SECONDS, stays / 4)
         for flash in (0,) if is_still else (FLASH_STRONG, FLASH_SOFT, 0):
             lines = console.render_lines(Scene(moment, header, Look(flash=flash)), options)
             rows = tuple(tuple(_glyphs(line)) for line in lines)
-            yield Shot(rows, flash_seconds if flash else stays - 2 * flash_seconds)
+            shots.append(Shot(rows, flash_seconds if flash else stays - 2 * flash_seconds))
+    used = 1 + max(
+        row for shot in shots for row in range(height) if any(one.paper or one.text.strip() for one in shot.rows[row])
+    )
+    return [Shot(shot.rows[:used], shot.seconds) for shot in shots]
 
 
 def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
     column = 0
     for text, style, _ in line:
         style = style or Style()
-        paper = None if style.bgcolor is None else _truecolour(style.bgcolor, PAPER)
-        ink = _truecolour(style.color, INK)
+        ink = (style.color or Color.default()).get_truecolor(THEME)
+        paper = style.bgcolor and style.bgcolor.get_truecolor(THEME, foreground=False)
         if style.dim:
-            ink = blend_rgb(ColorTriplet(*ink), ColorTriplet(*(paper or PAPER)), 0.45)
+            ink = blend_rgb(ink, paper or ColorTriplet(*PAPER), 0.45)
         yield Glyph(column, text, ink, paper, bool(style.bold), bool(style.underline))
         column += len(text)
 
 
-def _truecolour(colour: Color | None, default: Colour) -> Colour:
-    return default if colour is None or colour.is_default else colour.get_truecolor(THEME)
-
-
-def rectangles(character: str, aspect: float) -> list[Rectangle] | None:
-    """The rectangles that a line or block character is made of; None for a letter.
-
-    aspect  width of a character over its height, so that lines across and down are as thick.
-    """
+def rectangles(character: str, aspect: float) -> list[Rectangle]:
+    """What a line or block of a width to a height, `aspect`, is made of, as thick across as down; none for a letter."""
     if character in SHADED:
         return [(0.0, 0.0, 1.0, 1.0)]
     if character in BLOCKS:
         top, bottom = BLOCKS[character]
         return [(0.0, top, 1.0, bottom)]
     if character not in ARMS:
-        return None
+        return []
     left, right, up, down = ((0, LIGHT, HEAVY)[int(arm)] / 2 for arm in ARMS[character])
     across = max(up, down, LIGHT / 2) / aspect * bool(up or down)  # half the thickness of the upright, in widths
     along = max(left, right, LIGHT / 2) * bool(left or right)  # of the level, in heights
@@ -212,24 +166,21 @@ Interval = tuple[int, int]  # of pictures: the first, and the first that is not 
 
 def animated_svg(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The document; `seconds` is how long each step stays."""
-    shown = film(header, moments, seconds)
-    shots = shown.shots
-    width, height = (
-        count * size + 2 * MARGIN for count, size in ((shown.columns, CELL_WIDTH), (shown.rows, CELL_HEIGHT))
-    )
+    shots = film(header, moments, seconds)
+    width, height = shots[0].size(CELL_WIDTH, CELL_HEIGHT, MARGIN)
     drawn = _by_interval(shots)
-    always = drawn.pop((0, len(shots)), [])
-    groups = [f'<g class="s {_name(interval)}">{"".join(parts)}</g>' for interval, parts in sorted(drawn.items())]
-    joined = "\n".join(groups)
-    name = f"trm watch {header.task.name}: the network's answer after each step"
+    always = "".join(drawn.pop((0, len(shots)), []))
+    groups = "\n".join(
+        f'<g class="s s{first}-{last}">{"".join(parts)}</g>' for (first, last), parts in sorted(drawn.items())
+    )
+    title = plain(f"trm watch {header.task.name}: the network's answer after each step")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" aria-labelledby="title">\n'
-        f'<title id="title">{plain(name)}</title>\n'
+        f'<title id="title">{title}</title>\n'
         f"<style>{STYLE}{_timing(shots, sorted(drawn))}</style>\n"
         f'<rect width="{width}" height="{height}" rx="10" fill="{written(PAPER)}"/>\n'
-        f'<g transform="translate({MARGIN} {MARGIN})" fill="{written(INK)}">\n'
-        f"{''.join(always)}\n{joined}\n</g>\n</svg>\n"
+        f'<g transform="translate({MARGIN} {MARGIN})" fill="{written(INK)}">\n{always}\n{groups}\n</g>\n</svg>\n'
     ).encode()
 
 
@@ -247,24 +198,16 @@ def _by_interval(shots: list[Shot]) -> dict[Interval, list[str]]:
     return drawn
 
 
-def _name(interval: Interval) -> str:
-    return f"s{interval[0]}-{interval[1]}"
-
-
 def _timing(shots: list[Shot], intervals: list[Interval]) -> str:
     """When each interval is seen; where nothing may move, the last picture alone."""
-    ends = [0.0]
-    for shot in shots:
-        ends.append(ends[-1] + shot.seconds)
-    rules = [f".s {{ visibility: hidden; animation: {ends[-1]:.2f}s step-end infinite; }}"]
+    *starts, length = accumulate((shot.seconds for shot in shots), initial=0.0)
+    rules = [f".s {{ visibility: hidden; animation: {length:.2f}s step-end infinite; }}"]
     for first, last in intervals:
-        name = _name((first, last))
-        start, stop = (100 * ends[place] / ends[-1] for place in (first, last))
-        is_last = last == len(shots)
-        hides = "" if is_last else f" {stop:.3f}% {{ visibility: hidden; }}"
-        rules.append(f"@keyframes {name} {{ {start:.3f}% {{ visibility: visible; }}{hides} }}")
-        rules.append(f".{name} {{ animation-name: {name}; }}")
-    ending = ", ".join("." + _name(interval) for interval in intervals if interval[1] == len(shots))
+        hides = "" if last == len(shots) else f" {100 * starts[last] / length:.3f}% {{ visibility: hidden; }}"
+        shows = f"{100 * starts[first] / length:.3f}% {{ visibility: visible; }}"
+        rules.append(f"@keyframes s{first}-{last} {{ {shows}{hides} }}")
+        rules.append(f".s{first}-{last} {{ animation-name: s{first}-{last}; }}")
+    ending = ", ".join(f".s{first}-{last}" for first, last in intervals if last == len(shots))
     shown = f"{ending} {{ visibility: visible; }} " if ending else ""
     still = "@media (prefers-reduced-motion: reduce)"
     return "\n".join([*rules, f"{still} {{ .s {{ animation: none; }} {shown}}}"])
@@ -301,36 +244,37 @@ def _outline(column: int, number: int, shape: Rectangle) -> str:
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PLACE_OF_RUN = "/*RUN*/"
+SHAPE = ("height", "width", "box_height", "box_width")
 
 
 def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The page; `seconds` is how long each step stays when it plays."""
-    roles = header.task.roles
+    task = header.task
+    questions = [moment.frames for moment in moments if moment.is_question]
     run = {
         **{name: value for name, value in vars(header).items() if name != "task"},
-        "task": header.task.name,
+        "task": task.name,
         "seconds": seconds,
-        "layout": header.task.layout.value,
-        "roles": [{"name": name, **vars(role)} for name, role in roles.items()],
-        "praise": header.task.praise,
-        "puzzles": [[_shape(frame) for frame in moment.frames] for moment in moments if moment.is_question],
-        "moments": [_moment(moment, list(roles)) for moment in moments],
+        "layout": task.layout.value,
+        "roles": [{"name": name, **vars(role)} for name, role in task.roles.items()],
+        "praise": task.praise,
+        "puzzles": [[dict(zip(SHAPE, view_of(frame).shape, strict=True)) for frame in each] for each in questions],
+        "moments": [
+            {
+                "page": moment.page,
+                "inside": moment.is_inside,
+                "frames": [{"place": place, **_frame(moment.frames[place])} for place in sorted(moment.moved)],
+            }
+            for moment in moments
+        ],
     }
     told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
     return TEMPLATE.read_text(encoding="utf-8").replace(PLACE_OF_RUN, told).encode()
 
 
-def _shape(frame: Frame) -> dict[str, int]:
-    return dict(zip(("height", "width", "box_height", "box_width"), view_of(frame).shape, strict=True))
-
-
-def _moment(moment: Moment, roles: list[str]) -> dict[str, Any]:
-    frames = [{"place": place, **_frame(moment.frames[place], roles)} for place in sorted(moment.moved)]
-    return {"page": moment.page, "inside": moment.is_inside, "frames": frames}
-
-
-def _frame(frame: Frame, roles: list[str]) -> dict[str, Any]:
+def _frame(frame: Frame) -> dict[str, Any]:
     cells, confidence, update = view_of(frame).cells, frame.confidence, frame.update
+    roles = list(frame.task.roles)
     return {
         **{name: getattr(frame, name) for name in ("step", "max_steps", "change_y", "change_z", "seconds", "attempt")},
         "inside": frame.is_inside,
@@ -346,113 +290,64 @@ def _frame(frame: Frame, roles: list[str]) -> dict[str, Any]:
     }
 
 
-GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_FONT_SIZE = 10, 21, 16  # pixels; a monospaced letter is 0.6 of its size
-GIF_MARGIN = 14
+GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN = 10, 21, 14  # pixels
+GIF_FONT_SIZE = 16  # of which a monospaced letter has 0.6
 COLOURS = 255  # of a GIF, less one for what stays as it was
-GIF_FONTS = (  # monospaced, plain and bold, where systems keep them
-    ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
-    ("Menlo.ttc", "Menlo.ttc"),
-    ("consola.ttf", "consolab.ttf"),
-    ("LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf"),
-)
+GIF_FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf")  # as matplotlib brings them
 
 
 def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The file; `seconds` is how long each step stays."""
-    from PIL import Image
+    import matplotlib
 
-    shown = film(header, moments, seconds)
-    painter = Painter(shown)
-    pictures = [painter.paint(shot) for shot in shown.shots]
-    palette = _palette(pictures)
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    fonts = [ImageFont.truetype(str(folder / name), GIF_FONT_SIZE) for name in GIF_FONTS]
+    shots = film(header, moments, seconds)
+    width, height = shots[0].size(GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN)
+    pictures = [Image.new("RGB", (width, height), PAPER) for _ in shots]
+    for picture, shot in zip(pictures, shots, strict=True):
+        for number, row in enumerate(shot.rows):
+            for glyph in row:
+                _paint(ImageDraw.Draw(picture), glyph, number, fonts)
+    # One palette for all, so that what stays the same is stored once.
+    samples = pictures[:: max(1, len(pictures) // 12)]
+    together = Image.new("RGB", (width, height * len(samples)))
+    for place, picture in enumerate(samples):
+        together.paste(picture, (0, place * height))
+    palette = together.quantize(colors=COLOURS, dither=Image.Dither.NONE)
     first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     content = io.BytesIO()
-    first.save(
-        content,
-        "GIF",
-        save_all=True,
-        append_images=others,
-        loop=0,
-        optimize=False,
-        duration=[round(1000 * shot.seconds) for shot in shown.shots],
-    )
+    lengths = [round(1000 * shot.seconds) for shot in shots]
+    first.save(content, "GIF", save_all=True, append_images=others, loop=0, optimize=False, duration=lengths)
     return content.getvalue()
 
 
-def _palette(pictures: "list[Image]") -> "Image":
-    """One palette for every picture, so that what stays the same is stored once."""
-    from PIL import Image
+def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: list[ImageFont.FreeTypeFont]) -> None:
+    def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
+        x, across = round(left * GIF_CELL_WIDTH), round(right * GIF_CELL_WIDTH)
+        y, down = round(top * GIF_CELL_HEIGHT), round(bottom * GIF_CELL_HEIGHT)
+        return x0 + x, y0 + y, x0 + max(x, across - 1), y0 + max(y, down - 1)
 
-    width, height = pictures[0].size
-    shown = pictures[:: max(1, len(pictures) // 12)]
-    together = Image.new("RGB", (width, height * len(shown)))
-    for place, picture in enumerate(shown):
-        together.paste(picture, (0, place * height))
-    return together.quantize(colors=COLOURS, dither=Image.Dither.NONE)
-
-
-class Painter:
-    """Paints the pictures of a film."""
-
-    def __init__(self, shown: Film) -> None:
-        self.size = (shown.columns * GIF_CELL_WIDTH + 2 * GIF_MARGIN, shown.rows * GIF_CELL_HEIGHT + 2 * GIF_MARGIN)
-        self.plain, self.bold = _fonts()
-
-    def paint(self, shot: Shot) -> "Image":
-        """One picture."""
-        from PIL import Image, ImageDraw
-
-        picture = Image.new("RGB", self.size, PAPER)
-        draw = ImageDraw.Draw(picture)
-        for number, row in enumerate(shot.rows):
-            for glyph in row:
-                if not glyph.is_blank:
-                    self._glyph(draw, glyph, number)
-        return picture
-
-    def _glyph(self, draw: "ImageDraw", glyph: Glyph, number: int) -> None:
-        def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
-            x, across = round(left * GIF_CELL_WIDTH), round(right * GIF_CELL_WIDTH)
-            y, down = round(top * GIF_CELL_HEIGHT), round(bottom * GIF_CELL_HEIGHT)
-            return x0 + x, y0 + y, x0 + max(x, across - 1), y0 + max(y, down - 1)
-
-        x0, y0 = GIF_MARGIN + glyph.column * GIF_CELL_WIDTH, GIF_MARGIN + number * GIF_CELL_HEIGHT
-        if glyph.paper is not None:
-            draw.rectangle(box(0, 0, len(glyph.text), 1), fill=glyph.paper)
-        ink = between((glyph.paper or PAPER, glyph.ink), glyph.shade)
-        for shape in glyph.shapes(GIF_CELL_WIDTH / GIF_CELL_HEIGHT):
-            draw.rectangle(box(*shape), fill=ink)
-        font = self.bold if glyph.is_bold else self.plain
-        for place, letter in enumerate(glyph.letters):
-            if not letter.isspace():
-                middle = (x0 + (place + 0.5) * GIF_CELL_WIDTH, y0 + GIF_CELL_HEIGHT * 0.74)
-                draw.text(middle, letter, fill=glyph.ink, font=font, anchor="ms")
-        if glyph.is_underlined and glyph.letters.strip():
-            low = y0 + GIF_CELL_HEIGHT - 3
-            draw.line((x0, low, x0 + len(glyph.text) * GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
-
-
-def _fonts() -> "tuple[Font, Font]":
-    """The first monospaced font that is there; Pillow's own where none is."""
-    from PIL import ImageFont
-
-    for regular, bold in GIF_FONTS:
-        try:
-            return ImageFont.truetype(regular, GIF_FONT_SIZE), ImageFont.truetype(bold, GIF_FONT_SIZE)
-        except OSError:
-            continue
-    own = ImageFont.load_default(GIF_FONT_SIZE - 1)
-    return own, own
+    x0, y0 = GIF_MARGIN + glyph.column * GIF_CELL_WIDTH, GIF_MARGIN + number * GIF_CELL_HEIGHT
+    if glyph.paper is not None:
+        draw.rectangle(box(0, 0, len(glyph.text), 1), fill=glyph.paper)
+    ink = between((glyph.paper or PAPER, glyph.ink), glyph.shade)
+    for shape in glyph.shapes(GIF_CELL_WIDTH / GIF_CELL_HEIGHT):
+        draw.rectangle(box(*shape), fill=ink)
+    for place, letter in enumerate(glyph.letters):
+        if not letter.isspace():
+            middle = (x0 + (place + 0.5) * GIF_CELL_WIDTH, y0 + GIF_CELL_HEIGHT * 0.74)
+            draw.text(middle, letter, fill=glyph.ink, font=fonts[glyph.is_bold], anchor="ms")
+    if glyph.is_underlined and glyph.letters.strip():
+        low = y0 + GIF_CELL_HEIGHT - 3
+        draw.line((x0, low, x0 + len(glyph.text) * GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
 
 
 STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 
 
 def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float | None) -> None:
-    """Write a run as the kind of file that its name asks for.
-
-    pause  seconds that each step stays in an animation; None for a pace to follow.
-    """
+    """Write a run as its file's name asks for; a step stays for `pause` seconds, or as long as is easy to follow."""
     content = WRITERS[path.suffix](header, moments, pause or STEP_SECONDS)
     try:
         write_whole(path, content)

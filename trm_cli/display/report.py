@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,24 @@ def described(evaluated: list[Evaluated]) -> dict[str, Any]:
 
 
 def _network(evaluated: Evaluated) -> dict[str, Any]:
-    tally = evaluated.tally
+    tally, puzzles = evaluated.tally, evaluated.puzzles
     steps = sum(one.steps for one in tally.bins)
+
+    def of(solved: int) -> dict[str, Any]:
+        return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
+
+    attempts = zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True)
+    within_steps = zip(tally.solved_within_steps, tally.halted_at, strict=True)
     return {
         "name": evaluated.model,
         "sha256": evaluated.model_sha256,
         "settings": asdict(evaluated.settings),
-        "groups": [{**scores.as_dict(), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
+        "groups": [{**asdict(scores), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
         "by_attempts": [
-            {"attempts": made, **_share(solved, evaluated.puzzles), "steps": taken}
-            for made, (solved, taken) in enumerate(
-                zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True), 1
-            )
+            {"attempts": made, **of(solved), "steps": taken} for made, (solved, taken) in enumerate(attempts, 1)
         ],
         "by_steps": [
-            {"steps": number, **_share(solved, evaluated.puzzles), "ended_here": ended}
-            for number, (solved, ended) in enumerate(zip(tally.solved_within_steps, tally.halted_at, strict=True), 1)
+            {"steps": made, **of(solved), "ended_here": ended} for made, (solved, ended) in enumerate(within_steps, 1)
         ],
         "calibration": {
             "steps": steps,
@@ -60,41 +62,23 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
             "puzzles_misfired": tally.misfired,
             "bins": [
                 {
-                    "from": number / NUM_BINS,
-                    "to": (number + 1) / NUM_BINS,
+                    "from": place / NUM_BINS,
+                    "to": (place + 1) / NUM_BINS,
                     "steps": one.steps,
                     "mean_probability": one.probability / one.steps if one.steps else None,
                     "right": one.right,
                 }
-                for number, one in enumerate(tally.bins)
+                for place, one in enumerate(tally.bins)
             ],
         },
         "seconds": tally.seconds,
-        "puzzles_per_second": evaluated.puzzles / max(tally.seconds, 1e-9),
-        "mean_seconds_in_batch": tally.waited / evaluated.puzzles,
+        "puzzles_per_second": puzzles / max(tally.seconds, 1e-9),
+        "mean_seconds_in_batch": tally.waited / puzzles,
         "puzzles_without_time": tally.untouched,
     }
 
 
-def _share(solved: int, puzzles: int) -> dict[str, Any]:
-    return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
-  color: #1f2328; background: #ffffff; }}
-table {{ border-collapse: collapse; margin: 1em 0; font-size: 13px; white-space: nowrap; }}
-th, td {{ padding: .25em .6em; border-bottom: 1px solid #d0d7de; }}
-svg {{ max-width: 100%; height: auto; }}
-@media (prefers-color-scheme: dark) {{
-  body {{ color: #f0f6fc; background: #0d1117; }}
-  th, td {{ border-color: #30363d; }}
-}}
-</style></head>
-<body>
-{body}</body></html>
-"""
+PAGE = Path(__file__).with_name("report.html")
 
 
 def show_scores(evaluated: list[Evaluated], *, as_json: bool) -> None:
@@ -118,7 +102,8 @@ def write_report(path: Path, evaluated: list[Evaluated], command: str) -> None:
         parser = MarkdownIt("commonmark", {"html": False}).enable("table")
         head, tables = markdown(evaluated, command).split("\n## ", 1)
         body = f"{parser.render(head)}{figure[figure.index('<svg') :]}{parser.render(f'## {tables}')}"
-        content = PAGE.format(title=plain(title), body=body).encode()
+        page = PAGE.read_text(encoding="utf-8").replace("<!--TITLE-->", plain(title))
+        content = page.replace("<!--BODY-->", body).encode()
     else:
         content = markdown(evaluated, command).encode()
     try:
@@ -135,14 +120,27 @@ def title_of(evaluated: list[Evaluated]) -> str:
 
 def markdown(evaluated: list[Evaluated], command: str = "") -> str:
     """The report; the most important tables first."""
-    names = distinct_names(*evaluated) if len(evaluated) == 2 else [evaluated[0].model]
+    names = [escape(one.model) for one in evaluated]
     parts = [f"# {escape(title_of(evaluated))}", *([f"Measured by `{command}`"] if command else [])]
-    parts += [f"{escape(name)}: {manner(one.settings)}." for name, one in zip(names, evaluated, strict=True)]
+    comparison = []
     if len(evaluated) == 2:
-        parts.append(_comparison(*evaluated))
+        names = [escape(name) for name in distinct_names(*evaluated)]
+        found = compare(*evaluated)
+        counts = {
+            "solved by both": found.both,
+            f"solved by {names[0]} alone": found.first_only,
+            f"solved by {names[1]} alone": found.second_only,
+            "solved by neither": found.neither,
+        }
+        rows = [*((name, f"{count:,}") for name, count in counts.items())]
+        rows.append(("p of the exact McNemar test", f"{found.mcnemar_p:.3g}"))
+        note = "p: how likely so unequal counts, or worse, are if both networks are equally good"
+        comparison = [_table(" against ".join(names), {"": "", "puzzles": ""}, rows, note)]
+    parts += [f"{name}: {manner(one.settings)}." for name, one in zip(names, evaluated, strict=True)]
+    parts += comparison
     for name, one in zip(names, evaluated, strict=True):
-        parts += _of_network(one, f"{escape(name)}: " if len(evaluated) > 1 else "")
-    return "\n\n".join(filter(None, parts)) + "\n"
+        parts += _of_network(one, f"{name}: " if len(evaluated) > 1 else "")
+    return "\n\n".join(parts) + "\n"
 
 
 def escape(content: str) -> str:
@@ -164,109 +162,86 @@ def manner(settings: SolveConfig) -> str:
     return ", ".join([*parts, f"seed {settings.seed}"])
 
 
-def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
-    """A heading and a table, numbers to the right; a row of one cell is a heading, too."""
-    marks = ["---", *["---:"] * (len(columns) - 1)]
-    filled = ([f"**{row[0]}**", *[""] * (len(columns) - 1)] if len(row) == 1 else row for row in rows)
-    lines = [f"| {' | '.join(cells)} |" for cells in (columns, marks, *filled)]
-    return "\n\n".join(filter(None, (f"## {heading}", "\n".join(lines), note)))
+Value = str | float | tuple[float, float] | None  # of a table's cell; two numbers are an interval
 
 
-def _comparison(first: Evaluated, second: Evaluated) -> str:
-    """Two networks on the same puzzles, with a paired test."""
-    found, (one, other) = compare(first, second), map(escape, distinct_names(first, second))
-    rows = [
-        ("solved by both", f"{found.both:,}"),
-        (f"solved by {one} alone", f"{found.first_only:,}"),
-        (f"solved by {other} alone", f"{found.second_only:,}"),
-        ("solved by neither", f"{found.neither:,}"),
-        ("p of the exact McNemar test", f"{found.mcnemar_p:.3g}"),
-    ]
-    note = "p: how likely so unequal counts, or worse, are if both networks are equally good"
-    return _table(f"{one} against {other}", ("", "puzzles"), rows, note)
+def _table(heading: str, columns: dict[str, str], rows: Sequence[Sequence[Value]], note: str = "") -> str:
+    """A heading and a table, numbers to the right; `columns` says how those below each name are written."""
+
+    def written(value: Value, form: str) -> str:
+        if isinstance(value, tuple):
+            return f"{value[0]:.1%}–{value[1]:.1%}".replace("%–", "–")
+        return "–" if value is None else value if isinstance(value, str) else format(value, form)
+
+    lines = [list(columns), ["---", *["---:"] * (len(columns) - 1)]]
+    lines += ([written(*pair) for pair in zip_longest(row, columns.values(), fillvalue="")] for row in rows)
+    drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join(filter(None, (f"## {heading}", drawn, note)))
 
 
 def _of_network(one: Evaluated, prefix: str) -> list[str]:
     """The tables of one network; their headings begin with `prefix`."""
-    tally, puzzles = one.tally, one.puzzles
-    accuracy: list[tuple[str, ...]] = []
-    halting: list[tuple[str, ...]] = []
+    told, puzzles = _network(one), one.puzzles
+    head = told["calibration"]
+    accuracy: list[Sequence[Value]] = []
+    halting: list[Sequence[Value]] = []
     for kind, scores in groupby(one.groups, lambda group: group.kind):
         for rows in (accuracy, halting):
-            rows += [(f"by {kind}",)] if kind != "all" else []
+            rows += [(f"**by {kind}**",)] if kind != "all" else []
         for group in scores:
-            name, precision = escape(group.group), group.precision
-            shares = (_percent(share) for share in (group.cell, group.exact, group.valid, group.verified))
-            accuracy.append((name, f"{group.puzzles:,}", *shares, _interval(*group.verified_interval)))
-            halting.append((name, f"{group.mean_steps:.1f}", _percent(group.fired), _percent(precision)))
-    by_attempts = [
-        (f"{made}", _percent(solved / puzzles), _interval(*wilson(solved, puzzles)), f"{steps / puzzles:.1f}")
-        for made, (solved, steps) in enumerate(
-            zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True), 1
-        )
-    ]
-    by_steps = [
-        (f"{made}", _percent(solved / puzzles), _interval(*wilson(solved, puzzles)), f"{ended:,}")
-        for made, (solved, ended) in enumerate(zip(tally.solved_within_steps, tally.halted_at, strict=True), 1)
-    ]
-    calibration = [
-        (
-            f"{place / NUM_BINS:.1f} to {(place + 1) / NUM_BINS:.1f}",
-            f"{b.steps:,}",
-            f"{b.probability / b.steps:.3f}",
-            f"{b.right / b.steps:.3f}",
-            _interval(*wilson(b.right, b.steps)),
-        )
-        for place, b in enumerate(tally.bins)
-        if b.steps
-    ]
-    steps = sum(b.steps for b in tally.bins)
+            name, interval = escape(group.group), group.verified_interval
+            accuracy.append((name, group.puzzles, group.cell, group.exact, group.valid, group.verified, interval))
+            halting.append((name, group.mean_steps, group.fired, group.precision))
     speed = [
-        ("seconds", f"{tally.seconds:,.1f}"),
-        ("puzzles a second", f"{puzzles / max(tally.seconds, 1e-9):.2f}"),
-        ("milliseconds a puzzle", f"{1000 * tally.seconds / puzzles:.1f}"),
-        ("seconds that a puzzle was in the batch", f"{tally.waited / puzzles:.3f}"),
-        *([("puzzles for which no time was left", f"{tally.untouched:,}")] if tally.untouched else []),
+        ("seconds", f"{told['seconds']:,.1f}"),
+        ("puzzles a second", f"{told['puzzles_per_second']:.2f}"),
+        ("milliseconds a puzzle", f"{1000 * told['seconds'] / puzzles:.1f}"),
+        ("seconds that a puzzle was in the batch", f"{told['mean_seconds_in_batch']:.3f}"),
     ]
-    return [
+    if one.tally.untouched:
+        speed.append(("puzzles for which no time was left", f"{one.tally.untouched:,}"))
+    tables = [
         _table(
             f"{prefix}Accuracy",
-            ("", "puzzles", "cells", "exact", "valid", "verified", "95%"),
+            {"": "", "puzzles": ",", "cells": ".2%", "exact": ".2%", "valid": ".2%", "verified": ".2%", "95%": ""},
             accuracy,
             "exact: every cell as the label; valid: the rules of an answer hold, as far as its task demands; "
             "verified: all rules hold",
         ),
         _table(
             f"{prefix}Steps and halting",
-            ("", "steps", "halts", "rightly"),
+            {"": "", "steps": ".1f", "halts": ".2%", "rightly": ".2%"},
             halting,
             "steps: of all attempts; halts: the halt head fired in the first attempt; "
             "rightly: of those, the answer was right when it first did",
         ),
-        _table(f"{prefix}Verified with so many attempts", ("attempts", "solved", "95%", "steps a puzzle"), by_attempts)
-        if len(by_attempts) > 1
-        else "",
         _table(
             f"{prefix}Verified in the first attempt within so many steps",
-            ("steps", "solved", "95%", "ended here"),
-            by_steps,
+            {"steps": "", "solved": ".2%", "95%": "", "ended here": ","},
+            [(row["steps"], row["share"], row["interval"], row["ended_here"]) for row in told["by_steps"]],
             "ended here: puzzles that the first attempt solved in exactly so many steps",
         ),
         _table(
             f"{prefix}Halt head: what it says, and how often the answer is right then",
-            ("probability", "steps", "mean", "right", "95%"),
-            calibration,
-            f"over the {steps:,} steps of first attempts; Brier score "
-            f"{tally.squared_error / steps if steps else 0.0:.4f}; fired on a wrong answer in "
-            f"{tally.misfired:,} of {puzzles:,} puzzles",
+            {"probability": "", "steps": ",", "mean": ".3f", "right": ".3f", "95%": ""},
+            [
+                (
+                    f"{row['from']:.1f} to {row['to']:.1f}",
+                    row["steps"],
+                    row["mean_probability"],
+                    row["right"] / row["steps"],
+                    wilson(row["right"], row["steps"]),
+                )
+                for row in head["bins"]
+                if row["steps"]
+            ],
+            f"over the {head['steps']:,} steps of first attempts; Brier score {head['brier_score'] or 0.0:.4f}; "
+            f"fired on a wrong answer in {one.tally.misfired:,} of {puzzles:,} puzzles",
         ),
-        _table(f"{prefix}Speed", ("", "value"), speed),
+        _table(f"{prefix}Speed", {"": "", "value": ""}, speed),
     ]
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2%}"
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{low:.1%}–{high:.1%}".replace("%–", "–")
+    if len(told["by_attempts"]) > 1:
+        columns = {"attempts": "", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
+        made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
+        tables.insert(2, _table(f"{prefix}Verified with so many attempts", columns, made))
+    return tables

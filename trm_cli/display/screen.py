@@ -4,49 +4,36 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
+from statistics import fmean
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from trm_cli.display.boards import (
-    CERTAIN,
-    HALTING,
-    MOVING,
-    NEW,
-    VIOLATION,
-    BoardView,
-    Look,
-    board_text,
-    heat_map,
-    view_of,
-    written,
-)
+from trm_cli.display import boards
+from trm_cli.display.boards import Look, board_text, heat_map, view_of, written
 from trm_cli.solving.trace import Frame, Header, Moment
 
 
 def spread(left: Text, right: Text, width: int) -> Text:
     """Two texts on one line, the second at its right end."""
-    gap = max(1, width - left.cell_len - right.cell_len)
-    return Text.assemble(left, " " * gap, right)
+    return Text.assemble(left, " " * max(1, width - left.cell_len - right.cell_len), right)
 
 
 def beside(blocks: list[list[Text]], gap: int) -> list[Text]:
     """Blocks of lines side by side, each as wide as its widest line, `gap` columns between."""
-    widths = [max((line.cell_len for line in block), default=0) for block in blocks]
+    ends = [*(widest(block) + gap for block in blocks[:-1]), 0]
     lines = []
     for row in zip_longest(*blocks, fillvalue=Text()):
         joined = Text()
-        for place, (line, width) in enumerate(zip(row, widths, strict=True)):
-            joined.append_text(line)
-            if place < len(blocks) - 1:
-                joined.append(" " * (width - line.cell_len + gap))
+        for line, end in zip(row, ends, strict=True):
+            joined.append_text(line).append(" " * (end - line.cell_len))
         lines.append(joined)
     return lines
 
 
-def rows_of(text: Text) -> list[Text]:
-    """The lines of a text."""
-    return list(text.split("\n"))
+def widest(lines: list[Text]) -> int:
+    """Columns of the widest line."""
+    return max((line.cell_len for line in lines), default=0)
 
 
 BLOCKS = " ▁▂▃▄▅▆▇█"  # each fills one more eighth of its cell
@@ -58,12 +45,10 @@ Series = Sequence[float | None]  # None where nothing was measured
 def area(
     values: Series, *, width: int, height: int = 1, ascii_only: bool = False, bounds: tuple[float, float] | None = None
 ) -> list[str]:
-    """Draw a series as a filled curve between its lowest and its highest value.
+    """A series as a filled curve between its lowest and its highest value, or between two bounds.
 
-    width   columns at most; a longer series is averaged down to it.
-    height  rows.
-    bounds  draw between these two values instead.
-    Returns the rows, the upper first. The lowest value still shows as the smallest mark.
+    Returns the rows, the upper first, of at most `width` columns: a longer series is averaged down.
+    The lowest value still shows as the smallest mark.
     """
     shown = fit(values, width)
     known = [value for value in shown if value is not None]
@@ -71,32 +56,24 @@ def area(
         return [""] * height
     symbols = ASCII_BLOCKS if ascii_only else BLOCKS
     least, most = bounds or (min(known), max(known))
-    spread = most - least
     top = height * (len(symbols) - 1)  # the highest level
     levels = [
-        0 if value is None else top // 2 if spread <= 0 else 1 + round((value - least) / spread * (top - 1))
+        0 if value is None else top // 2 if most <= least else 1 + round((value - least) / (most - least) * (top - 1))
         for value in shown
     ]
-    return _rows(levels, height, symbols)
+    return _stacked(levels, height, symbols)
 
 
 def bars(counts: Sequence[int], *, width: int, height: int, ascii_only: bool = False) -> list[str]:
-    """Draw counts as bars from zero, side by side in a width of that many columns at most.
+    """Counts as bars from zero, side by side in at most `width` columns; one still shows, however high the others are.
 
-    Returns the rows, the upper first. A count of one still shows, however high the others are.
+    Returns the rows, the upper first.
     """
-    pitch = bar_pitch(len(counts), width)
+    pitch = max(1, min(4, width // max(1, len(counts))))  # columns from one bar to the next
     symbols = ASCII_BLOCKS if ascii_only else BLOCKS
-    top = height * (len(symbols) - 1)
-    most = max(counts, default=0) or 1
-    levels = [math.ceil(count / most * top) for count in counts]
-    thickness = max(1, pitch - 1)
-    return ["".join((mark * thickness).ljust(pitch) for mark in row) for row in _rows(levels, height, symbols)]
-
-
-def bar_pitch(num_bars: int, width: int) -> int:
-    """Columns from one bar to the next: 1 to 4."""
-    return max(1, min(4, width // max(1, num_bars)))
+    top, most = height * (len(symbols) - 1), max(counts, default=0) or 1
+    rows = _stacked([math.ceil(count / most * top) for count in counts], height, symbols)
+    return ["".join((mark * max(1, pitch - 1)).ljust(pitch) for mark in row) for row in rows]
 
 
 def fit(values: Series, width: int) -> list[float | None]:
@@ -104,20 +81,15 @@ def fit(values: Series, width: int) -> list[float | None]:
     if len(values) <= width:
         return list(values)
     edges = [column * len(values) // width for column in range(width + 1)]
-    return [_mean(values[first:last]) for first, last in pairwise(edges)]
+    known = [[value for value in values[first:last] if value is not None] for first, last in pairwise(edges)]
+    return [fmean(group) if group else None for group in known]
 
 
-def _mean(values: Series) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _rows(levels: list[int], height: int, symbols: str) -> list[str]:
-    """Stack cells: those below a level's own cell are full, those above it empty."""
+def _stacked(levels: list[int], height: int, symbols: str) -> list[str]:
+    """Rows of cells: those below a level's own cell are full, those above it empty."""
     full = len(symbols) - 1
-    return [
-        "".join(symbols[min(full, max(0, level - row * full))] for level in levels) for row in reversed(range(height))
-    ]
+    rows = reversed(range(height))
+    return ["".join(symbols[min(full, max(0, level - row * full))] for level in levels) for row in rows]
 
 
 LABELS, VALUES = 11, 7  # columns
@@ -126,25 +98,19 @@ MOST_PITCH = 3  # columns of one step in a sparkline, at most
 EACH, GROUPS, NOWHERE = range(3)  # where there are empty lines
 SIZES = ((3, EACH), (2, EACH), (1, EACH), (1, GROUPS), (1, NOWHERE))  # rows of a chart; empty lines
 TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring lines do not touch
-NOTHING = "-"  # where there is no value yet
 HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One figure, and the series that it is the end of."""
-
-    name: str
-    value: str
-    colour: str
-    of: Callable[[Frame], float | None]  # its value after an earlier step
-    is_share: bool = False  # drawn between 0 and 1
-    ends_group: bool = False
 
 
 def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
     """At most `height` lines of at most `width` columns about one puzzle."""
-    inside = _inside(frame, header, replace(look, max_width=width, max_height=None), width)
+    inside = moved_cells(frame, replace(look, max_width=width, max_height=None))
+    if update := frame.update:
+        call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
+        recursion, number = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
+        where = f"recursion {recursion} call {number}  "
+        if len(where) + len(call) > width:
+            where = f"{recursion} {number}  "
+        inside.insert(0, Text.assemble((where, "dim"), (call, "bold")))
     for rows, gaps in SIZES:
         if width < CHARTS_FROM and gaps == EACH:
             continue
@@ -163,15 +129,29 @@ def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> I
     if is_wide:
         done = round(width * frame.step / frame.max_steps)
         full, rest = ("=", "-") if look.ascii_only else ("━", "─")
-        yield Text.assemble((full * done, written(CERTAIN)), (rest * (width - done), "dim"))
+        yield Text.assemble((full * done, written(boards.CERTAIN)), (rest * (width - done), "dim"))
     if gaps != NOWHERE:
         yield Text()
-    for reading in _readings(frame):
+    moved = {frame.update.stream: frame.update.change} if frame.update and frame.is_inside else {}
+    halt = figure(frame.history[-1].halt_probability if frame.history else None, ".1%")  # of the latest whole step
+    confidence = figure(mean_confidence(frame), ".1%")
+    change_y, change_z = (figure(moved.get(name, getattr(frame, f"change_{name}")), ".3f") for name in "yz")
+    certain, new, wrong = map(written, (boards.CERTAIN, boards.NEW, boards.VIOLATION))
+    shown: list[tuple[str, str, str, Callable[[Frame], float | None]]] = [  # the last is the value after a step
+        ("halt", halt, boards.HALTING, lambda f: f.halt_probability),
+        ("confidence", confidence, certain, mean_confidence),
+        ("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
+        ("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated)),
+        ("change y", change_y, boards.MOVING, lambda f: f.change_y),
+        ("change z", change_z, boards.MOVING, lambda f: f.change_z),
+    ]
+    for place, (name, value, colour, after) in enumerate(shown):
         if is_wide:
-            yield from _chart(reading, frame.history, look, width=width, rows=rows)
+            series = [after(step) for step in frame.history]
+            yield from _chart(name, value, series, colour, look, width=width, rows=rows)
         else:
-            yield Text.assemble(_label(reading.name), (reading.value, "bold"))
-        if gaps == EACH or (gaps == GROUPS and reading.ends_group):
+            yield Text.assemble(_label(name), (value, "bold"))
+        if gaps == EACH or (gaps == GROUPS and place % 2):  # two are a group
             yield Text()
     attempt, seconds = str(frame.attempt + 1), f"{frame.seconds:.2f} s"
     if is_wide:
@@ -184,48 +164,23 @@ def _label(name: str) -> tuple[str, str]:
     return name.ljust(LABELS), "dim"
 
 
-def _readings(frame: Frame) -> list[Reading]:
-    """From the top down; inside a step, the halt probability is that of the step before."""
-    update = frame.update
-    moved = {update.stream: update.change} if update and frame.is_inside else {}
-    halt = frame.history[-1].halt_probability if frame.history else None
-    certain, new, wrong = written(CERTAIN), written(NEW), written(VIOLATION)
-    confidence = percent(mean_confidence(frame))
-    return [
-        Reading("halt", percent(halt), HALTING, lambda f: f.halt_probability, is_share=True),
-        Reading("confidence", confidence, certain, mean_confidence, is_share=True, ends_group=True),
-        Reading("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
-        Reading("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated), ends_group=True),
-        Reading("change y", _norm(moved.get("y", frame.change_y)), MOVING, lambda f: f.change_y),
-        Reading("change z", _norm(moved.get("z", frame.change_z)), MOVING, lambda f: f.change_z, ends_group=True),
-    ]
-
-
-def _chart(reading: Reading, history: tuple[Frame, ...], look: Look, *, width: int, rows: int) -> Iterator[Text]:
-    """The name, the value, and the series behind it, `rows` lines high."""
+def _chart(name: str, value: str, series: Series, colour: str, look: Look, *, width: int, rows: int) -> Iterator[Text]:
+    """The name, the value, and the series behind it, `rows` lines high; shares between 0 and 1."""
     room = width - LABELS - VALUES - 2
-    values = [reading.of(step) for step in history]
-    columns = max(len(values), min(room, MOST_PITCH * len(values)))
-    series = [values[column * len(values) // columns] for column in range(columns)]
-    most = 1.0 if reading.is_share else max((value for value in series if value is not None), default=0.0) or 1.0
-    *above, last = area(series, width=room, height=rows, ascii_only=look.ascii_only, bounds=(0.0, TOP * most))
+    columns = max(len(series), min(room, MOST_PITCH * len(series)))
+    most = 1.0 if value.endswith("%") else max((each for each in series if each is not None), default=0.0) or 1.0
+    spread_out = [series[column * len(series) // columns] for column in range(columns)]
+    *above, last = area(spread_out, width=room, height=rows, ascii_only=look.ascii_only, bounds=(0.0, TOP * most))
     for row in above:
-        yield Text(" " * (LABELS + VALUES + 2)).append(row, reading.colour)
-    yield Text.assemble(_label(reading.name), (reading.value.rjust(VALUES), "bold"), "  ", (last, reading.colour))
+        yield Text(" " * (LABELS + VALUES + 2)).append(row, colour)
+    yield Text.assemble(_label(name), (value.rjust(VALUES), "bold"), "  ", (last, colour))
 
 
-def _inside(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
-    """Which call of the net it was, and how far it moved each cell."""
-    update = frame.update
-    if update is None:
+def moved_cells(frame: Frame, look: Look) -> list[Text]:
+    """How far the latest call of the net moved each cell; no lines where none is shown."""
+    if frame.update is None:
         return []
-    call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
-    places = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
-    where = f"recursion {places[0]} call {places[1]}  "
-    if len(where) + len(call) > width:
-        where = f"{places[0]} {places[1]}  "
-    heat = heat_map(update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
-    return [Text.assemble((where, "dim"), (call, "bold")), *rows_of(heat)]
+    return list(heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look).split("\n"))
 
 
 def mean_confidence(frame: Frame) -> float | None:
@@ -233,13 +188,9 @@ def mean_confidence(frame: Frame) -> float | None:
     return None if frame.confidence is None else float(frame.confidence.mean())
 
 
-def percent(share: float | None) -> str:
-    """A share to a tenth of a percent; a dash for none."""
-    return NOTHING if share is None else f"{share:.1%}"
-
-
-def _norm(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
+def figure(value: float | None, form: str) -> str:
+    """A number in that form; a dash where there is none yet."""
+    return "-" if value is None else format(value, form)
 
 
 def verdict(frame: Frame) -> Text:
@@ -249,11 +200,15 @@ def verdict(frame: Frame) -> Text:
     steps = "1 step" if frame.step == 1 else f"{frame.step} steps"
     if frame.solved and frame.is_last:
         return Text.assemble((frame.task.praise, "bold green"), f" in {steps}")
-    cells = len(frame.violated)
-    broken = "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
+    broken = broken_rules(len(frame.violated))
     if frame.is_last:
         return Text.assemble((f"not {frame.task.praise}", "bold red"), f": {broken} after {steps}")
     return Text("the rules hold" if frame.solved else broken, "dim")
+
+
+def broken_rules(cells: int) -> str:
+    """How many cells break a rule, in words."""
+    return "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
 
 
 GAP = 3  # columns between a board and its figures
@@ -293,65 +248,64 @@ class Scene:
         return [Text(" ", no_wrap=True, overflow="ignore").append_text(line) for line in lines[:height]]
 
     def _title(self, width: int) -> Text:
-        header, frames = self.header, self.moment.frames
-        first = self.moment.page * self.at_once + 1
-        number = str(first) if len(frames) == 1 else f"{first} to {first + len(frames) - 1}"
+        header, shown = self.header, numbers(self.moment, self.header)
         right = f"{header.model}, {header.num_parameters:,} parameters"
         left = Text.assemble(("trm watch ", "dim"), (header.task.name, "bold"))
         if header.num_puzzles > 1:
-            left.append(f"  {number} of {header.num_puzzles}", "dim")
+            several = f" to {shown[-1]}" if len(shown) > 1 else ""
+            left.append(f"  {shown[0]}{several} of {header.num_puzzles}", "dim")
         if left.cell_len + len(right) + 2 > width:
             right = header.model
         return spread(left, Text(right, "dim"), width)
 
-    @property
-    def at_once(self) -> int:
-        """Puzzles on a full screen."""
-        return self.header.rows * self.header.columns
-
     def _one(self, width: int, height: int) -> list[Text]:
         frame = self.moment.frames[0]
-        view = view_of(frame)
-        board = larger = self._board(view, width - LEAST_FIGURES - GAP, height)
-        if _width(larger) > width - WIDE_FIGURES - GAP:
-            board = self._board(view, width - WIDE_FIGURES - GAP, height)
+        board = larger = self._board(frame, self.look, width - LEAST_FIGURES - GAP, height)
+        if widest(larger) > width - WIDE_FIGURES - GAP:
+            board = self._board(frame, self.look, width - WIDE_FIGURES - GAP, height)
             if len(board) < min(frame.puzzle.height, len(larger)):
                 board = larger  # digits are worth more than charts
         if 2 * height > width:
-            above = self._board(view, width, height - FIGURE_LINES)  # with the figures below
+            above = self._board(frame, self.look, width, height - FIGURE_LINES)  # with the figures below
             board = above if len(above) > len(board) else board
-        room = min(width - _width(board) - GAP, MOST_FIGURES)
+        room = min(width - widest(board) - GAP, MOST_FIGURES)
         if room >= LEAST_FIGURES:
             return beside([board, readings(frame, self.header, self.look, width=room, height=height)], GAP)
         return [*board, *readings(frame, self.header, self.look, width=width, height=height - len(board))]
 
-    def _board(self, view: BoardView, width: int, height: int) -> list[Text]:
-        return rows_of(board_text(view, replace(self.look, max_width=width, max_height=height)))
+    def _board(self, frame: Frame, look: Look, width: int, height: int) -> list[Text]:
+        return list(board_text(view_of(frame), replace(look, max_width=width, max_height=height)).split("\n"))
 
     def _tiles(self, width: int, height: int) -> list[Text]:
         columns = self.header.columns
-        frames = self.moment.frames
-        num_rows = -(-len(frames) // columns)
+        num_rows = -(-len(self.moment.frames) // columns)
         tile_width, tile_height = (width + 2) // columns - 2, height // num_rows
         gap = 1 if tile_height >= 6 else 0
-        tiles = [self._tile(index, frame, tile_width, tile_height - gap) for index, frame in enumerate(frames)]
+        tiles = [self._tile(place, tile_width, tile_height - gap) for place in range(len(self.moment.frames))]
         lines: list[Text] = []
         for first in range(0, len(tiles), columns):
-            lines += beside(tiles[first : first + columns], 2)
-            lines += [Text()] * gap
-        return lines[:-gap] if gap else lines
+            lines += [*beside(tiles[first : first + columns], 2), *[Text()] * gap]
+        return lines[: len(lines) - gap]
 
-    def _tile(self, index: int, frame: Frame, width: int, height: int) -> list[Text]:
+    def _tile(self, place: int, width: int, height: int) -> list[Text]:
         """A small board with a caption at its right, every line as wide as the tile."""
-        look = replace(self.look, max_width=width - CAPTION, max_height=height)
-        if index not in self.moment.moved:
-            look = replace(look, flash=0)
-        board = rows_of(board_text(view_of(frame), look))[:height]
-        number = self.moment.page * self.at_once + index + 1
-        lines = beside([board, _caption(number, frame)], 2)[: max(height, 1)]
+        frame = self.moment.frames[place]
+        look = self.look if place in self.moment.moved else replace(self.look, flash=0)
+        board = self._board(frame, look, width - CAPTION, height)[:height]
+        halt = frame.history[-1].halt_probability if frame.history else None
+        told = [
+            Text(f"puzzle {numbers(self.moment, self.header)[place]}", "bold"),
+            Text(f"step {frame.step}", "dim"),
+            Text("" if halt is None else f"halt {halt:.0%}", "dim"),
+        ]
+        if frame.is_last and frame.solved:
+            told.append(Text(frame.task.praise, "bold green"))
+        elif frame.step:
+            wrong = len(frame.violated)
+            told.append(Text(f"{wrong} violation{'s' * (wrong != 1)}", "bold red" if frame.is_last else ""))
+        lines = beside([board, told], 2)[: max(height, 1)]
         for line in lines:
-            line.truncate(width)
-            line.pad_right(width - line.cell_len)
+            line.truncate(width, pad=True)
         return lines
 
     def _verdict(self) -> Text:
@@ -367,20 +321,7 @@ class Scene:
         return text.append(f"  {running} still thinking" if running else "", "dim")
 
 
-def _width(lines: list[Text]) -> int:
-    return max(line.cell_len for line in lines)
-
-
-def _caption(number: int, frame: Frame) -> list[Text]:
-    halt = frame.history[-1].halt_probability if frame.history else None
-    told = [
-        Text(f"puzzle {number}", "bold"),
-        Text(f"step {frame.step}", "dim"),
-        Text("" if halt is None else f"halt {halt:.0%}", "dim"),
-    ]
-    if frame.is_last and frame.solved:
-        told.append(Text(frame.task.praise, "bold green"))
-    elif frame.step:
-        wrong = len(frame.violated)
-        told.append(Text(f"{wrong} violation{'s' * (wrong != 1)}", "bold red" if frame.is_last else ""))
-    return told
+def numbers(moment: Moment, header: Header) -> range:
+    """Which of the run's puzzles a moment shows, counted from 1."""
+    first = moment.page * header.rows * header.columns + 1
+    return range(first, first + len(moment.frames))

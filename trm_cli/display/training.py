@@ -8,50 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.filesize import decimal
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from trm_cli.config import ModelConfig
 from trm_cli.display.console import remarks_console
-from trm_cli.display.screen import Series, area, bar_pitch, bars, spread
+from trm_cli.display.screen import Series, area, bars, figure, spread
 from trm_cli.model.network import count_parameters
 from trm_cli.solving.evaluate import Scores
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.training.loop import Evaluation, Limits, Report
 from trm_cli.training.recipes import Recipe
-
-MEMORY_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
-
-
-def report_line(report: Report) -> str:
-    """A report on one line."""
-    halts = "none halts yet"
-    if report.halting_step is not None and report.solved is not None:
-        halts = f"halts at {report.halting_step:.1f}, {report.solved:.1%} of them right"
-    return (
-        f"step {report.step}  {report.seconds:.0f} s  loss {report.loss:.3f}  "
-        f"cells {report.cell_accuracy:.1%}  {halts}  {report.pairs_per_second:.0f} pairs/s"
-    )
-
-
-def evaluation_line(event: Evaluation) -> str:
-    """An evaluation on one line."""
-    scores = event.scores
-    return (
-        f"step {event.step}  {event.seconds:.0f} s  {judge(event)}: solved {scores.verified:.2%}  "
-        f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
-    )
-
-
-def short_evaluation_line(event: Evaluation) -> str:
-    """An evaluation on a line of fewer than 80 columns."""
-    scores = event.scores
-    figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
-    return f"step {event.step:,}  {judge(event)}: {figures}"
 
 
 def judge(event: Evaluation) -> str:
@@ -60,9 +31,7 @@ def judge(event: Evaluation) -> str:
 
 
 def _precision(scores: Scores, digits: int) -> str:
-    if scores.precision is None:
-        return "never halted"
-    return f"right when halting {scores.precision:.{digits}%}"
+    return "never halted" if scores.precision is None else f"right when halting {scores.precision:.{digits}%}"
 
 
 def duration(seconds: float) -> str:
@@ -70,14 +39,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def memory(num_bytes: int) -> str:
-    """Bytes in the largest unit that leaves a number above one."""
-    for size, unit in MEMORY_UNITS:
-        if num_bytes >= size:
-            return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes} B"
 
 
 PACE_REPORTS = 20  # the latest reports, which the pace is measured over
@@ -91,9 +52,8 @@ class RunState:
         self.name = f"{recipe.task} {recipe.name}"
         self.steps = min(config.steps, limits.max_steps or config.steps)
         self.evaluate_every = config.evaluate_every
-        by_time = config.decay_by == "time"
-        self.run_seconds = config.minutes * 60 or None if by_time else None
-        self.call_seconds = limits.max_seconds
+        self.run_seconds = config.minutes * 60 if config.decay_by == "time" else 0.0  # 0 is no limit, here and below
+        self.call_seconds = limits.max_seconds or 0.0
         self.reports: list[Report] = []
         self.evaluations: list[Evaluation] = []
         self.is_over = False
@@ -101,7 +61,7 @@ class RunState:
         self._clock = clock
         self._resumed: float | None = None  # when, if this run had been interrupted
         self._before = 0.0  # seconds that earlier calls trained for
-        self._reported = clock()  # when the latest report came
+        self._reported = 0.0  # when the latest report came
 
     def generate(self, done: int, wanted: int) -> None:
         """Note how many puzzles there are, before the run begins."""
@@ -129,38 +89,34 @@ class RunState:
     @property
     def elapsed(self) -> float:
         """Seconds of training since the run began."""
-        if not self.reports:
-            return 0.0
-        return self.reports[-1].seconds + self._clock() - self._reported
+        return self.reports[-1].seconds + self._clock() - self._reported if self.reports else 0.0
 
     @property
     def share(self) -> float:
         """How much is over, 0 to 1: of the steps or of the time, whichever ends first."""
-        if not self.reports:
-            return self.generated[0] / self.generated[1] if self.generated else 0.0
-        by_time = [self.elapsed / seconds for seconds in self._ends() if seconds]
-        return min(1.0, max(self.step / self.steps, *by_time, 0.0))
+        if self.generated and not self.reports:
+            return self.generated[0] / self.generated[1]
+        return min(1.0, max(0.0, self.step / self.steps, *(self.elapsed / seconds for seconds in self._ends())))
 
     @property
     def seconds_left(self) -> float | None:
         """Until the last step or the end of the time, whichever comes first; None if unknown."""
         ends = self._ends()
         recent = self.reports[-PACE_REPORTS:]
-        if len(recent) > 1 and recent[-1].step > recent[0].step:
+        if recent and recent[-1].step > recent[0].step:
             pace = (recent[-1].seconds - recent[0].seconds) / (recent[-1].step - recent[0].step)
             ends.append(recent[-1].seconds + (self.steps - self.step) * pace)
         return max(0.0, min(ends) - self.elapsed) if ends else None
 
     def _ends(self) -> list[float]:
         """Seconds of training at which the time will be over."""
-        ends = [] if self.run_seconds is None else [self.run_seconds]
-        return ends if self.call_seconds is None else [*ends, self._before + self.call_seconds]
+        return list(filter(None, (self.run_seconds, self.call_seconds and self._before + self.call_seconds)))
 
     @property
     def is_evaluating(self) -> bool:
         """Whether the validation set is being evaluated."""
         is_due = self.step % self.evaluate_every == 0 or self.share >= 1
-        is_done = bool(self.evaluations) and self.evaluations[-1].step == self.step
+        is_done = self.step in (event.step for event in self.evaluations[-1:])
         return bool(self.reports) and is_due and not is_done and not self.is_over
 
 
@@ -183,133 +139,98 @@ class Dashboard:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(WIDEST, options.max_width) - 2
-        frame = _Frame(self.state, width, console.size.height, options.ascii_only)
-        for line in frame.lines(self.num_parameters):
+        for line in _lines(self.state, self.num_parameters, width, console.size.height, options.ascii_only):
             yield Text(" ", end="")
-            if isinstance(line, ProgressBar):
-                yield line
-                yield Text()
-            else:
+            if isinstance(line, Text):
                 line.truncate(width)
-                yield line
+            yield line
+            if isinstance(line, ProgressBar):
+                yield Text()  # which ends its line
 
 
-class _Frame:
-    """One picture of a run."""
+def _lines(
+    state: RunState, num_parameters: int, width: int, height: int, ascii_only: bool
+) -> Iterator[Text | ProgressBar]:
+    """A run from the title down, each line at most as wide as the screen."""
+    reports, evaluations = list(state.reports), list(state.evaluations)  # the training goes on while this is drawn
+    yield spread(Text(state.name, "bold"), Text(f"{num_parameters:,} parameters", "dim"), width)
+    yield ProgressBar(1.0, state.share, width, complete_style=TRAINING, finished_style=VALIDATION)
+    if not reports:
+        if state.generated:
+            yield Text("generating puzzles {:,} of {:,}".format(*state.generated))
+        else:
+            yield Text("the first step is under way", "dim")
+        return
+    status = Text.assemble(("step ", "dim"), f"{state.step:,}", (f" of {state.steps:,}", "dim"))
+    status.append("  evaluating" if state.is_evaluating else "", VALIDATION)
+    times = Text.assemble(("elapsed ", "dim"), duration(state.elapsed))
+    left = state.seconds_left
+    if left is not None and not state.is_over:
+        times.append("   left ", "dim").append(duration(left))
+    yield spread(status, times, width)
+    last = reports[-1]
+    if width < LEAST_WIDTH - 2 or height < LEAST_HEIGHT:  # no room for charts
+        evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in evaluations[-1:]]
+        yield Text(f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated))
+        return
 
-    def __init__(self, state: RunState, width: int, height: int, ascii_only: bool) -> None:
-        self.state = state
-        self.width = width
-        self.height = height
-        self.ascii_only = ascii_only
-        self.reports = list(state.reports)  # the training goes on while this is drawn
-        self.evaluations = list(state.evaluations)
-        halts = (report for report in reversed(self.reports) if report.halting_step is not None)
-        self.halting = next(halts, None)  # the latest report with puzzles that halted
-
-    def lines(self, num_parameters: int) -> Iterator[Text | ProgressBar]:
-        """From the title down, each at most as wide as the frame."""
-        state = self.state
-        parameters = Text(f"{num_parameters:,} parameters", "dim")
-        yield spread(Text(state.name, "bold"), parameters, self.width)
-        yield ProgressBar(
-            total=1.0, completed=state.share, width=self.width, complete_style=TRAINING, finished_style=VALIDATION
-        )
-        if not self.reports:
-            yield self._beginning()
-            return
-        yield self._status()
-        last = self.reports[-1]
-        if self.width < LEAST_WIDTH - 2 or self.height < LEAST_HEIGHT:
-            yield Text(self._figures_alone(last))
-            return
-        rows = next(rows for least, rows in CHART_ROWS if self.height >= least)
-        yield Text()
-        yield from self._training(last, rows)
-        yield Text()
-        yield from self._halting(last, max(4, 2 * rows))
-        yield Text()
-        yield from self._validation()
-
-    def _beginning(self) -> Text:
-        if self.state.generated is None:
-            return Text("the first step is under way", "dim")
-        done, wanted = self.state.generated
-        return Text(f"generating puzzles {done:,} of {wanted:,}")
-
-    def _status(self) -> Text:
-        state = self.state
-        status = Text.assemble(("step ", "dim"), f"{state.step:,}", (f" of {state.steps:,}", "dim"))
-        if state.is_evaluating:
-            status.append("  evaluating", VALIDATION)
-        times = Text.assemble(("elapsed ", "dim"), duration(state.elapsed))
-        left = state.seconds_left
-        if left is not None and not state.is_over:
-            times.append("   left ", "dim").append(duration(left))
-        return spread(status, times, self.width)
-
-    def _figures_alone(self, last: Report) -> str:
-        """One line, for a terminal without room for charts."""
-        evaluated = [f"  {judge(event)} {event.scores.verified:.1%}" for event in self.evaluations[-1:]]
-        return f"loss {last.loss:.3f}  cells {last.cell_accuracy:.1%}" + "".join(evaluated)
-
-    def _training(self, last: Report, rows: int) -> Iterator[Text]:
-        solved = None if self.halting is None else self.halting.solved
-        charts: list[tuple[str, Series, str]] = [
-            ("loss", [math.log(max(LEAST_LOSS, report.loss)) for report in self.reports], f"{last.loss:.3f}"),
-            ("cells right", [report.cell_accuracy for report in self.reports], f"{last.cell_accuracy:.1%}"),
-            ("solved", [report.solved for report in self.reports], "-" if solved is None else f"{solved:.1%}"),
-        ]
-        for place, (name, series, value) in enumerate(charts):
-            if place and rows > 1:
-                yield Text()  # so that no chart stands on the next
-            yield from self._chart(name, series, value, rows)
-
-    def _chart(self, name: str, series: Series, value: str, rows: int, style: str = TRAINING) -> Iterator[Text]:
+    def chart(name: str, series: Series, value: str, rows: int, style: str) -> Iterator[Text]:
         """A name, the series behind the value, and the value, on the chart's lowest row."""
-        room = self.width - LABELS - VALUES
-        drawn = area(series, width=room, height=rows, ascii_only=self.ascii_only)
-        for row in drawn[:-1]:
+        room = width - LABELS - VALUES
+        *above, lowest = area(series, width=room, height=rows, ascii_only=ascii_only)
+        for row in above:
             yield Text(" " * LABELS).append(row, style)
-        yield Text.assemble((name.ljust(LABELS), "dim"), (drawn[-1].ljust(room), style), (value.rjust(VALUES), "bold"))
+        yield Text.assemble((name.ljust(LABELS), "dim"), (lowest.ljust(room), style), (value.rjust(VALUES), "bold"))
 
-    def _halting(self, last: Report, height: int) -> Iterator[Text]:
-        """The histogram of halting steps, with the figures of the run beside it."""
-        shown = self.halting or last
-        counts = shown.halting_histogram
-        room = self.width - LABELS - FIGURES - 2
-        drawn = bars(counts, width=room, height=height, ascii_only=self.ascii_only)
-        mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
-        end = bar_pitch(len(counts), room) * (len(counts) - 1)  # column of the last bar
-        left = [Text(" " * LABELS).append(row, HALTING) for row in drawn[:-1]]
-        left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (drawn[-1], HALTING)))
-        left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))
-        figures = {
-            "learning rate": f"{last.rate:.1%}",
-            "gradient norm": f"{last.gradient_norm:.3f}",
-            "pairs a second": f"{last.pairs_per_second:,.0f}",
-            "puzzles a second": f"{last.puzzles_per_second:,.1f}",
-            "memory": "unknown" if last.memory is None else memory(last.memory),
-        }
-        right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures.items()]
-        for line, figure in zip_longest(left, right, fillvalue=Text()):
-            yield spread(line, figure, self.width)
+    rows = next(rows for least, rows in CHART_ROWS if height >= least)
+    between = [Text()] * (rows > 1)  # so that no chart stands on the next
+    halting = next((report for report in reversed(reports) if report.halting_step is not None), None)
+    solved = figure(halting.solved if halting else None, ".1%")
+    losses = [math.log(max(LEAST_LOSS, report.loss)) for report in reports]
+    yield Text()
+    yield from chart("loss", losses, f"{last.loss:.3f}", rows, TRAINING)
+    yield from between
+    accuracies = [report.cell_accuracy for report in reports]
+    yield from chart("cells right", accuracies, f"{last.cell_accuracy:.1%}", rows, TRAINING)
+    yield from between
+    yield from chart("solved", [report.solved for report in reports], solved, rows, TRAINING)
+    yield Text()
+    yield from _halting(last, halting or last, width, max(4, 2 * rows), ascii_only)
+    yield Text()
+    if not evaluations:
+        due = min(state.steps, state.evaluate_every)
+        yield Text(f"{'validation solved'.ljust(LABELS)}first evaluated at step {due:,}", "dim")
+        return
+    latest = evaluations[-1]
+    scores, name = latest.scores, "validation solved" if latest.judged_by == HELD_OUT else latest.judged_by
+    history = [event.scores.verified for event in evaluations]
+    yield from chart(name, history, f"{scores.verified:.1%}", 1, VALIDATION)
+    figures = f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+    yield Text(f"at step {latest.step:,}".ljust(LABELS) + figures, "dim")
 
-    def _validation(self) -> Iterator[Text]:
-        if not self.evaluations:
-            due = min(self.state.steps, self.state.evaluate_every)
-            yield Text(f"{'validation solved'.ljust(LABELS)}first evaluated at step {due:,}", "dim")
-            return
-        last = self.evaluations[-1]
-        scores, name = last.scores, "validation solved" if last.judged_by == HELD_OUT else last.judged_by
-        history = [evaluation.scores.verified for evaluation in self.evaluations]
-        yield from self._chart(name, history, f"{scores.verified:.1%}", 1, VALIDATION)
-        figures = f"exact {scores.exact:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
-        yield Text(f"at step {last.step:,}".ljust(LABELS) + figures, "dim")
+
+def _halting(last: Report, shown: Report, width: int, height: int, ascii_only: bool) -> Iterator[Text]:
+    """The histogram of halting steps, with the figures of the run beside it."""
+    counts, room = shown.halting_histogram, width - LABELS - FIGURES - 2
+    *above, lowest = bars(counts, width=room, height=height, ascii_only=ascii_only)
+    mean = "none yet" if shown.halting_step is None else f"mean {shown.halting_step:.1f}"
+    end = len(lowest) // len(counts) * (len(counts) - 1)  # column of the last bar
+    left = [Text(" " * LABELS).append(row, HALTING) for row in above]
+    left.append(Text.assemble(("halting step".ljust(LABELS), "dim"), (lowest, HALTING)))
+    left.append(Text(mean.ljust(LABELS) + "1".ljust(end) + str(len(counts)), "dim"))
+    figures = {
+        "learning rate": f"{last.rate:.1%}",
+        "gradient norm": f"{last.gradient_norm:.3f}",
+        "pairs a second": f"{last.pairs_per_second:,.0f}",
+        "puzzles a second": f"{last.puzzles_per_second:,.1f}",
+        "memory": "unknown" if last.memory is None else decimal(last.memory),
+    }
+    right = [spread(Text(name, "dim"), Text(value), FIGURES) for name, value in figures.items()]
+    for line, other in zip_longest(left, right, fillvalue=Text()):
+        yield spread(line, other, width)
 
 
 SECONDS_BETWEEN_LINES = 10.0  # where there is no dashboard
-REDRAWS_PER_SECOND = 2.0  # of the dashboard, whose clock goes on between events
 
 
 class TrainingDisplay:
@@ -324,7 +245,7 @@ class TrainingDisplay:
             self.live = Live(
                 Dashboard(self.state, recipe.model),
                 console=self.console,
-                refresh_per_second=REDRAWS_PER_SECOND,
+                refresh_per_second=2.0,  # its clock goes on between events
                 redirect_stdout=False,
                 vertical_overflow="crop",
             )
@@ -335,9 +256,7 @@ class TrainingDisplay:
             self.live.start(refresh=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.state.is_over = True
         if self.live:
             self.live.transient = not self.state.reports  # nothing worth keeping on the screen
@@ -352,11 +271,23 @@ class TrainingDisplay:
         """Show one event of the run."""
         self.state.add(event)
         if isinstance(event, Report):
-            self._print_now_and_then(report_line(event))
-        else:
-            line = evaluation_line(event)
-            fits = not self.live or len(line) <= self.console.width
-            self.console.print(line if fits else short_evaluation_line(event))
+            halts = "none halts yet"
+            if event.halting_step is not None and event.solved is not None:
+                halts = f"halts at {event.halting_step:.1f}, {event.solved:.1%} of them right"
+            self._print_now_and_then(
+                f"step {event.step}  {event.seconds:.0f} s  loss {event.loss:.3f}  "
+                f"cells {event.cell_accuracy:.1%}  {halts}  {event.pairs_per_second:.0f} pairs/s"
+            )
+            return
+        scores, name = event.scores, judge(event)
+        line = (
+            f"step {event.step}  {event.seconds:.0f} s  {name}: solved {scores.verified:.2%}  "
+            f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
+        )
+        if self.live and len(line) > self.console.width:
+            figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
+            line = f"step {event.step:,}  {name}: {figures}"
+        self.console.print(line)
 
     def resumed(self, folder: Path, step: int) -> None:
         """Say which run goes on, and where."""

@@ -10,86 +10,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, heat_map, view_of
-from trm_cli.display.console import answers_console, has_colour, is_ascii
-from trm_cli.display.screen import HOTTEST, Scene, beside, mean_confidence, percent, rows_of, verdict
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, look_of, view_of
+from trm_cli.display.console import answers_console, is_ascii
+from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, verdict
 from trm_cli.solving.trace import Frame, Header, Moment
-
-
-class Prefetcher:
-    """Pulls moments before they are taken, but no more than `limit` of them."""
-
-    def __init__(self, source: Iterator[Moment], limit: int) -> None:
-        self.limit = limit
-        self._moments: deque[Moment] = deque()
-        self._error: BaseException | None = None
-        self._is_over = self._is_closed = self._is_waiting = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._pull, args=(source,), daemon=True)
-        self._thread.start()
-
-    def take(self) -> Moment | None:
-        """The next moment if there is one; raises what the source raised, after its last moment."""
-        with self._changed:
-            if self._moments:
-                self._changed.notify()
-                return self._moments.popleft()
-            if self._error:
-                raise self._error
-            return None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether every moment was taken and no more will come."""
-        with self._changed:
-            return self._is_over and not self._moments and not self._error
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the next one is being computed now."""
-        with self._changed:
-            return not (self._is_over or self._is_waiting)
-
-    def allow(self, limit: int) -> None:
-        """Change how many may wait to be taken."""
-        with self._changed:
-            self.limit = limit
-            self._changed.notify()
-
-    def close(self) -> None:
-        """Have the thread end after the moment that it computes, and wait for it."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _pull(self, source: Iterator[Moment]) -> None:
-        try:
-            for moment in source:
-                with self._changed:
-                    self._moments.append(moment)
-                    self._is_waiting = True
-                    self._changed.wait_for(lambda: self._is_closed or len(self._moments) < self.limit)
-                    self._is_waiting = False
-                    if self._is_closed:
-                        return
-        except BaseException as error:  # of whatever kind: it is raised again by `take`
-            self._error = error
-        finally:
-            if isinstance(source, Generator):
-                source.close()
-            self._is_over = True
-
 
 try:
     import termios
@@ -121,12 +55,12 @@ class Keys:
     """A context manager: inside it, keys come one by one and are not written on the screen.
 
     They are read from stdin, or from the terminal itself where puzzles come in on stdin. Where
-    there is no terminal, no key ever comes.
+    there is no terminal, or none `are_read`, no key ever comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, are_read: bool = True) -> None:
+        self.are_read = are_read and termios is not None
         self._descriptor: int | None = None
-        self._is_ours = False  # opened here, to be closed here
         self._before: list[Any] = []
         self._rest = b""  # the beginning of a sequence that has not come in whole
 
@@ -136,22 +70,17 @@ class Keys:
         return self._descriptor is not None
 
     def __enter__(self) -> "Keys":
-        if termios is None:
+        if not self.are_read:
             return self
         try:
-            if sys.stdin is not None and sys.stdin.isatty():
-                self._descriptor = sys.stdin.fileno()
-            else:
-                self._descriptor = os.open("/dev/tty", os.O_RDONLY)
-                self._is_ours = True
+            is_there = sys.stdin is not None and sys.stdin.isatty()
+            self._descriptor = os.dup(sys.stdin.fileno()) if is_there else os.open("/dev/tty", os.O_RDONLY)
             self.grab()
         except (OSError, termios.error):
             self._forget()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
         self._forget()
 
@@ -180,20 +109,12 @@ class Keys:
         came = self._rest + came
         unfinished = UNFINISHED.search(came)
         self._rest = unfinished.group() if unfinished else b""
-        whole = came[: len(came) - len(self._rest)]
-        return [MEANINGS[sent] for sent in PRESSED.findall(whole) if sent in MEANINGS]
+        return [MEANINGS[sent] for sent in PRESSED.findall(came.removesuffix(self._rest)) if sent in MEANINGS]
 
     def _forget(self) -> None:
-        if self._is_ours and self._descriptor is not None:
+        if self._descriptor is not None:
             os.close(self._descriptor)
-        self._descriptor, self._is_ours, self._before = None, False, []
-
-
-class NoKeys(Keys):
-    """A keyboard that nobody touches."""
-
-    def __enter__(self) -> Keys:
-        return self
+        self._descriptor, self._before = None, []
 
 
 LEGEND = "! breaks a rule   * changed since the step before"
@@ -202,51 +123,43 @@ GAP = 3  # columns between boards
 
 def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator[str]:
     """The lines of one moment: the questions as text, or what a step made of them."""
-    at_once = header.rows * header.columns
-    numbers = [moment.page * at_once + place + 1 for place in range(len(moment.frames))]
+    shown = list(zip(numbers(moment, header), moment.frames, strict=True))
     if moment.is_question:
         if moment.page == 0:
             yield f"trm watch {header.task.name}   {LEGEND}"
-        for number, frame in zip(numbers, moment.frames, strict=True):
+        for number, frame in shown:
             yield f"puzzle {number} of {header.num_puzzles}  {frame.puzzle.place}"
             yield header.task.write(frame.puzzle.tokens)
         yield ""
         return
     look = Look(ascii_only=ascii_only, in_a_list=True, marks=True)
-    moved = [(numbers[place], moment.frames[place]) for place in sorted(moment.moved)]
+    moved = [shown[place] for place in sorted(moment.moved)]
     for first in range(0, len(moved), header.columns):
-        row = moved[first : first + header.columns]
-        blocks = [_block(number, frame, header, look) for number, frame in row]
+        blocks = [_block(number, frame, header, look) for number, frame in moved[first : first + header.columns]]
         yield from (line.plain.rstrip() for line in beside(blocks, GAP))
         yield ""
 
 
 def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
-    told = _figures(frame, header)
-    if header.rows * header.columns > 1:
-        told = [f"puzzle {number}", *told]
-    board = rows_of(board_text(view_of(frame), look))
-    if frame.update is not None:
-        heat = heat_map(frame.update.heat / HOTTEST, frame.puzzle.height, frame.puzzle.width, look)
-        board = beside([board, [Text(f"{frame.update.stream} moved"), *rows_of(heat)]], GAP)
-    ending = [verdict(frame)] if frame.is_last else []
-    return [*(Text(line) for line in told), *board, *ending]
-
-
-def _figures(frame: Frame, header: Header) -> list[str]:
+    """The figures of a step or of an update inside it, and the board below them."""
+    told = [f"puzzle {number}"] if header.rows * header.columns > 1 else []
+    board = list(board_text(view_of(frame), look).split("\n"))
     step = f"step {frame.step} of {frame.max_steps}  attempt {frame.attempt + 1}"
+    counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
     update = frame.update
     if update is not None:
         step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"
-    counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
-    if frame.is_inside and update is not None:
-        return [step, f"{counts}  change {update.stream} {update.change:.3f}"]
-    moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
-    return [
-        f"{step}  {frame.seconds:.2f} s",
-        f"{counts}  halt {percent(frame.halt_probability)}",
-        f"confidence {percent(mean_confidence(frame))}  {moved}",
-    ]
+        board = beside([board, [Text(f"{update.stream} moved"), *moved_cells(frame, look)]], GAP)
+    if update is not None and frame.is_inside:
+        told += [step, f"{counts}  change {update.stream} {update.change:.3f}"]
+    else:
+        moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
+        told += [
+            f"{step}  {frame.seconds:.2f} s",
+            f"{counts}  halt {figure(frame.halt_probability, '.1%')}",
+            f"confidence {figure(mean_confidence(frame), '.1%')}  {moved}",
+        ]
+    return [*map(Text, told), *board, *([verdict(frame)] if frame.is_last else [])]
 
 
 FLASH_SECONDS = 0.18  # of each of the two brightnesses of a flash
@@ -257,46 +170,34 @@ LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
 DRAWING_SHARE = 0.01  # of the time while the network computes: drawing takes no more
 CELL_COST = 2e-4  # seconds that drawing a cell is expected to take, until a drawing was timed
 UNLIMITED = 1 << 30
+POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was shown
 HINTS = "space pause  ←→ step  +- speed  q quit"
 ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
 TERMINATED = 143  # exit code after SIGTERM
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How fast a run is shown."""
+@dataclass
+class Player:
+    """Plays moments on a terminal until they end or someone quits; a thread has the network compute them."""
 
+    source: Iterator[Moment]
+    header: Header
+    look: Look
+    console: Console
     pause: float  # seconds that each supervision step stays on the screen
     fps: float = 20.0  # times a second that the screen is drawn anew, at most
+    keys: Keys = field(default_factory=Keys)
+    history: list[Moment] = field(default_factory=list)
+    num_draws: int = 0
 
-
-class Player:
-    """Plays moments on a terminal until they end or someone quits."""
-
-    def __init__(
-        self,
-        source: Iterator[Moment],
-        header: Header,
-        *,
-        pace: Pace,
-        look: Look,
-        console: Console,
-        keys: Keys | None = None,
-    ) -> None:
-        self.source = source
-        self.header = header
-        self.pause, self.fps = pace.pause, pace.fps
-        self.look = look
-        self.console = console
-        self.keys = keys or Keys()
-        self.history: list[Moment] = []
+    def __post_init__(self) -> None:
         self.cursor = -1  # which moment is shown
-        self.shown_at = time.monotonic()  # since when
-        self.is_paused = False
-        self.is_quit = False
+        self.shown_at = self._polled = time.monotonic()  # since when; when keys were last looked for
+        self.is_paused = self.is_quit = False
+        self._coming: deque[Moment] = deque()  # computed, and not shown yet
+        self._is_computing = True
+        self._error: BaseException | None = None  # what ended the computing
         self._drawn: object = None  # what the screen shows, as a key
-        self.num_draws = 0
-        self._polled = time.monotonic()
         self._busy = 0.0  # seconds that the network has computed for while others watched
         self._spent = 0.0  # seconds of drawing in that time
         self._cost = 0.0  # seconds that the latest drawing took
@@ -304,31 +205,48 @@ class Player:
     def play(self) -> list[Moment]:
         """Run to the end; returns the moments that were computed."""
         live = Live(console=self.console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        with self.keys as keys, live, restored_on_signals(keys, live):
+        computing = threading.Thread(target=self._compute, daemon=True)
+        with self.keys, live, restored_on_signals(self.keys, live):
             self.history += islice(self.source, 1)  # the question: nothing is computed yet
             self._show(len(self.history) - 1)
             self._cost = CELL_COST * sum(len(frame.answer) for moment in self.history for frame in moment.frames)
             if self.pause > 0:  # else the network is not kept waiting
-                self._draw(live, has_keys=keys.there, is_busy=False)
-            prefetcher = Prefetcher(self.source, self._limit)
+                self._draw(live, is_busy=False)
+            computing.start()
             self._polled = time.monotonic()
             try:
-                while not self._is_finished(prefetcher):
-                    pressed = keys.read(1 / self.fps)
+                while not self.is_quit:
+                    pressed = self.keys.read(1 / self.fps)
                     for key in pressed:
                         self._press(key)
-                    self._advance(prefetcher)
-                    self._draw(live, has_keys=keys.there, is_busy=prefetcher.is_busy and not pressed)
+                    is_over = not computing.is_alive()
+                    self._advance()
+                    self._draw(live, is_busy=self._is_computing and not pressed)
+                    is_at_end = is_over and not self._coming and self.cursor == len(self.history) - 1
+                    lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
+                    self.is_quit |= is_at_end and not lingers
             finally:
-                prefetcher.close()
+                self.is_quit = True
+                computing.join()
         return self.history
 
-    def _is_finished(self, prefetcher: Prefetcher) -> bool:
-        if self.is_quit:
-            return True
-        is_at_end = prefetcher.is_over and self.cursor == len(self.history) - 1
-        lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
-        return is_at_end and not lingers
+    def _compute(self) -> None:
+        """Pull moments before they are shown, but no more than may wait."""
+        try:
+            for moment in self.source:
+                self._coming.append(moment)
+                while len(self._coming) >= self._limit and not self.is_quit:
+                    self._is_computing = False
+                    time.sleep(POLL_SECONDS)
+                if self.is_quit:
+                    break
+                self._is_computing = True
+        except BaseException as error:  # of whatever kind: it is raised again when its turn has come
+            self._error = error
+        finally:
+            self._is_computing = False
+            if isinstance(self.source, Generator):
+                self.source.close()
 
     def _press(self, key: Key) -> None:
         last = len(self.history) - 1
@@ -349,15 +267,15 @@ class Player:
         if cursor != self.cursor:
             self.cursor, self.shown_at = cursor, time.monotonic()
 
-    def _advance(self, prefetcher: Prefetcher) -> None:
+    def _advance(self) -> None:
         """Show the next moment if the one that is shown has had its time."""
-        prefetcher.allow(self._limit)
         while not self.is_paused and time.monotonic() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
-                moment = prefetcher.take()
-                if moment is None:
+                if self._error and not self._coming:
+                    raise self._error
+                if not self._coming:
                     return
-                self.history.append(moment)
+                self.history.append(self._coming.popleft())
             self._show(self.cursor + 1)
 
     @property
@@ -371,32 +289,27 @@ class Player:
             return 0.0
         return self.pause * (INNER_SHARE if self.history[self.cursor].is_inside else 1)
 
-    def _draw(self, live: Live, *, has_keys: bool, is_busy: bool) -> None:
+    def _draw(self, live: Live, *, is_busy: bool) -> None:
         """Draw if anything is new, unless that would take too much of the network's time."""
         before = time.monotonic()
         self._busy += (before - self._polled) * is_busy
         self._polled = before
         if self.cursor < 0:
             return
-        flash = self._flash(before)
+        phase = int((before - self.shown_at) / FLASH_SECONDS)
+        flash = (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)] if self.pause > 0 else 0
         state = f"paused {self.cursor + 1}/{len(self.history)}" if self.is_paused else f"{self.pause:.2g} s a step"
         new = (self.cursor, state, flash, self.console.size)
         is_dear = is_busy and self._spent + self._cost > DRAWING_SHARE * self._busy
         if new == self._drawn or is_dear:
             return
-        look = Look(ascii_only=self.look.ascii_only, marks=self.look.marks, flash=flash)
-        hints = (ASCII_HINTS if look.ascii_only else HINTS) if has_keys else ""
+        look = replace(self.look, flash=flash)
+        hints = (ASCII_HINTS if look.ascii_only else HINTS) if self.keys.there else ""
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
         self.num_draws += 1
         self._cost = time.monotonic() - before
         self._spent += self._cost * is_busy
-
-    def _flash(self, now: float) -> int:
-        if self.pause == 0:
-            return 0
-        phase = int((now - self.shown_at) / FLASH_SECONDS)
-        return (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)]
 
 
 @contextmanager
@@ -449,9 +362,16 @@ class Viewer:
         if self.quiet:
             deque(passing, maxlen=0)
         elif self.console.is_terminal and not self.console.is_dumb_terminal:
-            self._play(passing)
+            look, pause = look_of(self.console), TERMINAL_PAUSE if self.pause is None else self.pause
+            if history := Player(passing, self.header, look, self.console, pause, self.fps).play():
+                for row in Scene(history[-1], self.header, look).lines(*self.console.size)[:-1]:
+                    self.console.print(row)  # the last scene stays where the command was typed
         else:
-            self._print(passing)
+            for moment in passing:
+                for line in plain_lines(moment, self.header, ascii_only=is_ascii(self.console)):
+                    self.console.file.write(line + "\n")
+                self.console.file.flush()
+                time.sleep(self.pause or 0.0)
         if self.header.num_puzzles > 1 or self.quiet:
             told = f"{self.num_solved} of {self.header.num_puzzles} {self.header.task.praise}"
             missed = self.header.num_puzzles - self.num_ended
@@ -465,20 +385,3 @@ class Viewer:
             self.num_ended += len(ended)
             self.num_solved += sum(frame.solved for frame in ended)
             yield moment
-
-    def _play(self, moments: Iterator[Moment]) -> None:
-        """Play on a screen of its own, then leave the last scene where the command was typed."""
-        look = Look(ascii_only=is_ascii(self.console), marks=not has_colour(self.console))
-        pace = Pace(TERMINAL_PAUSE if self.pause is None else self.pause, self.fps)
-        player = Player(moments, self.header, pace=pace, look=look, console=self.console)
-        if history := player.play():
-            for line in Scene(history[-1], self.header, look).lines(*self.console.size)[:-1]:
-                self.console.print(line)
-
-    def _print(self, moments: Iterator[Moment]) -> None:
-        """Print one plain frame a step."""
-        for moment in moments:
-            for line in plain_lines(moment, self.header, ascii_only=is_ascii(self.console)):
-                self.console.file.write(line + "\n")
-            self.console.file.flush()
-            time.sleep(self.pause or 0.0)
