@@ -145,12 +145,10 @@ def open_model(
     dtype      that it computes in; float32 if nothing is said.
     compiles   torch.compile the net: the first step takes a minute, every other one less.
     """
-    from trm_cli.weights.tensors import load_checkpoint, resized
+    from trm_cli.weights.tensors import load_checkpoint
 
     found = find_model(name, task=task, num_cells=num_cells, revision=revision)
-    loaded = load_checkpoint(found.folder, source=found.source, device=device)
-    if num_cells not in (None, found.checkpoint.model.num_cells):
-        loaded = resized(loaded, num_cells)
+    loaded = load_checkpoint(found.folder, source=found.source, device=device, num_cells=num_cells)
     loaded.network.to(dtype)
     if compiles:
         loaded.network.net.compile(dynamic=True)  # batches shrink as puzzles halt

@@ -52,7 +52,7 @@ from trm_cli.tasks.problems import Demonstrated
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
 from trm_cli.weights.hub import UNSTATED, Known, known_models
-from trm_cli.weights.puzzle_table import DTYPES, chunks_of, save_table
+from trm_cli.weights.puzzle_table import save_table
 from trm_cli.weights.tensors import (
     FLOATS,
     LENGTH,
@@ -408,8 +408,7 @@ def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
     save_checkpoint(folder, checkpoint, model)
     if (table := network.table) is not None:  # which row is whose is for a data set to say
-        dtype = table.dtype if table.dtype in DTYPES else torch.float32
-        save_table(folder, chunks_of(table), shape=(table.shape[0], table.shape[1]), dtype=dtype)
+        save_table(folder, table)
     write_card(folder, checkpoint)
     return checkpoint
 

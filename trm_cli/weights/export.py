@@ -22,7 +22,7 @@ from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset, Task, generator_of, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
-from trm_cli.weights.tensors import LoadedModel, check_storage, load_checkpoint, save_checkpoint
+from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")
@@ -79,7 +79,6 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     num_puzzles  generated puzzles that both are run on for all their steps.
     command      what measured the difference, so that a reader can repeat it.
     """
-    check_storage(storage)
     loaded = load_checkpoint(found.folder, source=found.source)
     task = get_task(loaded.checkpoint.task)
     size = loaded.network.config.height
