@@ -117,6 +117,11 @@ class ModelConfig:
         return self.height * self.width
 
     @property
+    def board(self) -> str:
+        """Its size in words."""
+        return f"{'up to ' * self.any_size}{self.height}x{self.width}"
+
+    @property
     def num_symbols(self) -> int:
         """Symbols that an answer is made of: the vocabulary without padding and blank."""
         return self.vocab_size - 2

@@ -55,7 +55,7 @@ def card(checkpoint: Checkpoint, repo_id: str = "") -> str:
         parts = [
             f"---\n{_metadata(checkpoint, for_hub=bool(repo_id))}\n---",
             f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
-            f"Grids of {'up to ' * model.any_size}{model.height}x{model.width}. `trm solve {checkpoint.task} PUZZLES "
+            f"Grids of {model.board}. `trm solve {checkpoint.task} PUZZLES "
             + (f"--model {repo_id}`." if repo_id else "--model FOLDER`, FOLDER being where this card lies."),
             "## Network",
             _network(model),
