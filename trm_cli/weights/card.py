@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def card(checkpoint: Checkpoint, repo_id: str = "") -> str:
         if storage := checkpoint.training.get("storage"):
             parts += ["## Storage", storage]
         if checkpoint.solving:
-            flags = " ".join(_flag(name, value) for name, value in checkpoint.solving.items())
+            given = ((f"--{name.replace('_', '-')}", value) for name, value in checkpoint.solving.items())
+            flags = " ".join(flag if value is True else f"{flag} {value}" for flag, value in given)
             parts += ["## Solving", f"Unless options say otherwise, it is run with `{flags}`."]
         parts += [
             "## Accuracy",
@@ -160,20 +162,16 @@ def _training(training: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _flag(name: str, value: object) -> str:
-    flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag} {value}"
-
-
 def _measured(name: str, entry: dict[str, Any]) -> str:
     """One measurement: its command, a table of groups, curves where they are recorded, the weakest groups."""
     groups = entry["groups"]
+    names = ["all" if group["kind"] == "all" else f"{group['kind']} {group['group']}" for group in groups]
     data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
     rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for group in groups:
+    for label, group in zip(names, groups, strict=True):
         precision = "–" if group["precision"] is None else f"{group['precision']:.2%}"
         rows.append(
-            f"| {_label(group)} | {group['puzzles']:,} | {group['cell']:.2%} | {group['exact']:.2%} | "
+            f"| {label} | {group['puzzles']:,} | {group['cell']:.2%} | {group['exact']:.2%} | "
             f"{group['verified']:.2%} | {group['mean_steps']:.1f} | {group['fired']:.2%} | {precision} |"
         )
     parts = [f"### {name}", f"Measured by `{entry['command']}`{data}", "\n".join(rows)]
@@ -182,13 +180,12 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
         if len(counts := entry.get(key, [])) > 1:
             shares = ", ".join(f"{count / groups[0]['puzzles']:.2%}" for count in counts)
             parts.append(f"Verified within 1, 2, 3 … {words}: {shares}.")
-    large = [group for group in groups if group["kind"] != "all" and group["puzzles"] >= SIZE_THAT_COUNTS]
-    worst = sorted(large, key=lambda group: float(group["verified"]))[:3]
+    large = [
+        (float(group["verified"]), label)
+        for label, group in zip(names, groups, strict=True)
+        if group["kind"] != "all" and group["puzzles"] >= SIZE_THAT_COUNTS
+    ]
+    worst = sorted(large, key=itemgetter(0))[:3]
     if worst:
-        named = ", ".join(f"{_label(group)} ({group['verified']:.1%} verified)" for group in worst)
-        parts.append(f"Weakest: {named}.")
+        parts.append(f"Weakest: {', '.join(f'{label} ({share:.1%} verified)' for share, label in worst)}.")
     return "\n\n".join(parts)
-
-
-def _label(group: dict[str, Any]) -> str:
-    return "all" if group["kind"] == "all" else f"{group['kind']} {group['group']}"

@@ -194,8 +194,9 @@ def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
             data = measurement.split(",")[0].split(".")[0]  # without the ending of a file's name
             whole = [f"{group['verified']:.2%} of {data}" for group in entry["groups"] if group["kind"] == "all"]
             accuracy = whole[-1] if whole else accuracy
+        terms = licence(checkpoint)
     size = _size((folder / WEIGHTS_FILE).stat().st_size)
-    return Entry(name, where, checkpoint.task, size, accuracy, licence(checkpoint), source)
+    return Entry(name, where, checkpoint.task, size, accuracy, terms, source)
 
 
 def _of_known(known: Known, where: str) -> Entry:
