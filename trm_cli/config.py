@@ -136,6 +136,10 @@ class ModelConfig:
         """Whether the weights fit boards of every size."""
         return self.mixer == "convolution"
 
+    def fits(self, num_cells: int | None) -> bool:
+        """Whether the weights know boards of that size: their own, or smaller ones if they can; None is any."""
+        return num_cells in (None, self.num_cells) or (self.any_size and self.num_cells > (num_cells or 0))
+
     @property
     def shares_symbols(self) -> bool:
         """Whether the net holds one field per symbol and shares its weights over them."""

@@ -100,15 +100,14 @@ def _metadata(checkpoint: Checkpoint, *, for_hub: bool) -> str:
         for group in entry["groups"]
         if group["kind"] == "all"
     ]
-    data = ModelCardData(
+    return ModelCardData(
         library_name="trm-cli",
         license=licence(checkpoint),
         tags=["tiny-recursive-model", "recursive-reasoning", checkpoint.task],
         pipeline_tag="other" if for_hub else None,
         model_name=checkpoint.name if for_hub and results else None,
         eval_results=results if for_hub and results else None,
-    )
-    return data.to_yaml()
+    ).to_yaml()
 
 
 def licence(checkpoint: Checkpoint) -> str:
@@ -137,14 +136,13 @@ def _training(training: dict[str, Any]) -> str:
         return "Not recorded."
     if facts := training.get("converted_from"):
         at = f" at {facts['revision']}" if facts.get("revision") else ""
-        lines = [
+        published = facts.get("published")
+        return (
             f"Trained by others. Converted by trm {facts['trm']} from `{facts['origin']}`{at} "
-            f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).",
-            f"- licence of the weights: {facts['licence']}",
-        ]
-        if "published" in facts:
-            lines.append(f"- published accuracy, not measured here: {facts['published']}")
-        return "\n".join(lines)
+            f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).\n"
+            f"- licence of the weights: {facts['licence']}"
+            + (f"\n- published accuracy, not measured here: {published}" if published is not None else "")
+        )
     start, judged_by = training.get("started_from"), training.get("judged_by", HELD_OUT)
     known = [f"{name} {count:,}" for name, count in training.get("sources", {}).items() if name]
     lines = [

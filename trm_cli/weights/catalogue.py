@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import card, licence, strange_facts
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config
@@ -55,7 +54,7 @@ def find_model(name: str | None, *, task: str, num_cells: int | None = None, rev
     theirs = found.checkpoint
     if theirs.task != task:
         raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
-    if not _fits(theirs.model, num_cells):
+    if not theirs.model.fits(num_cells):
         raise ModelError(
             f"model {theirs.name!r} is for grids of {theirs.model.board} cells, the puzzles have "
             f"{num_cells} cells; choose another with --model"
@@ -70,18 +69,13 @@ def _default(task: str, num_cells: int | None) -> Found:
     for name in sorted(bundled, key=lambda name: (name != task, name)):
         found = Found(bundled[name], read_config(bundled[name]), BUNDLED)
         if found.checkpoint.task == task:
-            if _fits(found.checkpoint.model, num_cells):
+            if found.checkpoint.model.fits(num_cells):
                 return found
             known.append(f"{name} ({found.checkpoint.model.board})")
     only = f" for puzzles of {num_cells} cells, only {', '.join(known)}" if known else ""
     raise ModelError(
         f"no bundled {task} model{only}; train one with `trm train {task}` and give its folder with --model"
     )
-
-
-def _fits(model: ModelConfig, num_cells: int | None) -> bool:
-    """Whether a network knows boards of that size: its own, or smaller ones if it can."""
-    return num_cells in (None, model.num_cells) or (model.any_size and model.num_cells > (num_cells or 0))
 
 
 def find_by_name(name: str, revision: str | None = None) -> Found:

@@ -207,8 +207,8 @@ def fetch_file(address: Address) -> Path:
 
 def list_files(address: Address) -> list[str]:
     """Every file of a repository, or those in the cache where the Hub is out of reach."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined] # of requests, httpx
+    from huggingface_hub import HfApi, constants, errors, snapshot_download
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # of requests, httpx
 
     with translated(address):
         try:
@@ -219,27 +219,21 @@ def list_files(address: Address) -> list[str]:
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
         except (HTTPError, OSError, ValueError) as error:
-            status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+            status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
             said_no = status is not None and status not in (TIMED_OUT, TOO_MANY) and status < SERVER_FAILS
-            if said_no or not (cached := _cached_files(address)):
+            if said_no:
                 raise
-            return cached
+            try:  # what earlier downloads left: not all that the revision has
+                folder = snapshot_download(
+                    address.repo, repo_type=address.kind.name, revision=address.revision, local_files_only=True
+                )
+            except errors.LocalEntryNotFoundError as absent:
+                folder = getattr(absent, "snapshot_path", "")  # one that lacks files will do
+            cached = Path(folder).rglob("*") if folder else []
+            if not (names := [path.relative_to(folder).as_posix() for path in cached if path.is_file()]):
+                raise
+            return names
     return [sibling.rfilename for sibling in getattr(found, "siblings", None) or []]
-
-
-def _cached_files(address: Address) -> list[str]:
-    """The files of the revision that earlier downloads left in the cache: not all it has."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(
-            address.repo, repo_type=address.kind.name, revision=address.revision, local_files_only=True
-        )
-    except LocalEntryNotFoundError as error:
-        folder = getattr(error, "snapshot_path", "")  # one that lacks files will do
-    found = Path(folder).rglob("*") if folder else []
-    return [path.relative_to(folder).as_posix() for path in found if path.is_file()]
 
 
 @contextmanager
