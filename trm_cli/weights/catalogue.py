@@ -72,10 +72,9 @@ def _default(task: str, num_cells: int | None) -> Found:
             if found.checkpoint.model.fits(num_cells):
                 return found
             known.append(f"{name} ({found.checkpoint.model.board})")
-    only = f" for puzzles of {num_cells} cells, only {', '.join(known)}" if known else ""
-    raise ModelError(
-        f"no bundled {task} model{only}; train one with `trm train {task}` and give its folder with --model"
-    )
+    what = f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}"
+    what = what if known else f"no {task} model is bundled"
+    raise ModelError(f"{what}; train one with `trm train {task}` and give its folder with --model")
 
 
 def find_by_name(name: str, revision: str | None = None) -> Found:
