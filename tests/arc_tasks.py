@@ -77,5 +77,5 @@ def save_untrained(folder: Path, data: ProblemData) -> Path:
     training = {"train": asdict(small_recipe(data).train)}
     save_checkpoint(folder, Checkpoint("untrained", "arc", model, training), TinyRecursiveModel(model))
     table = torch.randn(model.num_puzzles, model.hidden_size)
-    save_table(folder, [table], shape=(model.num_puzzles, model.hidden_size), register=register_of(Arc(), data))
+    save_table(folder, table, register_of(Arc(), data))
     return folder

@@ -108,7 +108,7 @@ def test_a_table_without_names_takes_those_of_the_data_set(
     for path in model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     rows = torch.zeros(len(data.names), 8)
-    save_table(tmp_path, [rows], shape=(len(data.names), 8))
+    save_table(tmp_path, rows)
     done = evaluate(data, tmp_path, "--json")
     assert json.loads(done.stdout)["pass"]["1"] == 1.0
 

@@ -74,7 +74,7 @@ FILES = {
     "[train]\nbatch_size = true\n": r"train\.batch_size: expected int, got True",
     '[train]\nmuon_lr = "fast"\n': r"train\.muon_lr: expected float, got 'fast'",
     "[train]\nbatchsize = 64\n": r"no train\.batchsize; did you mean train\.batch_size\?",
-    "[trian]\nbatch_size = 64\n": r"trian is no section; write \[model\], \[train\] or \[data\]",
+    "[trian]\nbatch_size = 64\n": r"trian is no section; choose \[model\], \[train\], \[data\]",
     "batch_size = 64\n": r"batch_size is no section",
     "[train\n": "not TOML",
     f"[train]\nclip = {'9' * 400}\n": "a number is too large",
@@ -95,7 +95,7 @@ def test_a_config_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -
     with pytest.raises(UsageError, match="cannot be read"):
         read_toml(get_recipe("sudoku", "fast"), tmp_path / "none.toml")
     (tmp_path / "zip.toml").write_bytes(b"\x1f\x8b\xff\xfe")
-    with pytest.raises(UsageError, match="not a text file"):
+    with pytest.raises(UsageError, match="not TOML"):
         read_toml(get_recipe("sudoku", "fast"), tmp_path / "zip.toml")
 
 

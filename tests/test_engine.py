@@ -141,5 +141,5 @@ def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
 
 
 def test_an_unknown_way_to_halt_is_refused() -> None:
-    with pytest.raises(UsageError, match="choose verified, q, never"):
+    with pytest.raises(UsageError, match="expected one of verified, q, never"):
         SolveConfig("soon")

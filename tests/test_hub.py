@@ -119,9 +119,9 @@ def test_offline_a_name_never_fetched_is_refused(client: Client) -> None:
 
 CHOSEN = {"folder": "data/train.csv.gz", "top": "train.csv", "single": "data/Sudoku.CSV"}
 UNDECIDED = {
-    "several": "which file to train on? choose with hub:owner/several:FILE; there are easy.csv, hard.csv.gz, x/y.csv",
-    "twice": "which file to train on? choose with hub:owner/twice:FILE; there are train.csv, train.csv.gz",
-    "many": "which file to train on? choose with hub:owner/many:FILE; there are 00.csv, 01.csv, "
+    "several": "which CSV file? choose with hub:owner/several:FILE; there are easy.csv, hard.csv.gz, x/y.csv",
+    "twice": "which CSV file? choose with hub:owner/twice:FILE; there are train.csv, train.csv.gz",
+    "many": "which CSV file? choose with hub:owner/many:FILE; there are 00.csv, 01.csv, "
     "02.csv, 03.csv, 04.csv, 05.csv, 06.csv, 07.csv, 08.csv, 09.csv and 2 more",
     "none": "no CSV file among its files; choose with hub:owner/none:FILE",
 }
@@ -149,8 +149,8 @@ def test_what_is_not_there_is_named(client: Client) -> None:
     messages = {
         "owner/nothing": f": {missing}",
         "owner/nothing:train.csv": f": {missing}",
-        "owner/puzzles@v9": ": there is no such revision; check what follows the @",
-        "owner/puzzles@v9:train.csv": ": there is no such revision; check what follows the @",
+        "owner/puzzles@v9": ": there is no such revision; check the branch, tag or commit",
+        "owner/puzzles@v9:train.csv": ": there is no such revision; check the branch, tag or commit",
         "owner/puzzles:x.csv": ": there is no file x.csv; check what follows the :",
         "owner/two--dashes": ": no name that the Hub allows; check OWNER/NAME",
     }

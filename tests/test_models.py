@@ -155,7 +155,7 @@ def test_a_folder_a_revision_and_a_foreign_file_can_be_named(
     facts = json.loads((out / CONFIG_FILE).read_text())["training"]["converted_from"]
     assert (facts["origin"], facts["revision"]) == ("owner/versions", "old")
     assert absent.exit_code == unneeded.exit_code == 3
-    assert "there is no such revision; check --revision" in absent.stderr
+    assert "there is no such revision; check the branch" in absent.stderr
     assert ours.exit_code == 2
     assert "is a checkpoint of trm already" in ours.stderr
 

@@ -21,9 +21,7 @@ REGISTER = Register.of_rows(*split_names(NAMES), {"a": "digest of a"})
 
 
 def saved(folder: Path, table: torch.Tensor, register: Register | None) -> PuzzleTable:
-    shape = (table.shape[0], table.shape[1])
-    chunks = (table[first : first + 4] for first in range(0, len(table), 4))
-    save_table(folder, chunks, shape=shape, dtype=table.dtype, register=register)
+    save_table(folder, table, register)
     return PuzzleTable(folder / TABLE_FILE)
 
 
@@ -73,8 +71,8 @@ print(rows.sum().item(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - be
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory in kilobytes, as Linux does")
 def test_of_a_large_table_only_the_rows_that_are_asked_for_are_read(tmp_path: Path) -> None:
     register = Register({"x": KnownProblem(123_456, 1000, "found")}, np.zeros((LARGE, 11), np.uint8))
-    chunks = (torch.full((20_000, WIDTH), float(n)) for n in range(LARGE // 20_000))
-    save_table(tmp_path, chunks, shape=(LARGE, WIDTH), register=register)
+    table = (torch.arange(LARGE) // 20_000).float()[:, None].expand(LARGE, WIDTH)
+    save_table(tmp_path, table, register)
     done = subprocess.run(
         [sys.executable, "-c", PROBE, tmp_path / TABLE_FILE], capture_output=True, text=True, check=True
     )
@@ -102,10 +100,10 @@ STREAM = """
 import resource, sys
 from pathlib import Path
 import torch
-from trm_cli.weights.puzzle_table import chunks_of, save_table
+from trm_cli.weights.puzzle_table import save_table
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 table = torch.load(sys.argv[1], weights_only=True, mmap=True)["puzzle_emb.weights"]
-save_table(Path(sys.argv[2]), chunks_of(table), shape=tuple(table.shape))
+save_table(Path(sys.argv[2]), table)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

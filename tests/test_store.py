@@ -84,6 +84,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "lacking": (edit_tensors(lambda t: t.pop("y_init")), "lacks tensor y_init"),
     "extra": (edit_tensors(lambda t: t.update(q=torch.ones(1))), "unexpected tensor q"),
     "other shape": (edit_tensors(lambda t: t.update(y_init=torch.ones(3))), r"y_init is \[3\]"),
+    "int8 vector": (
+        edit_tensors(lambda t: t.update(y_init=torch.ones(9).char(), **{"y_init.scale": torch.ones(9, 1)})),
+        "scale",
+    ),
     "nan": (edit_tensors(lambda t: t["y_init"].fill_(float("nan"))), "'y_init' holds values"),
 }
 

@@ -1,12 +1,4 @@
-"""What can go wrong for a user, as a small tree; each branch knows its exit code.
-
-TRMError
-├── PuzzleError   the input is not a puzzle that can be right        exit 2
-├── UsageError    the request does not fit together                  exit 2
-│   └── ConfigError   a number of a recipe or config is impossible   exit 2
-├── ModelError    a checkpoint is missing, broken or of another kind exit 3
-└── TrainingError a run had to stop (NaN, disk)                      exit 3
-"""
+"""What can go wrong for a user; each kind knows its exit code."""
 
 
 class TRMError(Exception):

@@ -381,7 +381,7 @@ class Request:
         idle = [name for name in FURTHER if self.settings.get(name, plain[name]) != plain[name]]
         if settings.attempts == 1 and idle:
             raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
-        if settings.attempts > 1 and not settings.varies:
+        if settings.attempts > 1 and settings.varies_guess_alone and not settings.guess:
             raise UsageError(
                 f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
                 "random, --noise, --views or --guess"

@@ -286,7 +286,7 @@ class Run:
         """Write both checkpoints, that of the EMA weights with its card; register: of the table's rows."""
         from trm_cli.weights.card import write_card
         from trm_cli.weights.checkpoint import Checkpoint
-        from trm_cli.weights.puzzle_table import chunks_of, save_table
+        from trm_cli.weights.puzzle_table import save_table
         from trm_cli.weights.tensors import save_checkpoint
 
         training = {**self.facts, "steps": trainer.step, "seconds": round(trainer.seconds, 1)}
@@ -299,7 +299,7 @@ class Run:
         ):
             save_checkpoint(folder, checkpoint, network)
             if (table := trainer.table) is not None:
-                save_table(folder, chunks_of(table), shape=(table.shape[0], table.shape[1]), register=register)
+                save_table(folder, table, register)
         write_card(self.folder / CHECKPOINT, ema)
 
     def _write(self, name: str, content: bytes, *, lasting: bool = False) -> None:

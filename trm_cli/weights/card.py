@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def card(checkpoint: Checkpoint, repo_id: str = "") -> str:
         parts = [
             f"---\n{_metadata(checkpoint, for_hub=bool(repo_id))}\n---",
             f"# {checkpoint.name}: a Tiny Recursive Model for {checkpoint.task}",
-            f"Grids of {'up to ' * model.any_size}{model.height}x{model.width}. `trm solve {checkpoint.task} PUZZLES "
+            f"Grids of {model.board}. `trm solve {checkpoint.task} PUZZLES "
             + (f"--model {repo_id}`." if repo_id else "--model FOLDER`, FOLDER being where this card lies."),
             "## Network",
             _network(model),
@@ -65,7 +66,8 @@ def card(checkpoint: Checkpoint, repo_id: str = "") -> str:
         if storage := checkpoint.training.get("storage"):
             parts += ["## Storage", storage]
         if checkpoint.solving:
-            flags = " ".join(_flag(name, value) for name, value in checkpoint.solving.items())
+            given = ((f"--{name.replace('_', '-')}", value) for name, value in checkpoint.solving.items())
+            flags = " ".join(flag if value is True else f"{flag} {value}" for flag, value in given)
             parts += ["## Solving", f"Unless options say otherwise, it is run with `{flags}`."]
         parts += [
             "## Accuracy",
@@ -98,15 +100,14 @@ def _metadata(checkpoint: Checkpoint, *, for_hub: bool) -> str:
         for group in entry["groups"]
         if group["kind"] == "all"
     ]
-    data = ModelCardData(
+    return ModelCardData(
         library_name="trm-cli",
         license=licence(checkpoint),
         tags=["tiny-recursive-model", "recursive-reasoning", checkpoint.task],
         pipeline_tag="other" if for_hub else None,
         model_name=checkpoint.name if for_hub and results else None,
         eval_results=results if for_hub and results else None,
-    )
-    return data.to_yaml()
+    ).to_yaml()
 
 
 def licence(checkpoint: Checkpoint) -> str:
@@ -135,14 +136,13 @@ def _training(training: dict[str, Any]) -> str:
         return "Not recorded."
     if facts := training.get("converted_from"):
         at = f" at {facts['revision']}" if facts.get("revision") else ""
-        lines = [
+        published = facts.get("published")
+        return (
             f"Trained by others. Converted by trm {facts['trm']} from `{facts['origin']}`{at} "
-            f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).",
-            f"- licence of the weights: {facts['licence']}",
-        ]
-        if "published" in facts:
-            lines.append(f"- published accuracy, not measured here: {facts['published']}")
-        return "\n".join(lines)
+            f"({facts['layout']} layout, sha256 `{facts['sha256'][:16]}`).\n"
+            f"- licence of the weights: {facts['licence']}"
+            + (f"\n- published accuracy, not measured here: {published}" if published is not None else "")
+        )
     start, judged_by = training.get("started_from"), training.get("judged_by", HELD_OUT)
     known = [f"{name} {count:,}" for name, count in training.get("sources", {}).items() if name]
     lines = [
@@ -160,20 +160,16 @@ def _training(training: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _flag(name: str, value: object) -> str:
-    flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag} {value}"
-
-
 def _measured(name: str, entry: dict[str, Any]) -> str:
     """One measurement: its command, a table of groups, curves where they are recorded, the weakest groups."""
     groups = entry["groups"]
+    names = ["all" if group["kind"] == "all" else f"{group['kind']} {group['group']}" for group in groups]
     data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
     rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for group in groups:
+    for label, group in zip(names, groups, strict=True):
         precision = "–" if group["precision"] is None else f"{group['precision']:.2%}"
         rows.append(
-            f"| {_label(group)} | {group['puzzles']:,} | {group['cell']:.2%} | {group['exact']:.2%} | "
+            f"| {label} | {group['puzzles']:,} | {group['cell']:.2%} | {group['exact']:.2%} | "
             f"{group['verified']:.2%} | {group['mean_steps']:.1f} | {group['fired']:.2%} | {precision} |"
         )
     parts = [f"### {name}", f"Measured by `{entry['command']}`{data}", "\n".join(rows)]
@@ -182,13 +178,12 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
         if len(counts := entry.get(key, [])) > 1:
             shares = ", ".join(f"{count / groups[0]['puzzles']:.2%}" for count in counts)
             parts.append(f"Verified within 1, 2, 3 … {words}: {shares}.")
-    large = [group for group in groups if group["kind"] != "all" and group["puzzles"] >= SIZE_THAT_COUNTS]
-    worst = sorted(large, key=lambda group: float(group["verified"]))[:3]
+    large = [
+        (float(group["verified"]), label)
+        for label, group in zip(names, groups, strict=True)
+        if group["kind"] != "all" and group["puzzles"] >= SIZE_THAT_COUNTS
+    ]
+    worst = sorted(large, key=itemgetter(0))[:3]
     if worst:
-        named = ", ".join(f"{_label(group)} ({group['verified']:.1%} verified)" for group in worst)
-        parts.append(f"Weakest: {named}.")
+        parts.append(f"Weakest: {', '.join(f'{label} ({share:.1%} verified)' for share, label in worst)}.")
     return "\n\n".join(parts)
-
-
-def _label(group: dict[str, Any]) -> str:
-    return "all" if group["kind"] == "all" else f"{group['kind']} {group['group']}"

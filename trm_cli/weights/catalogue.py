@@ -11,19 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import card, licence, strange_facts
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config
-from trm_cli.weights.hub import (
-    CachedRepo,
-    Known,
-    cached_models,
-    fetch_model,
-    known_models,
-    looks_like_hub_name,
-    remove_cached,
-)
+from trm_cli.weights.hub import Known, cached_models, fetch_model, known_models, looks_like_hub_name
 
 if TYPE_CHECKING:
     import torch
@@ -55,62 +46,20 @@ def find_model(name: str | None, *, task: str, num_cells: int | None = None, rev
     num_cells  of a board; None takes a checkpoint of whatever size.
     Raises ModelError where there is none, or where it is for another task or size.
     """
-    if revision is not None and not name:
-        raise ModelError("--revision: which model? Give --model OWNER/NAME with it")
-    found = find_by_name(name, revision) if name else _default(task, num_cells)
+    if not name:
+        if revision is not None:
+            raise ModelError("--revision: which model? Give --model OWNER/NAME with it")
+        return _default(task, num_cells)
+    found = find_by_name(name, revision)
     theirs = found.checkpoint
     if theirs.task != task:
         raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
-    if not _fits(theirs.model, num_cells):
+    if not theirs.model.fits(num_cells):
         raise ModelError(
-            f"model {theirs.name!r} is for grids of {_board(theirs.model)} cells, the puzzles have "
+            f"model {theirs.name!r} is for grids of {theirs.model.board} cells, the puzzles have "
             f"{num_cells} cells; choose another with --model"
         )
     return found
-
-
-def _fits(model: ModelConfig, num_cells: int | None) -> bool:
-    """Whether a network knows boards of that size: its own, or smaller ones if it can."""
-    return num_cells in (None, model.num_cells) or (model.any_size and model.num_cells > (num_cells or 0))
-
-
-def _board(model: ModelConfig) -> str:
-    return f"{'up to ' * model.any_size}{model.height}x{model.width}"
-
-
-def find_by_name(name: str, revision: str | None = None) -> Found:
-    """The checkpoint of that name: bundled, a local folder or file, or one of the Hub.
-
-    A file of another layout is converted into the cache. Raises ModelError where there is none.
-    """
-    bundled = bundled_checkpoints()
-    path = Path(name)
-    is_local = name in bundled or path.exists()
-    if revision is not None and (is_local or not looks_like_hub_name(name)):
-        raise ModelError(f"--revision: {name!r} is no model of the Hub; leave it out")
-    if name in bundled:
-        return Found(bundled[name], read_config(bundled[name]), BUNDLED)
-    if not is_local and not looks_like_hub_name(name):
-        raise ModelError(
-            f"no model {name!r}: neither a folder nor one of the bundled "
-            f"{', '.join(bundled)}, nor a file, nor OWNER/NAME on the Hub"
-        )
-    path = path if is_local else fetch_model(name, revision)
-    folder = _checkpoint_folder(path, name, revision)
-    return Found(folder, read_config(folder), name if revision is None else f"{name}@{revision}")
-
-
-def _checkpoint_folder(path: Path, name: str, revision: str | None) -> Path:
-    """The folder of a checkpoint of ours that a path means: itself, a run's, or a converted one."""
-    if path.is_dir():
-        of_run = path / "checkpoint"
-        return of_run if (of_run / CONFIG_FILE).is_file() else path
-    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file():
-        return path.parent
-
-    from trm_cli.weights.convert import Source, converted
-
-    return converted(Source(path, name, revision), converted_root())
 
 
 def _default(task: str, num_cells: int | None) -> Found:
@@ -119,14 +68,43 @@ def _default(task: str, num_cells: int | None) -> Found:
     known = []
     for name in sorted(bundled, key=lambda name: (name != task, name)):
         found = Found(bundled[name], read_config(bundled[name]), BUNDLED)
-        if found.checkpoint.task == task and _fits(found.checkpoint.model, num_cells):
-            return found
         if found.checkpoint.task == task:
-            known.append(f"{name} ({_board(found.checkpoint.model)})")
-    what = f"no {task} model is bundled"
-    if known:
-        what = f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}"
+            if found.checkpoint.model.fits(num_cells):
+                return found
+            known.append(f"{name} ({found.checkpoint.model.board})")
+    what = f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}"
+    what = what if known else f"no {task} model is bundled"
     raise ModelError(f"{what}; train one with `trm train {task}` and give its folder with --model")
+
+
+def find_by_name(name: str, revision: str | None = None) -> Found:
+    """The checkpoint of that name: bundled, a local folder or file, or one of the Hub.
+
+    A run's folder means its checkpoint. A file of another layout is converted into the cache.
+    Raises ModelError where there is none.
+    """
+    bundled = bundled_checkpoints()
+    path = Path(name)
+    is_local, is_of_hub = name in bundled or path.exists(), looks_like_hub_name(name)
+    if revision is not None and (is_local or not is_of_hub):
+        raise ModelError(f"--revision: {name!r} is no model of the Hub; leave it out")
+    if name in bundled:
+        return Found(bundled[name], read_config(bundled[name]), BUNDLED)
+    if not is_local and not is_of_hub:
+        raise ModelError(
+            f"no model {name!r}: neither a folder nor one of the bundled "
+            f"{', '.join(bundled)}, nor a file, nor OWNER/NAME on the Hub"
+        )
+    path = path if is_local else fetch_model(name, revision)
+    if path.is_dir():
+        folder = path / "checkpoint" if (path / "checkpoint" / CONFIG_FILE).is_file() else path
+    elif path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file():
+        folder = path.parent
+    else:
+        from trm_cli.weights.convert import Source, converted
+
+        folder = converted(Source(path, name, revision), converted_root())
+    return Found(folder, read_config(folder), name if revision is None else f"{name}@{revision}")
 
 
 def open_model(
@@ -145,12 +123,10 @@ def open_model(
     dtype      that it computes in; float32 if nothing is said.
     compiles   torch.compile the net: the first step takes a minute, every other one less.
     """
-    from trm_cli.weights.tensors import load_checkpoint, resized
+    from trm_cli.weights.tensors import load_checkpoint
 
     found = find_model(name, task=task, num_cells=num_cells, revision=revision)
-    loaded = load_checkpoint(found.folder, source=found.source, device=device)
-    if num_cells not in (None, found.checkpoint.model.num_cells):
-        loaded = resized(loaded, num_cells)
+    loaded = load_checkpoint(found.folder, source=found.source, device=device, num_cells=num_cells)
     loaded.network.to(dtype)
     if compiles:
         loaded.network.net.compile(dynamic=True)  # batches shrink as puzzles halt
@@ -172,41 +148,48 @@ class Entry:
 
 
 def listing() -> list[Entry]:
-    """Every model that can be named, without asking the network."""
+    """Every model that can be named, without asking the network.
+
+    Of the Hub's cache: checkpoints of ours, known files, or what is neither; then what was converted.
+    """
     bundled = [
         _of_checkpoint(name, BUNDLED, folder, "comes with trm") for name, folder in bundled_checkpoints().items()
     ]
-    cached = [entry for repo in cached_models() for entry in _of_repo(repo)]
-    for folder, checkpoint in conversions():
-        origin = _origin(checkpoint)
+    cached = []
+    for repo in cached_models():
+        found = []
+        for path in repo.files:
+            if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
+                with suppress(ModelError):  # someone else's config.json
+                    found.append(_of_checkpoint(repo.repo, "cached", path.parent, repo.repo))
+        for known in known_models().values():
+            if known.repo == repo.repo and any(path.as_posix().endswith(f"/{known.file}") for path in repo.files):
+                found.append(_of_known(known, "cached"))
+        if repo.files and not found:
+            found = [Entry(repo.repo, "cached", "?", _size(repo.num_bytes), "?", "?", repo.repo, tried=False)]
+        cached += found
+    for folder, origin in conversions():
         is_of_hub = looks_like_hub_name(origin) and not Path(origin).exists()  # then it is listed with its repository
         if origin and not is_of_hub:
             with suppress(ModelError):
                 cached.append(_of_checkpoint(origin, "cached", folder, str(folder)))
     names = {entry.name for entry in cached}
-    known = [_of_known(known, "known") for known in known_models().values() if known.alias not in names]
-    return [*bundled, *cached, *known]
-
-
-def _of_repo(repo: CachedRepo) -> list[Entry]:
-    """What the Hub's cache holds of a repository: checkpoints of ours, known files, or what is neither."""
-    found = []
-    for path in repo.files:
-        if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
-            with suppress(ModelError):  # someone else's config.json
-                found.append(_of_checkpoint(repo.repo, "cached", path.parent, repo.repo))
-    for known in known_models().values():
-        if known.repo == repo.repo and any(path.as_posix().endswith(f"/{known.file}") for path in repo.files):
-            found.append(_of_known(known, "cached"))
-    if repo.files and not found:
-        found.append(Entry(repo.repo, "cached", "?", _size(repo.num_bytes), "?", "?", repo.repo, tried=False))
-    return found
+    public = [_of_known(known, "known") for known in known_models().values() if known.alias not in names]
+    return [*bundled, *cached, *public]
 
 
 def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
+    """An entry with the share solved in the last measurement, or what was published of converted weights."""
     checkpoint = read_config(folder)
+    with strange_facts(checkpoint):
+        accuracy = checkpoint.training.get("converted_from", {}).get("published") or "not measured"
+        for measurement, entry in checkpoint.measured.items():
+            data = measurement.split(",")[0].split(".")[0]  # without the ending of a file's name
+            whole = [f"{group['verified']:.2%} of {data}" for group in entry["groups"] if group["kind"] == "all"]
+            accuracy = whole[-1] if whole else accuracy
+        terms = licence(checkpoint)
     size = _size((folder / WEIGHTS_FILE).stat().st_size)
-    return Entry(name, where, checkpoint.task, size, _accuracy(checkpoint), licence(checkpoint), source)
+    return Entry(name, where, checkpoint.task, size, accuracy, terms, source)
 
 
 def _of_known(known: Known, where: str) -> Entry:
@@ -233,11 +216,12 @@ def _size(num_bytes: int) -> str:
     return f"{num_bytes / 1000:.0f} kB"
 
 
-def conversions() -> Iterator[tuple[Path, Checkpoint]]:
-    """Every folder of the cache that holds a converted checkpoint, and what its config says."""
+def conversions() -> Iterator[tuple[Path, str]]:
+    """Every folder of the cache that holds a converted checkpoint, and what it was converted from."""
     for config in sorted(converted_root().glob(f"*/{CONFIG_FILE}")):
         with suppress(ModelError):
-            yield config.parent, read_config(config.parent)
+            facts = read_config(config.parent).training.get("converted_from")
+            yield config.parent, str(facts.get("origin", "")) if isinstance(facts, dict) else ""
 
 
 def converted_root() -> Path:
@@ -245,11 +229,6 @@ def converted_root() -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_HOME) / "trm" / "converted"
-
-
-def _origin(checkpoint: Checkpoint) -> str:
-    facts = checkpoint.training.get("converted_from")
-    return str(facts.get("origin", "")) if isinstance(facts, dict) else ""
 
 
 def described(found: Found) -> dict[str, Any]:
@@ -273,12 +252,14 @@ def remove_model(name: str) -> int:
     repo = known.repo if known else name.split(":")[0]
     names = {name, *(entry.alias for entry in known_models().values() if entry.repo == repo)}
     freed = 0
-    for folder, checkpoint in conversions():
-        origin = _origin(checkpoint)
+    for folder, origin in conversions():
         if origin in names or origin.split(":")[0] == repo:
             freed += sum(file.stat().st_size for file in folder.iterdir())
             shutil.rmtree(folder)
-    freed += 0 if Path(name).exists() else remove_cached(repo)
+    for cached in cached_models():
+        if cached.repo == repo and cached.files and not Path(name).exists():
+            freed += cached.num_bytes
+            shutil.rmtree(cached.folder)
     if not freed:
         raise ModelError(f"{name}: not in the cache; see `trm models list`")
     return freed

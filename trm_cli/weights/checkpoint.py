@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.config import ModelConfig
-from trm_cli.errors import ModelError, TRMError
+from trm_cli.errors import ConfigError, ModelError
 from trm_cli.files import write_whole
 
 FORMAT = 1
@@ -58,28 +58,14 @@ def read_config(folder: Path) -> Checkpoint:
     try:
         if known["format"] != FORMAT:
             raise ModelError(f"{path}: format {known['format']}; this trm reads format {FORMAT}")
-        model = known["model"]
-        unknown = set(model) - {f.name for f in fields(ModelConfig)}
-        if unknown:
+        if unknown := set(known["model"]) - {field.name for field in fields(ModelConfig)}:
             raise ModelError(f"{path}: unknown model.{min(unknown)}; update trm")
-        _refuse_paths(path, {"name": known["name"], "task": known["task"]})
-        return Checkpoint(
-            str(known["name"]),
-            str(known["task"]),
-            ModelConfig(**model),
-            known.get("training", {}),
-            known.get("measured", {}),
-            known.get("solving", {}),
-        )
+        for name in ("name", "task"):
+            if not isinstance(known[name], str) or NO_NAME.search(known[name]):
+                raise ModelError(f"{path}: {name} {known[name]!r:.60} is no plain name; do not trust this file")
+        facts = {name: known.get(name, {}) for name in ("training", "measured", "solving")}
+        return Checkpoint(known["name"], known["task"], ModelConfig(**known["model"]), **facts)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: incomplete ({error}); download or train it again") from error
-    except ModelError:
-        raise
-    except TRMError as error:
+    except ConfigError as error:
         raise ModelError(f"{path}: {error}") from error
-
-
-def _refuse_paths(path: Path, words: dict[str, Any]) -> None:
-    for name, word in words.items():
-        if not isinstance(word, str) or NO_NAME.search(word):
-            raise ModelError(f"{path}: {name} {word!r:.60} is no plain name; do not trust this file")

@@ -10,17 +10,8 @@ before it is opened. Layouts:
     nano       olivkoch/nano-trm inside a Lightning checkpoint: other names, one halt row, perhaps
                no prefix, and in its Sudoku a vocabulary with a separator after the padding
 
-The only place with upstream's names. Theirs and ours:
-
-    H_cycles, L_cycles            T, n
-    z_H, z_L                      y, z
-    H_init, L_init                y_init, z_init
-    embed_tokens.embedding_weight embed.tokens
-    puzzle_emb.weights            embed.puzzles
-    L_level.layers.I.mlp_t        net.blocks.I.token_mlp
-    L_level.layers.I.self_attn    net.blocks.I (qkv, out)
-    L_level.layers.I.mlp          net.blocks.I.channel_mlp
-    lm_head, q_head (first row)   output_head, halt_head
+The only place with upstream's names: NAMES and PARTS have theirs and ours; H_cycles and L_cycles are
+T and n, z_H and z_L are y and z.
 
 Source of the layout: github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
@@ -52,7 +43,7 @@ from trm_cli.tasks.problems import Demonstrated
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
 from trm_cli.weights.hub import UNSTATED, Known, known_models
-from trm_cli.weights.puzzle_table import DTYPES, chunks_of, save_table
+from trm_cli.weights.puzzle_table import save_table
 from trm_cli.weights.tensors import (
     FLOATS,
     LENGTH,
@@ -73,20 +64,8 @@ WEIGHT = re.compile(
     r"|torch\.(\w+Storage|u?int\d+|b?float\d+|bool|complex\d+|Size|device)"
     r"|torch\.storage\.\w+Storage|collections\.(OrderedDict|defaultdict|Counter)|(builtins|__builtin__)\.set"
 )  # what a pickle of named tensors and of plain settings beside them calls
-UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    MemoryError,
-    OverflowError,
-    ArithmeticError,
-    struct.error,
-)
+BROKEN = (pickle.UnpicklingError, struct.error, zipfile.BadZipFile, EOFError, LookupError, ArithmeticError)
+UNREADABLE = (*BROKEN, AssertionError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -94,46 +73,38 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             head = file.read(LENGTH + 1)
-        size = path.stat().st_size
-        tensors = _state_dict(_unpickled(path, size), path) if head.startswith(ZIP) else _safetensors(path, head)
+        if head.startswith(ZIP):
+            tensors = _state_dict(_unpickled(path), path)
+        elif head[LENGTH:] == b"{":
+            tensors = read_safetensors(path)
+        else:
+            kind = "a bare pickle, which may run programs" if head[:1] == b"\x80" else "no weights"
+            raise ModelError(f"{path}: {kind}; what can be read is safetensors, or what torch.save writes")
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
     refuse_damage(tensors, path, FLOATS)
     return tensors
 
 
-def _safetensors(path: Path, head: bytes) -> dict[str, Tensor]:
-    if head[LENGTH:] != b"{":
-        kind = "a bare pickle, which may run programs" if head[:1] == b"\x80" else "no weights"
-        raise ModelError(f"{path}: {kind}; what can be read is safetensors, or what torch.save writes")
-    return read_safetensors(path)
-
-
-def _unpickled(path: Path, size: int) -> Any:
+def _unpickled(path: Path) -> Any:
     """What torch.save put into a file, read as weights only, its storages mapped, not copied."""
     try:
-        _check_zip(path, size)
+        with zipfile.ZipFile(path) as archive:
+            records, size = archive.infolist(), path.stat().st_size
+            total = sum(record.file_size for record in records)
+            packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+            if packed or total > size or len(records) > MOST_RECORDS:
+                raise ModelError(
+                    f"{path}: refused: its {len(records):,} records unpack to {total:,} bytes, the "
+                    f"file has {size:,}; torch.save packs nothing"
+                )
+            pickles = [record for record in records if record.filename.endswith(".pkl")]
+            if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
+                raise ModelError(f"{path}: refused: weights come with one pickle, and a small one")
+            _check_calls(archive.read(pickles[0]), path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RecursionError as error:
-        raise ModelError(f"{path}: nested too deeply to be weights") from error
-    except (*UNREADABLE, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ModelError(f"{path}: damaged ({first_line(error)}); download it again") from error
-
-
-def _check_zip(path: Path, size: int) -> None:
-    with zipfile.ZipFile(path) as archive:
-        records = archive.infolist()
-        total = sum(record.file_size for record in records)
-        pickles = [record for record in records if record.filename.endswith(".pkl")]
-        packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
-        if packed or total > size or len(records) > MOST_RECORDS:
-            raise ModelError(
-                f"{path}: refused: its {len(records):,} records unpack to {total:,} bytes, the "
-                f"file has {size:,}; torch.save packs nothing"
-            )
-        if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
-            raise ModelError(f"{path}: refused: weights come with one pickle, and a small one")
-        _check_calls(archive.read(pickles[0]), path)
 
 
 def _check_calls(content: bytes, path: Path) -> None:
@@ -149,32 +120,26 @@ def _check_calls(content: bytes, path: Path) -> None:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The dictionary of tensors, or the one inside under a customary name."""
+    """The dictionary of tensors, or the one inside under a customary name.
+
+    A callback of Lightning may keep averaged weights beside it, under the same names; they stand for its own.
+    """
     averages: dict[Any, Any] = {}
     for _ in range(MOST_NESTED):
         if not isinstance(content, dict):
             break
         if any(isinstance(value, Tensor) for value in content.values()):
-            known = {name: averages[name] for name in content.keys() & averages.keys()}
-            return _tensors_of(content | known, path)
-        averages = averages or _averages(content.get("callbacks"))
-        inside = next((name for name in WRAPPERS if isinstance(content.get(name), dict)), None)
-        content = content.get(inside)
+            found = content | {name: averages[name] for name in content.keys() & averages.keys()}
+            for name, value in found.items():
+                if not isinstance(name, str) or not isinstance(value, Tensor):
+                    raise ModelError(f"{path}: {name!r:.60} is no named tensor; is it a state dict?")
+            return found
+        callbacks = content.get("callbacks")
+        states = callbacks.values() if isinstance(callbacks, dict) else ()
+        shadows = (state.get("shadow") for state in states if isinstance(state, dict))
+        averages = averages or next((shadow for shadow in shadows if isinstance(shadow, dict)), {})
+        content = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
     raise ModelError(f"{path}: holds no dictionary of tensors; is it a checkpoint?")
-
-
-def _averages(callbacks: Any) -> dict[Any, Any]:
-    """The averaged weights that a callback of Lightning keeps beside the state dict, or none."""
-    states = callbacks.values() if isinstance(callbacks, dict) else ()
-    found = (state.get("shadow") for state in states if isinstance(state, dict))
-    return next((shadow for shadow in found if isinstance(shadow, dict)), {})
-
-
-def _tensors_of(content: dict[Any, Any], path: Path) -> dict[str, Tensor]:
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ModelError(f"{path}: {name!r:.60} is no named tensor; is it a state dict?")
-    return dict(content)
 
 
 EMBEDDING, PUZZLES = "embed_tokens.embedding_weight", "puzzle_emb.weights"
@@ -270,7 +235,17 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
         )
     except (ConfigError, PuzzleError) as error:
         raise ModelError(f"cannot be: {error}") from error
-    ours = dict(_renamed(name, tensor) for name, tensor in bare.items())
+    ours = {}
+    for name, tensor in bare.items():
+        index, _, part = name.removeprefix(LAYER).partition(".")
+        if name in NAMES:
+            ours[NAMES[name]] = tensor.float()
+        elif name.startswith(LAYER) and part in PARTS:
+            ours[f"net.blocks.{index}.{PARTS[part]}"] = tensor.float()
+        elif name.startswith("q_head.") and len(tensor) <= HALT_ROWS:
+            ours[name.replace("q_head", "halt_head")] = tensor[:1].float()
+        else:
+            raise ModelError(f"tensor {name:.60} is not of the official TRM layout")
     if table is None:
         ours["embed.prefix"] = zeros(num_prefix, hidden_size)
     elif not config.looks_up_puzzles:
@@ -301,18 +276,6 @@ def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
         theirs = next((start for start in NANO if layout == "nano" and official.startswith(start)), None)
         bare[official if theirs is None else official.replace(theirs, NANO[theirs], 1)] = tensor
     return bare, layout
-
-
-def _renamed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Our name of an official tensor, and its values in float32; raises ModelError where it has none."""
-    index, _, part = name.removeprefix(LAYER).partition(".")
-    if name in NAMES:
-        return NAMES[name], tensor.float()
-    if name.startswith(LAYER) and part in PARTS:
-        return f"net.blocks.{index}.{PARTS[part]}", tensor.float()
-    if name.startswith("q_head.") and len(tensor) <= HALT_ROWS:
-        return name.replace("q_head", "halt_head"), tensor[:1].float()
-    raise ModelError(f"tensor {name:.60} is not of the official TRM layout")
 
 
 def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -408,8 +371,7 @@ def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
     checkpoint = Checkpoint(source.name, network.task, network.config, {"converted_from": facts})
     save_checkpoint(folder, checkpoint, model)
     if (table := network.table) is not None:  # which row is whose is for a data set to say
-        dtype = table.dtype if table.dtype in DTYPES else torch.float32
-        save_table(folder, chunks_of(table), shape=(table.shape[0], table.shape[1]), dtype=dtype)
+        save_table(folder, table)
     write_card(folder, checkpoint)
     return checkpoint
 

@@ -19,10 +19,10 @@ from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset, Task, generator_of, rules_of
+from trm_cli.tasks.base import generator_of, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
-from trm_cli.weights.tensors import LoadedModel, check_storage, load_checkpoint, save_checkpoint
+from trm_cli.weights.tensors import load_checkpoint, save_checkpoint
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")
@@ -79,34 +79,27 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     num_puzzles  generated puzzles that both are run on for all their steps.
     command      what measured the difference, so that a reader can repeat it.
     """
-    check_storage(storage)
     loaded = load_checkpoint(found.folder, source=found.source)
     task = get_task(loaded.checkpoint.task)
     size = loaded.network.config.height
     wanted = replace(generator_of(task).usual(size), puzzles=num_puzzles)
     data = generator_of(task).generate(wanted, size=size, seed=0)
     save_checkpoint(folder, loaded.checkpoint, loaded.network, storage=storage)
-    smaller = load_checkpoint(folder)
-    words = f"Weights kept in {storage}. {_difference(loaded, smaller, task, data)}"
+    puzzles = torch.from_numpy(data.puzzles.astype(np.int64))
+    networks = (loaded.network, load_checkpoint(folder).network)
+    first, last = zip(*(_logits(network, puzzles) for network in networks), strict=True)
+    answers = [logits.argmax(-1).to(torch.uint8).numpy() for logits in last]
+    solved = [int(rules_of(task).rules_hold(data.puzzles, answer).sum()) for answer in answers]
+    words = (
+        f"Weights kept in {storage}. On {len(data):,} generated puzzles, {loaded.network.config.N_sup} steps each, "
+        f"it solves {solved[1]:,}, the original {solved[0]:,}; {float((answers[0] == answers[1]).mean()):.2%} of the "
+        f"cells are equal. After one step the logits are within {float((first[0] - first[1]).abs().max()):.2g}."
+    )
     facts = {"storage": f"{words} Measured by `{command}`."}
     checkpoint = replace(loaded.checkpoint, training=loaded.checkpoint.training | facts, measured={})
     save_checkpoint(folder, checkpoint, loaded.network, storage=storage)
     write_card(folder, checkpoint)
     return words
-
-
-def _difference(whole: LoadedModel, smaller: LoadedModel, task: Task, data: Dataset) -> str:
-    """What the smaller storage changes, in words."""
-    puzzles = torch.from_numpy(data.puzzles.astype(np.int64))
-    first, last = zip(*(_logits(model.network, puzzles) for model in (whole, smaller)), strict=True)
-    answers = [logits.argmax(-1).to(torch.uint8).numpy() for logits in last]
-    solved = [int(rules_of(task).rules_hold(data.puzzles, answer).sum()) for answer in answers]
-    same = float((answers[0] == answers[1]).mean())
-    return (
-        f"On {len(data):,} generated puzzles, {whole.network.config.N_sup} steps each, it solves "
-        f"{solved[1]:,}, the original {solved[0]:,}; {same:.2%} of the cells are equal. After one "
-        f"step the logits are within {float((first[0] - first[1]).abs().max()):.2g}."
-    )
 
 
 @torch.inference_mode()

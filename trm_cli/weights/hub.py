@@ -14,23 +14,18 @@ HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. It is imported when something is fetched,
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from logging import ERROR
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from trm_cli.errors import ModelError, TrainingError, TRMError, UsageError
 from trm_cli.files import sha256_of
 from trm_cli.weights.card import card
 from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, WEIGHTS_FILE
-
-if TYPE_CHECKING:
-    from huggingface_hub.errors import HfHubHTTPError
 
 HUB_PREFIX = "hub:"
 ADDRESS = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[^:@\s]+))?(?::(?P<file>.+))?", re.ASCII)
@@ -77,25 +72,12 @@ class Kind:
     prefix: str  # before the name of a repository, as users write it
     wrong: type[TRMError]  # where the name, the log-in or the file is wrong
     failed: type[TRMError]  # where the network, the server or the disk fails
-    check_revision: str
-    file: str  # what is looked for in a repository
-    use: str  # of which there should be one
+    file: str  # of which there should be one in a repository
     elsewhere: str = ""  # where else was looked already
 
 
-DATASET = Kind(
-    "dataset", HUB_PREFIX, UsageError, TrainingError, "check what follows the @", "CSV file", "file to train on"
-)
-MODEL = Kind(
-    "model",
-    "",
-    ModelError,
-    ModelError,
-    "check --revision",
-    "file of weights",
-    "file of weights",
-    "no folder or file of that name here, and on the Hub ",
-)
+DATASET = Kind("dataset", HUB_PREFIX, UsageError, TrainingError, "CSV file")
+MODEL = Kind("model", "", ModelError, ModelError, "file of weights", "nothing of that name here, and on the Hub ")
 
 
 @dataclass(frozen=True)
@@ -125,7 +107,8 @@ class Address:
 def download_dataset(name: str) -> tuple[Path, str]:
     """Fetch one file of a data set, or find it in the cache where the Hub cannot be asked.
 
-    name  what follows `hub:`, that is owner/name, owner/name@revision or either with :FILE.
+    name  what follows `hub:`, that is owner/name, owner/name@revision or either with :FILE. Without
+          a file it is the one CSV named train, at the top if there is one, or the only CSV.
     Returns the local file, at its path in the repository below a folder named after the commit,
     and that commit's full hash.
     Raises UsageError where the name, the log-in or the file is wrong, TrainingError where the
@@ -139,7 +122,9 @@ def download_dataset(name: str) -> tuple[Path, str]:
         )
     address = Address(match["repo"], match["revision"], match["file"] or "", DATASET)
     if not address.file:
-        address = _choose_table(address, list_files(address))
+        tables = sorted(file for file in list_files(address) if TABLE.search(file))
+        named = [file for file in tables if TABLE.sub("", PurePosixPath(file).name).lower() == "train"]
+        address = _only([file for file in named if "/" not in file] or named or tables, address)
     local = fetch_file(address)
     return local, local.parents[len(PurePosixPath(address.file).parts) - 1].name
 
@@ -174,25 +159,16 @@ def fetch_model(name: str, revision: str | None) -> Path:
     return local.parent
 
 
-def _choose_table(address: Address, files: list[str]) -> Address:
-    """The one CSV named train, at the top if there is one, or the only CSV."""
-    tables = sorted(file for file in files if TABLE.search(file))
-    named = [file for file in tables if TABLE.sub("", PurePosixPath(file).name).lower() == "train"]
-    return _only([file for file in named if "/" not in file] or named or tables, address)
-
-
 def _choose_weights(address: Address, files: list[str]) -> Address:
     """The config of a checkpoint of ours, or a file of foreign weights."""
-    top = address.file.rstrip("/")
-    if top in files:
-        named = replace(address, file=top)
-        config = named.beside(CONFIG_FILE)
-        return config if named == config.beside(WEIGHTS_FILE) and config.file in files else named
-    inside = [file for file in sorted(files) if not top or file.startswith(f"{top}/")]
-    config = replace(address, file=f"{top}/{CONFIG_FILE}" if top else CONFIG_FILE)
-    if {config.file, config.beside(WEIGHTS_FILE).file} <= set(inside):
-        return config
-    weights = [file for file in inside if WEIGHTS.search(file)]
+    top = PurePosixPath(address.file)
+    is_file = str(top) in files
+    folder = top.parent if is_file and top.name == WEIGHTS_FILE else top
+    if {str(folder / CONFIG_FILE), str(folder / WEIGHTS_FILE)} <= set(files):
+        return replace(address, file=str(folder / CONFIG_FILE))
+    if is_file:
+        return replace(address, file=str(top))
+    weights = [file for file in sorted(files) if PurePosixPath(file).is_relative_to(top) and WEIGHTS.search(file)]
     if address.file and not weights:
         raise ModelError(f"{address}: there is no file {address.file}; check what follows the :")
     return _only(weights, address)
@@ -207,7 +183,7 @@ def _only(candidates: list[str], address: Address) -> Address:
     if not candidates:
         raise kind.wrong(f"{address}: no {kind.file} among its files; {choose}")
     more = f" and {len(candidates) - LISTED} more" if len(candidates) > LISTED else ""
-    raise kind.wrong(f"{address}: which {kind.use}? {choose}; there are {', '.join(candidates[:LISTED])}{more}")
+    raise kind.wrong(f"{address}: which {kind.file}? {choose}; there are {', '.join(candidates[:LISTED])}{more}")
 
 
 def fetch_file(address: Address) -> Path:
@@ -231,8 +207,8 @@ def fetch_file(address: Address) -> Path:
 
 def list_files(address: Address) -> list[str]:
     """Every file of a repository, or those in the cache where the Hub is out of reach."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined] # of requests, httpx
+    from huggingface_hub import HfApi, constants, errors, snapshot_download
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # of requests, httpx
 
     with translated(address):
         try:
@@ -243,27 +219,21 @@ def list_files(address: Address) -> list[str]:
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
         except (HTTPError, OSError, ValueError) as error:
-            status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+            status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
             said_no = status is not None and status not in (TIMED_OUT, TOO_MANY) and status < SERVER_FAILS
-            if said_no or not (cached := _cached_files(address)):
+            if said_no:
                 raise
-            return cached
+            try:  # what earlier downloads left: not all that the revision has
+                folder = snapshot_download(
+                    address.repo, repo_type=address.kind.name, revision=address.revision, local_files_only=True
+                )
+            except errors.LocalEntryNotFoundError as absent:
+                folder = getattr(absent, "snapshot_path", "")  # one that lacks files will do
+            cached = Path(folder).rglob("*") if folder else []
+            if not (names := [path.relative_to(folder).as_posix() for path in cached if path.is_file()]):
+                raise
+            return names
     return [sibling.rfilename for sibling in getattr(found, "siblings", None) or []]
-
-
-def _cached_files(address: Address) -> list[str]:
-    """The files of the revision that earlier downloads left in the cache: not all it has."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(
-            address.repo, repo_type=address.kind.name, revision=address.revision, local_files_only=True
-        )
-    except LocalEntryNotFoundError as error:
-        folder = getattr(error, "snapshot_path", "")  # one that lacks files will do
-    found = Path(folder).rglob("*") if folder else []
-    return [path.relative_to(folder).as_posix() for path in found if path.is_file()]
 
 
 @contextmanager
@@ -284,51 +254,39 @@ def translated(address: Address) -> Iterator[None]:
 
 
 def _explained(error: Exception, address: Address) -> TRMError:
+    """What an error of the client means; of private and of missing repositories the Hub says the same."""
     from huggingface_hub import constants, errors
 
     cause: BaseException = error
     while isinstance(cause, (errors.LocalEntryNotFoundError, RuntimeError)) and cause.__cause__:
         cause = cause.__cause__  # what kept the client from asking, or from uploading
-    kind = address.kind
+    wrong: dict[type[Exception], str] = {
+        errors.HFValidationError: "no name that the Hub allows; check OWNER/NAME",
+        errors.OfflineModeIsEnabled: "not in the cache, and HF_HUB_OFFLINE is set; download it once without that",
+        errors.RevisionNotFoundError: "there is no such revision; check the branch, tag or commit",
+        errors.EntryNotFoundError: f"there is no file {address.file}; check what follows the :",
+        errors.GatedRepoError: f"gated; ask for access on its page, then {LOG_IN}",
+    }
+    for refusal, words in wrong.items():
+        if isinstance(cause, refusal):
+            return address.kind.wrong(f"{address}: {words}")
     host = urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2] or constants.ENDPOINT  # without a password
-    if isinstance(cause, errors.HFValidationError):
-        return kind.wrong(f"{address}: no name that the Hub allows; check OWNER/NAME")
-    if isinstance(cause, errors.OfflineModeIsEnabled):
-        return kind.wrong(f"{address}: not in the cache, and HF_HUB_OFFLINE is set; download it once without that")
-    if isinstance(cause, errors.HfHubHTTPError):
-        return _refused(cause, address, host)
-    if isinstance(cause, (ValueError, errors.FileMetadataError)):
-        return kind.failed(
-            f"{address}: the answer of {host} is not the Hub's; check HF_ENDPOINT and the network (proxy, log-in page)"
-        )
-    if isinstance(cause, OSError) and cause.strerror:
-        return kind.failed(
-            f"{address}: cannot be kept in {constants.HF_HUB_CACHE} ({cause.strerror}); free space or set HF_HOME"
-        )
-    reason = SIGNATURE.sub("", next(iter(str(cause).splitlines()), type(cause).__name__))
-    return kind.failed(
-        f"{address}: no connection to {host}, or it broke off ({reason}); check the network and try again"
-    )
-
-
-def _refused(error: "HfHubHTTPError", address: Address, host: str) -> TRMError:
-    """What the Hub's answer means; for private and for missing data sets it gives the same."""
-    from huggingface_hub import errors
-
-    kind, status = address.kind, error.response.status_code
-    if isinstance(error, errors.RevisionNotFoundError):
-        return kind.wrong(f"{address}: there is no such revision; {kind.check_revision}")
-    if isinstance(error, errors.EntryNotFoundError):
-        return kind.wrong(f"{address}: there is no file {address.file}; check what follows the :")
-    if isinstance(error, errors.GatedRepoError):
-        return kind.wrong(f"{address}: gated; ask for access on its page, then {LOG_IN}")
+    status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
     if status in (401, 403, 404):
-        return kind.wrong(
-            f"{address}: {kind.elsewhere}missing, or closed to you (HTTP {status}); check the name, or {LOG_IN}"
-        )
+        closed = f"{address.kind.elsewhere}missing, or closed to you (HTTP {status})"
+        return address.kind.wrong(f"{address}: {closed}; check the name, or {LOG_IN}")
     if status == TOO_MANY:
-        return kind.failed(f"{address}: too many requests (HTTP {status}); wait some minutes, or {LOG_IN}")
-    return kind.failed(f"{address}: {host} failed (HTTP {status}); try again later")
+        words = f"too many requests (HTTP {status}); wait some minutes, or {LOG_IN}"
+    elif status is not None:
+        words = f"{host} failed (HTTP {status}); try again later"
+    elif isinstance(cause, (ValueError, errors.FileMetadataError)):
+        words = f"the answer of {host} is not the Hub's; check HF_ENDPOINT and the network (proxy, log-in page)"
+    elif isinstance(cause, OSError) and cause.strerror:
+        words = f"cannot be kept in {constants.HF_HUB_CACHE} ({cause.strerror}); free space or set HF_HOME"
+    else:
+        reason = SIGNATURE.sub("", next(iter(str(cause).splitlines()), type(cause).__name__))
+        words = f"no connection to {host}, or it broke off ({reason}); check the network and try again"
+    return address.kind.failed(f"{address}: {words}")
 
 
 @dataclass(frozen=True)
@@ -356,14 +314,6 @@ def cached_models() -> Iterator[CachedRepo]:
         yield CachedRepo(folder.name.removeprefix("models--").replace("--", "/"), folder, num_bytes, files)
 
 
-def remove_cached(repo_id: str) -> int:
-    """Delete what the cache holds of a model's repository; returns the bytes that were freed."""
-    found = [repo for repo in cached_models() if repo.repo == repo_id and repo.files]
-    for repo in found:
-        shutil.rmtree(repo.folder)
-    return sum(repo.num_bytes for repo in found)
-
-
 @dataclass(frozen=True)
 class Pushed:
     """What went up, or would."""
@@ -387,11 +337,10 @@ def push(folder: Path, repo_id: str, *, private: bool = False, dry_run: bool = F
     match = ADDRESS.fullmatch(repo_id)
     if not match or match["repo"] != repo_id:
         raise ModelError(f"{repo_id!r}: no name for a model on the Hub; write OWNER/NAME")
-    loaded = load_checkpoint(folder)
-    text = card(loaded.checkpoint, repo_id)
-    large = [path for name in (WEIGHTS_FILE, TABLE_FILE) if (path := folder / name).is_file()]
-    small = {CONFIG_FILE: (folder / CONFIG_FILE).read_bytes(), CARD_FILE: text.encode()}
-    sizes = {name: len(content) for name, content in small.items()} | {path.name: path.stat().st_size for path in large}
+    text = card(load_checkpoint(folder).checkpoint, repo_id)
+    files: dict[str, bytes | Path] = {CONFIG_FILE: folder / CONFIG_FILE, CARD_FILE: text.encode()}
+    files |= {name: folder / name for name in (WEIGHTS_FILE, TABLE_FILE) if (folder / name).is_file()}
+    sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
     pushed = Pushed(repo_id, sizes, text)
     if dry_run:
         return pushed
@@ -400,7 +349,6 @@ def push(folder: Path, repo_id: str, *, private: bool = False, dry_run: bool = F
 
         api = HfApi()
         api.create_repo(repo_id, private=private, exist_ok=True)
-        operations = [CommitOperationAdd(name, content) for name, content in small.items()]
-        operations += [CommitOperationAdd(path.name, path) for path in large]
+        operations = [CommitOperationAdd(name, file) for name, file in files.items()]
         info = api.create_commit(repo_id, operations, commit_message="Upload with trm")
     return replace(pushed, commit=info.oid, url=f"{api.endpoint}/{repo_id}")

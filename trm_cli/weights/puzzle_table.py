@@ -9,12 +9,11 @@ are read where they lie. What the digits of a view mean is for the task to say.
 """
 
 import json
-import struct
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +26,8 @@ from trm_cli.weights.checkpoint import TABLE_FILE
 
 ROWS, VIEWS, PROBLEMS = "puzzles", "ways", "tasks"  # in it
 CHUNK = 16_384  # rows that are written together
-DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16"}
-LENGTH = struct.Struct("<Q")  # what a safetensors file begins with: the length of its header
-ALIGNMENT = 8  # bytes, of the header
+DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16"}  # and their names in safetensors
+LENGTH = 8  # bytes that tell how long the header of a safetensors file is, and its alignment
 
 
 @dataclass(frozen=True)
@@ -57,17 +55,18 @@ class Register:
         Raises ModelError where the rows of a problem do not lie together.
         """
         problems: dict[str, KnownProblem] = {}
-        for row, name in enumerate(names[1:], 1):
-            known = problems.get(name) or KnownProblem(row, 0, digests.get(name, ""))
-            if known.first + known.count != row:
+        first = 1
+        for name, rows in groupby(names[1:]):
+            if name in problems:
                 raise ModelError(f"the puzzles of task {name} do not lie together")
-            problems[name] = KnownProblem(known.first, known.count + 1, known.digest)
+            problems[name] = KnownProblem(first, len(list(rows)), digests.get(name, ""))
+            first += problems[name].count
         return cls(problems, views)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Register):
-            return False
-        return self.problems == other.problems and np.array_equal(self.views, other.views)
+        return (
+            isinstance(other, Register) and self.problems == other.problems and np.array_equal(self.views, other.views)
+        )
 
 
 class PuzzleTable:
@@ -82,14 +81,14 @@ class PuzzleTable:
         self._views: NDArray[np.uint8] | None = None  # adopted ones
         try:
             self._file = safe_open(path, framework="pt")
-            names = set(self._file.keys())
             self.num_rows, self.width = self._file.get_slice(ROWS).get_shape()
             told = json.loads((self._file.metadata() or {}).get(PROBLEMS, "{}"))
             self.problems = {str(name): KnownProblem(**known) for name, known in told.items()}
+            most = max((known.first + known.count for known in self.problems.values()), default=0)
+            num_views = self._file.get_slice(VIEWS).get_shape()[0] if self.problems else 0
         except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise ModelError(f"{path}: no readable table of puzzles ({error}); download or train it again") from error
-        ends = [known.first + known.count for known in self.problems.values()]
-        if (self.problems and VIEWS not in names) or max(ends, default=0) > self.num_rows:
+        if most > min(self.num_rows, num_views):
             raise ModelError(f"{path}: fewer rows than it names; download or train it again")
 
     def adopt(self, register: Register) -> None:
@@ -111,10 +110,8 @@ class PuzzleTable:
     def read(self, known: KnownProblem) -> tuple[Tensor, NDArray[np.uint8]]:
         """The rows of a problem of this table's register, [K, D] float32, and its views, [K, W]."""
         if self._views is None:
-            views: NDArray[np.uint8] = self._part(VIEWS, known).numpy()
-        else:
-            views = self._views[known.first : known.first + known.count]
-        return self.rows(known), views
+            return self.rows(known), self._part(VIEWS, known).numpy()
+        return self.rows(known), self._views[known.first : known.first + known.count]
 
     def rows(self, known: KnownProblem) -> Tensor:
         """The rows of a problem, [K, D] float32."""
@@ -126,38 +123,36 @@ class PuzzleTable:
 
     def whole(self) -> Tensor:
         """All rows, [P, D] float32, in memory."""
-        table: Tensor = self._file.get_tensor(ROWS)
-        return table.float()
+        return self.rows(KnownProblem(0, self.num_rows, ""))
 
     def _part(self, name: str, known: KnownProblem) -> Tensor:
         part: Tensor = self._file.get_slice(name)[known.first : known.first + known.count]
         return part
 
 
-def chunks_of(table: Tensor) -> Iterator[Tensor]:
-    """A table, which may be mapped from a file, piece by piece."""
-    return (table[first : first + CHUNK] for first in range(0, len(table), CHUNK))
+def save_table(folder: Path, table: Tensor, register: Register | None = None) -> None:
+    """Write a table [P, D] into a checkpoint's folder; it appears whole or not.
 
-
-def save_table(
-    folder: Path,
-    chunks: Iterable[Tensor],
-    *,
-    shape: tuple[int, int],
-    dtype: torch.dtype = torch.float32,
-    register: Register | None = None,
-) -> None:
-    """Write a table [P, D] into a checkpoint's folder, chunk by chunk; it appears whole or not.
-
+    table     may be mapped from a file: it is copied chunk by chunk, in bfloat16 or float32.
     register  what its rows stand for; None where that is not known.
     """
+    dtype = table.dtype if table.dtype in DTYPES else torch.float32
+    end = table.numel() * dtype.itemsize
+    header: dict[str, Any] = {ROWS: {"dtype": DTYPES[dtype], "shape": list(table.shape), "data_offsets": [0, end]}}
+    if register is not None:
+        views = register.views
+        header[VIEWS] = {"dtype": "U8", "shape": views.shape, "data_offsets": [end, end + views.nbytes]}
+        told = {name: asdict(known) for name, known in register.problems.items()}
+        header["__metadata__"] = {PROBLEMS: json.dumps(told)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % LENGTH)
     partial = folder / f".{TABLE_FILE}.partial"
     try:
         with partial.open("wb") as sink:
-            _write_header(sink, shape, dtype, register)
-            for chunk in chunks:
-                whole = chunk.detach().to("cpu", dtype).contiguous()
-                sink.write(whole.view(torch.uint8).numpy().data)
+            sink.write(len(text).to_bytes(LENGTH, "little") + text)
+            for first in range(0, len(table), CHUNK):
+                chunk = table[first : first + CHUNK].detach().to("cpu", dtype).contiguous()
+                sink.write(chunk.view(torch.uint8).numpy().data)
             if register is not None:
                 sink.write(np.ascontiguousarray(register.views).data)
         partial.replace(folder / TABLE_FILE)
@@ -165,17 +160,3 @@ def save_table(
         with suppress(OSError):
             partial.unlink()
         raise
-
-
-def _write_header(sink: BinaryIO, shape: tuple[int, int], dtype: torch.dtype, register: Register | None) -> None:
-    """The start of a safetensors file: names, types, shapes and places of what follows."""
-    end = shape[0] * shape[1] * dtype.itemsize
-    header: dict[str, Any] = {ROWS: {"dtype": DTYPES[dtype], "shape": shape, "data_offsets": [0, end]}}
-    if register is not None:
-        size = register.views.nbytes
-        header[VIEWS] = {"dtype": "U8", "shape": register.views.shape, "data_offsets": [end, end + size]}
-        told = {name: asdict(known) for name, known in register.problems.items()}
-        header["__metadata__"] = {PROBLEMS: json.dumps(told)}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
-    sink.write(LENGTH.pack(len(text)) + text)

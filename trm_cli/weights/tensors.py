@@ -3,9 +3,19 @@
 In int8 every matrix NAME is kept as NAME, int8 [rows, columns], and NAME.scale, float32 [rows, 1];
 what has less than two dimensions, and the embeddings, stay in bfloat16. Networks always compute
 with what is unpacked.
+
+`from trm_cli import TRM` is a network in Python, from and to folders and the Hub:
+
+    model = TRM.from_pretrained("sudoku")        # bundled, folder, file, OWNER/NAME[:PATH]
+    x, (y, z) = model.embed(tokens), model.starting_state(len(tokens))
+    y, z, logits, halt = model(x, y, z)          # one supervision step
+    model.save_pretrained("folder")
 """
 
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import isqrt
 from pathlib import Path
 
 import torch
@@ -14,55 +24,26 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from trm_cli.config import ModelConfig
-from trm_cli.errors import ModelError, UsageError
+from trm_cli.errors import ModelError, PuzzleError, UsageError
 from trm_cli.files import sha256_of, write_whole
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import loadable_tasks
+from trm_cli.weights.card import write_card
+from trm_cli.weights.catalogue import find_by_name
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config, write_config
+from trm_cli.weights.hub import Pushed, push
 
 CPU = torch.device("cpu")
+FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 STORAGES = ("float32", "bfloat16", "int8")
 SCALE = ".scale"
 STEPS = 127  # of int8, on either side of zero
 NOT_IN_INT8 = ("embed.", "halt_head.")
-
-
-def check_storage(storage: str) -> None:
-    """Raise UsageError where there is no such storage."""
-    if storage not in STORAGES:
-        raise UsageError(f"--storage {storage}: choose {', '.join(STORAGES)}")
-
-
-def packed(tensors: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
-    """The tensors of a state dict as they are to be written."""
-    if storage == "float32":
-        return tensors
-    small = {}
-    for name, tensor in tensors.items():
-        if storage == "int8" and tensor.dim() == 2 and not name.startswith(NOT_IN_INT8):
-            scale = tensor.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-            small[name] = (tensor / scale * STEPS).round().to(torch.int8)
-            small[name + SCALE] = scale / STEPS
-        else:
-            small[name] = tensor.to(torch.bfloat16)
-    return small
-
-
-def unpacked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors that a file stands for; raises ModelError where a scale is missing or misfits."""
-    whole = {}
-    for name, tensor in tensors.items():
-        if tensor.dtype == torch.int8:
-            scale = tensors.get(name + SCALE)
-            if scale is None or scale.shape != (len(tensor), 1):
-                raise ModelError(f"{path}: {name} is int8 without a scale for each row")
-            whole[name] = tensor.float() * scale.float()
-        elif name.removesuffix(SCALE) not in tensors or not name.endswith(SCALE):
-            whole[name] = tensor
-    return whole
-
-
 SUMS_FILE = "SHA256SUMS"  # beside the folders of the bundled checkpoints
 MOST_POSITIONS = 1 << 16  # of a board with its prefix: 256x256 cells; memory grows with them
+LENGTH = 8  # bytes that tell how long the header of a safetensors file is
+LARGEST_HEADER = 16 << 20  # bytes, of safetensors; a table of 100,000 tensors fits
+SHARED = 2  # bytes of all tensors over bytes of the file, where tensors share their storage
 
 
 @dataclass(frozen=True)
@@ -76,51 +57,114 @@ class LoadedModel:
     sha256: str  # of the weights file
 
 
+class TRM(TinyRecursiveModel):
+    """A Tiny Recursive Model with what is known about it; calling it takes a supervision step.
+
+    Without a checkpoint its task is the one with such boards and as many tokens, or `unknown`.
+    """
+
+    def __init__(self, config: ModelConfig, checkpoint: Checkpoint | None = None) -> None:
+        super().__init__(config)
+        self.checkpoint = checkpoint or Checkpoint("trm", _task_of(config), config)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, device: str | torch.device = "cpu"
+    ) -> "TRM":
+        """Load whatever `--model` takes, in float32, without gradients.
+
+        Raises ModelError where there is no such model, where a tensor is missing, unexpected or of
+        another shape, and where a file is unsafe. Nothing is printed.
+        """
+        found = find_by_name(str(name), revision)
+        loaded = load_checkpoint(found.folder, source=found.source)
+        with torch.random.fork_rng(devices=[]):
+            model = cls(loaded.checkpoint.model, loaded.checkpoint)
+        model.load_state_dict(loaded.network.state_dict())
+        return model.to(device).eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, model.safetensors (in float32) and the card."""
+        save_checkpoint(Path(folder), self.checkpoint, self)
+        write_card(Path(folder), self.checkpoint)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False) -> Pushed:
+        """Upload config, weights and card to OWNER/NAME; returns where they are now."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, private=private)
+
+
+def _task_of(config: ModelConfig) -> str:
+    board = (config.height, config.width, config.box_height, config.box_width)
+    for task in loadable_tasks():
+        with suppress(PuzzleError):
+            if task.boxes(config.num_cells) == board and task.vocab_size(config.num_cells) == config.vocab_size:
+                return task.name
+    return "unknown"
+
+
 def save_checkpoint(
     folder: Path, checkpoint: Checkpoint, network: TinyRecursiveModel, *, storage: str = "float32"
 ) -> None:
     """Write config and weights; each file appears whole or not at all.
 
-    storage  how the numbers are kept: float32, bfloat16 or int8.
+    storage  how the numbers are kept: float32, bfloat16 or int8; UsageError for any other.
     """
+    if storage not in STORAGES:
+        raise UsageError(f"--storage {storage}: choose {', '.join(STORAGES)}")
+    kept = {}
+    for name, tensor in network.state_dict().items():
+        whole = tensor.detach().float().cpu().contiguous()
+        if storage == "int8" and whole.dim() == 2 and not name.startswith(NOT_IN_INT8):
+            scale = whole.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+            kept[name] = (whole / scale * STEPS).round().to(torch.int8)
+            kept[name + SCALE] = scale / STEPS
+        else:
+            kept[name] = whole if storage == "float32" else whole.to(torch.bfloat16)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_whole(folder / WEIGHTS_FILE, save(packed(tensors, storage), metadata={"format": "pt"}))
+    write_whole(folder / WEIGHTS_FILE, save(kept, metadata={"format": "pt"}))
     write_config(folder, checkpoint)
 
 
-def load_checkpoint(folder: Path, *, source: str = "", device: torch.device = CPU) -> LoadedModel:
-    """Rebuild the network of a folder in float32; a missing or unexpected tensor is an error.
+def load_checkpoint(
+    folder: Path, *, source: str = "", device: torch.device = CPU, num_cells: int | None = None
+) -> LoadedModel:
+    """Rebuild the network of a folder in float32.
 
-    source  bundled, or the folder as the user wrote it.
+    source     bundled, or the folder as the user wrote it.
+    num_cells  of the square board that it is to run on, if its weights fit any size; None for its own.
+    Raises ModelError where a tensor is missing, unexpected or of another shape, and for a damaged file.
     """
     checkpoint = read_config(folder)
     path = folder / WEIGHTS_FILE
     try:
         digest = sha256_of(path)
         if source == BUNDLED:
-            _check_sum(path, digest)
+            listed = (folder.parent / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+            if f"{digest}  {folder.name}/{WEIGHTS_FILE}" not in listed:
+                raise ModelError(f"{path}: its SHA-256 is not the one in {SUMS_FILE}; install trm again")
         kept = read_safetensors(path)
         refuse_damage(kept, path, (*FLOATS, torch.int8))
     except OSError as error:
-        reason = error.strerror or error
-        raise ModelError(f"{path}: cannot be read ({reason}); download it again") from error
-    tensors = unpacked(kept, path)
-    refuse_misfit(tensors, checkpoint.model, path)
-    network = TinyRecursiveModel(checkpoint.model)
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); download it again") from error
+    tensors = {}
+    for name, tensor in kept.items():
+        if tensor.dtype == torch.int8:
+            scale = kept.get(name + SCALE)
+            if scale is None or tensor.dim() != 2 or scale.shape != (len(tensor), 1):  # others grow as they multiply
+                raise ModelError(f"{path}: {name} is int8 without a scale for each row")
+            tensors[name] = tensor.float() * scale.float()
+        elif not name.endswith(SCALE) or name.removesuffix(SCALE) not in kept:
+            tensors[name] = tensor
+    model = checkpoint.model
+    refuse_misfit(tensors, model, path)
+    if num_cells not in (None, model.num_cells):
+        model = replace(model, height=isqrt(num_cells), width=isqrt(num_cells))
+    network = TinyRecursiveModel(model)
+    network.load_state_dict(tensors)
     network = network.to(device).eval().requires_grad_(False)
     return LoadedModel(checkpoint, network, folder, source or str(folder), digest)
-
-
-def resized(loaded: LoadedModel, num_cells: int) -> LoadedModel:
-    """The same weights on a square board of that many cells; for nets that fit any size."""
-    network = loaded.network
-    side = round(num_cells**0.5)
-    smaller = TinyRecursiveModel(replace(network.config, height=side, width=side))
-    smaller.load_state_dict(network.state_dict())
-    smaller = smaller.to(network.y_init.device).eval().requires_grad_(False)
-    return replace(loaded, network=smaller)
 
 
 def refuse_misfit(tensors: dict[str, Tensor], model: ModelConfig, path: Path) -> None:
@@ -134,40 +178,19 @@ def refuse_misfit(tensors: dict[str, Tensor], model: ModelConfig, path: Path) ->
             f"{model.num_layers} layers are more than these weights are for"
         )
     with torch.device("meta"):
-        network = TinyRecursiveModel(model)
-    _compare(tensors, network.state_dict(), path)
-
-
-def _check_sum(path: Path, digest: str) -> None:
-    """Raise ModelError where bundled weights are not the ones that were bundled."""
-    listed = (path.parent.parent / SUMS_FILE).read_text(encoding="utf-8").split()
-    name = f"{path.parent.name}/{path.name}"
-    if name not in listed or listed[listed.index(name) - 1] != digest:
-        raise ModelError(f"{path}: its SHA-256 is not the one in {SUMS_FILE}; install trm again")
-
-
-def _compare(tensors: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+        expected = TinyRecursiveModel(model).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         what = "lacks" if name in expected else "has an unexpected"
         raise ModelError(f"{path}: {what} tensor {name:.60}; it does not fit its architecture")
     for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise ModelError(
-                f"{path}: {name} is {list(tensor.shape)}, its architecture says {list(expected[name].shape)}"
-            )
-
-
-LENGTH = 8  # bytes that tell how long the header of a safetensors file is
-LARGEST_HEADER = 16 << 20  # bytes, of safetensors; a table of 100,000 tensors fits
-SHARED = 2  # bytes of all tensors over bytes of the file, where tensors share their storage
-FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+        if tensor.shape != (shape := expected[name].shape):
+            raise ModelError(f"{path}: {name} is {list(tensor.shape)}, its architecture says {list(shape)}")
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The named tensors of a safetensors file; raises ModelError for one that is damaged."""
     with path.open("rb") as file:
-        head = file.read(LENGTH)
-    length, size = int.from_bytes(head, "little"), path.stat().st_size
+        length, size = int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size
     if length > min(LARGEST_HEADER, size):
         raise ModelError(f"{path}: damaged (a header of {length:,} bytes in a file of {size:,}); download it again")
     try:
