@@ -7,7 +7,8 @@ from tests.conftest import small_config
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, run, solve_stream
+from trm_cli.solving.engine import run, solve_stream
+from trm_cli.solving.search import Solution
 from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 

@@ -14,8 +14,9 @@ from tests.test_engine import ScriptedNetwork
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, solve_stream
+from trm_cli.solving.engine import solve_stream
 from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, subject, write_kept
+from trm_cli.solving.search import Solution
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 

@@ -12,8 +12,7 @@ from rich.text import Text
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves
 from trm_cli.display.console import answers_console, has_colour, is_ascii
 from trm_cli.display.screen import beside, rows_of
-from trm_cli.solving.engine import Solution
-from trm_cli.solving.search import Guess
+from trm_cli.solving.search import Guess, Solution
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, Violation, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem, key
@@ -269,7 +268,7 @@ class AnswerWriter:
             "seconds": round(solution.seconds, 4),
             "model": _model_json(self.model),
             "view": solution.chosen.view,
-            "guess": self._guess(puzzle, solution.guess),
+            "guess": self._guess(puzzle, solution.chosen.guess),
             "attempts": len(solution.attempts),
             "total_steps": solution.total_steps,
         }
@@ -330,7 +329,7 @@ def _course(solution: Solution, width: int) -> str:
     parts = [f"attempt {solution.chosen.number + 1}{made}"]
     if solution.chosen.view:
         parts.append(f"view {solution.chosen.view}")
-    if solution.guess:
-        row, column = divmod(solution.guess.cell, width)
+    if solution.chosen.guess:
+        row, column = divmod(solution.chosen.guess.cell, width)
         parts.append(f"guess at row {row + 1}, column {column + 1}")
     return f"{steps} ({', '.join(parts)})"

@@ -43,7 +43,7 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         "name": evaluated.model,
         "sha256": evaluated.model_sha256,
         "settings": asdict(evaluated.settings),
-        "groups": [{**scores.as_dict(), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
+        "groups": [{**asdict(scores), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
         "by_attempts": [
             {"attempts": made, **_share(solved, evaluated.puzzles), "steps": taken}
             for made, (solved, taken) in enumerate(

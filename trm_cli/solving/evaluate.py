@@ -9,10 +9,10 @@ moment. What is counted is whole numbers and sums, so that an evaluation can be 
 import json
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,17 @@ from trm_cli.config import SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, Stops, choose, never, solve_stream
-from trm_cli.solving.search import Attempt
+from trm_cli.solving.engine import Stops, never, solve_stream
+from trm_cli.solving.search import Solution, choose
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
 from trm_cli.weights.tensors import LoadedModel
 
 Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
-Interval = tuple[float, float]
 
 
-def wilson(successes: int, trials: int) -> Interval:
+def wilson(successes: int, trials: int) -> tuple[float, float]:
     """The 95 % interval of a share. Source: Wilson 1927, the score interval."""
     if not trials:
         return 0.0, 1.0
@@ -138,40 +137,35 @@ class Tally:
         """How many of them were solved."""
         return sum(counts.verified for counts in self.groups.get("all", {}).values())
 
-    def add(self, question: Question, solution: Solution, *, valid: bool, select: str, groups: Groups) -> None:
-        """Count one puzzle in the groups that it belongs to."""
-        for kind, (order, name) in groups.items():
+    def add(self, question: Question, solution: Solution, task: Task, select: str) -> None:
+        """Count one puzzle in the groups that it belongs to; `select` is how its attempt was chosen."""
+        valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
+        for kind, (order, name) in groups_of(question, task).items():
             self.orders[f"{kind} {name}"] = order
             counts = self.groups.setdefault(kind, {}).setdefault(name, Counts())
             counts.add(question, solution, valid=valid)
         self.waited += solution.seconds
-        self.untouched += not solution.total_steps
-        if solution.total_steps:
-            self._add_first(solution.attempts[0])
-        for made in range(1, len(self.solved_within_attempts) + 1):
-            tried = solution.attempts[:made]
-            self.solved_within_attempts[made - 1] += choose(tried, select).solved
-            self.steps_within_attempts[made - 1] += sum(attempt.steps for attempt in tried)
+        for made in range(len(self.solved_within_attempts)):
+            tried = solution.attempts[: made + 1]
+            self.solved_within_attempts[made] += choose(tried, select).solved
+            self.steps_within_attempts[made] += sum(attempt.steps for attempt in tried)
+        if not solution.total_steps:
+            self.untouched += 1
+            return
 
-    def start(self, max_steps: int, attempts: int) -> None:
-        """Make room for the curves of so many steps and attempts."""
-        self.solved_within_steps = [0] * max_steps
-        self.halted_at = [0] * max_steps
-        self.solved_within_attempts = [0] * attempts
-        self.steps_within_attempts = [0] * attempts
-
-    def _add_first(self, first: Attempt) -> None:
+        first = solution.attempts[0]
         for steps in range(len(self.solved_within_steps)):
             self.solved_within_steps[steps] += first.holds[min(steps, first.steps - 1)]
         self.halted_at[first.steps - 1] += first.solved
-        course = list(zip(first.halt_probabilities, first.holds, strict=True))
-        for probability, right in course:
+        misfired = False
+        for probability, right in zip(first.halt_probabilities, first.holds, strict=True):
             chosen = self.bins[min(int(probability * NUM_BINS), NUM_BINS - 1)]
             chosen.steps += 1
             chosen.right += right
             chosen.probability += probability
             self.squared_error += (probability - right) ** 2
-        self.misfired += any(probability > 0.5 and not right for probability, right in course)
+            misfired |= probability > 0.5 and not right
+        self.misfired += misfired
 
     def as_dict(self) -> dict[str, Any]:
         """The same, for a file that `from_dict` reads."""
@@ -226,12 +220,8 @@ class Scores:
     precision: float | None  # of the halt head when it first fired; None if it never did
     valid: float | None = None  # None where it was not measured
 
-    def as_dict(self) -> dict[str, object]:
-        """The same, for JSON."""
-        return asdict(self)
-
     @property
-    def verified_interval(self) -> Interval:
+    def verified_interval(self) -> tuple[float, float]:
         """95 % interval of the verified share."""
         return wilson(round(self.verified * self.puzzles), self.puzzles)
 
@@ -306,20 +296,15 @@ def evaluate(
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
     if not tally.puzzles:
-        tally.start(settings.steps_of(0), settings.num_attempts)
-    under_way: deque[Question] = deque()
-    following = islice(_questions(chunks), tally.puzzles, None)
-
-    def puzzles() -> Iterator[Tokens]:
-        for question in following:
-            under_way.append(question)
-            yield question.puzzle
-
+        max_steps, attempts = settings.steps_of(0), settings.num_attempts
+        tally.solved_within_steps, tally.halted_at = [0] * max_steps, [0] * max_steps
+        tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
+    counted, ahead = tee(islice(_questions(chunks), tally.puzzles, None))
+    puzzles = (question.puzzle for question in ahead)
+    solutions = solve_stream(network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops)
     before = time.perf_counter()
-    for solution in solve_stream(network, task, puzzles(), batch_size=batch_size, settings=settings, stops=stops):
-        question = under_way.popleft()
-        valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
-        tally.add(question, solution, valid=valid, select=settings.select, groups=groups_of(question, task))
+    for solution, question in zip(solutions, counted, strict=True):
+        tally.add(question, solution, task, settings.select)
         if keeps_solved:
             tally.solved.append(solution.solved)
         now = time.perf_counter()
@@ -409,7 +394,7 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
     entry = {
         "command": command,
         "data_sha256": evaluated.data_sha256,
-        "groups": [scores.as_dict() for scores in evaluated.groups],
+        "groups": [asdict(scores) for scores in evaluated.groups],
         "solved_within_steps": tally.solved_within_steps,
         "solved_within_attempts": tally.solved_within_attempts,
         "steps_within_attempts": tally.steps_within_attempts,

@@ -5,8 +5,10 @@ average. Every board gets all N_sup steps: none halts, as in the official evalua
 Source: evaluators/arc.py of github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import product
 from statistics import fmean
 
 import numpy as np
@@ -75,11 +77,6 @@ class Ballot:
         """The candidates that are tried, best first; fewer where there are no more."""
         return self.ranked()[:ATTEMPTS]
 
-    def place_of(self, answer: Grid) -> int | None:
-        """The place of an answer among the candidates, from 1; None where nothing said it."""
-        ranked = enumerate(self.ranked(), 1)
-        return next((place for place, one in ranked if key(one.grid) == key(answer)), None)
-
 
 @dataclass(frozen=True)
 class VoteScores:
@@ -117,12 +114,12 @@ def passes(task: Problem, ballots: list[Ballot]) -> dict[int, float]:
 
     Empty where no answer is known.
     """
-    places = [
-        ballot.place_of(answer) for ballot, answer in zip(ballots, task.answers, strict=True) if answer is not None
-    ]
-    if not places:
-        return {}
-    return {most: sum(place is not None and place <= most for place in places) / len(places) for most in PASSES}
+    places: list[float] = []  # of each known answer among the candidates, from 0
+    for ballot, answer in zip(ballots, task.answers, strict=True):
+        if answer is not None:
+            ranked = [key(one.grid) for one in ballot.ranked()]
+            places.append(ranked.index(key(answer)) if key(answer) in ranked else math.inf)
+    return {most: sum(place < most for place in places) / len(places) for most in PASSES} if places else {}
 
 
 def submission(voted: Iterable[tuple[Problem, list[Ballot]]]) -> Submission:
@@ -130,13 +127,14 @@ def submission(voted: Iterable[tuple[Problem, list[Ballot]]]) -> Submission:
 
     Where all agree, the one candidate is given twice.
     """
-    return {task.name: [_attempts(ballot) for ballot in ballots] for task, ballots in voted}
-
-
-def _attempts(ballot: Ballot) -> dict[str, list[list[int]]]:
-    best = [one.grid.tolist() for one in ballot.attempts()] or [NO_GRID]
-    filled = best + best[:1] * (ATTEMPTS - len(best))
-    return {f"attempt_{number}": grid for number, grid in enumerate(filled, 1)}
+    told: Submission = {}
+    for task, ballots in voted:
+        told[task.name] = []
+        for ballot in ballots:
+            best = [one.grid.tolist() for one in ballot.attempts()] or [NO_GRID]
+            filled = best + best[:1] * (ATTEMPTS - len(best))
+            told[task.name].append({f"attempt_{number}": grid for number, grid in enumerate(filled, 1)})
+    return told
 
 
 SEED = 0  # of random starts
@@ -148,17 +146,6 @@ class Prediction:
 
     answers: Tokens  # [N_sup, L]
     halt_probabilities: tuple[float, ...]  # after each step
-
-    @property
-    def answer(self) -> Tokens:
-        """The answer after the last step, [L]."""
-        last: Tokens = self.answers[-1]
-        return last
-
-    @property
-    def halt_probability(self) -> float:
-        """How sure the halt head is of it."""
-        return self.halt_probabilities[-1]
 
 
 @torch.inference_mode()
@@ -263,7 +250,7 @@ class Voter:
         progress  called with the number of boards that were looked at since the last call.
         """
         ballots = [Ballot() for _ in problem.tests]
-        looks = [(test, row) for test in range(len(ballots)) for row in range(len(known.views))]
+        looks = list(product(range(len(ballots)), range(len(known.views))))
         for begin in range(0, len(looks), batch_size):
             chosen = looks[begin : begin + batch_size]
             seen = [known.views[row].apply(problem.tests[test]) for test, row in chosen]
@@ -271,8 +258,8 @@ class Voter:
             rows = known.rows[[row for _, row in chosen]]
             predictions = predict(network or self.loaded.network, boards, rows)
             for (test, row), prediction in zip(chosen, predictions, strict=True):
-                decoded = self.task.decode(prediction.answer)
-                ballots[test].add(decoded, known.views[row], prediction.halt_probability)
+                decoded = self.task.decode(prediction.answers[-1])
+                ballots[test].add(decoded, known.views[row], prediction.halt_probabilities[-1])
             if progress:
                 progress(len(chosen))
         return ballots
