@@ -262,7 +262,7 @@ class AnswerWriter:
             "violations": [{"row": v.row, "column": v.column, "rule": v.rule} for v in violations],
             **self.task.details(puzzle.tokens, solution.answer),
             "steps": solution.chosen.steps,
-            "halted": solution.halted,
+            "halted": solution.chosen.halt_probability > 0.5,
             "halt_probability": round(solution.chosen.halt_probability, 6),
             "attempt": solution.chosen.number,
             "seconds": round(solution.seconds, 4),

@@ -170,12 +170,8 @@ class UnitsBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.grid = (config.height, config.width)
-        self.boxes = (
-            config.height // config.box_height,
-            config.box_height,
-            config.width // config.box_width,
-            config.box_width,
-        )
+        down, across = config.height // config.box_height, config.width // config.box_width
+        self.boxes = (down, config.box_height, across, config.box_width)
         self.means = Linear(4 * config.hidden_size, config.hidden_size)
         self.channel_mlp = SwiGLU(config.hidden_size, config.channel_width, config.glu)
 

@@ -175,7 +175,7 @@ def run(
             change_z = root_mean_square(batch.z - z) / root_mean_square(batch.z)
             told = Details(confidence, change_y.cpu().numpy(), change_z.cpu().numpy(), views)
         yield Step(attempts, halted, solutions, told)
-        batch.keep(~ends & np.array([search.is_needed(attempt) for attempt in attempts]))
+        batch.keep(np.array([attempt.is_running for attempt in attempts]))
     yield Step([], np.empty(0, bool), search.give_up())
 
 
@@ -217,12 +217,7 @@ def solve_stream(
 
 
 def header_of(
-    loaded: LoadedModel,
-    settings: SolveConfig,
-    *,
-    num_puzzles: int,
-    shape: tuple[int, int] = (1, 1),
-    inner: bool = False,
+    loaded: LoadedModel, settings: SolveConfig, num_puzzles: int, shape: tuple[int, int] = (1, 1), inner: bool = False
 ) -> Header:
     """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
     task, model, config = get_task(loaded.checkpoint.task), loaded.checkpoint.name, loaded.network.config

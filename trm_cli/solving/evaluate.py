@@ -167,10 +167,6 @@ class Tally:
             misfired |= probability > 0.5 and not right
         self.misfired += misfired
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same, for a file that `from_dict` reads."""
-        return {**asdict(self), "solved": "".join(map(str, self.solved))}
-
     @classmethod
     def from_dict(cls, known: dict[str, Any]) -> "Tally":
         """A tally that was written down; raises TypeError, KeyError or AttributeError if not."""
@@ -198,10 +194,9 @@ def groups_of(question: Question, task: Task) -> Groups:
 def _range(value: int, starts: tuple[int, ...]) -> tuple[float, str]:
     """The range that a value falls into, each reaching to the start of the next."""
     least = max(start for start in starts if start <= value)
-    following = [start for start in starts if start > least]
-    if not following:
+    most = min((start - 1 for start in starts if start > least), default=None)
+    if most is None:
         return least, f"{least} and more"
-    most = following[0] - 1
     return least, str(least) if most == least else f"{least} to {most}"
 
 
@@ -247,7 +242,7 @@ class Evaluated:
         """Scores of the whole set, then by source, by rating and by number of givens."""
         groups = self.tally.groups
         return [
-            scores_of(kind, name, groups[kind][name])
+            scores_of(groups[kind][name], kind, name)
             for kind in KINDS
             for _, name in sorted((self.tally.orders[f"{kind} {name}"], name) for name in groups.get(kind, ()))
         ]
@@ -324,23 +319,15 @@ def score(data: Dataset, solutions: list[Solution]) -> Scores:
     counts = Counts()
     for question, solution in zip(_questions([data]), solutions, strict=True):
         counts.add(question, solution, valid=solution.solved)
-    return replace(scores_of("all", "all", counts), valid=None)
+    return replace(scores_of(counts), valid=None)
 
 
-def scores_of(kind: str, group: str, counts: Counts) -> Scores:
+def scores_of(counts: Counts, kind: str = "all", group: str = "all") -> Scores:
     """Shares of what was counted of a group."""
-    return Scores(
-        kind=kind,
-        group=group,
-        puzzles=counts.puzzles,
-        cell=counts.right_cells / counts.cells,
-        exact=counts.exact / counts.puzzles,
-        verified=counts.verified / counts.puzzles,
-        mean_steps=counts.steps / counts.puzzles,
-        fired=counts.fired / counts.puzzles,
-        precision=counts.right_when_fired / counts.fired if counts.fired else None,
-        valid=counts.valid / counts.puzzles,
-    )
+    cell, steps = counts.right_cells / counts.cells, counts.steps / counts.puzzles
+    precision = counts.right_when_fired / counts.fired if counts.fired else None
+    shares = {name: getattr(counts, name) / counts.puzzles for name in ("exact", "valid", "verified", "fired")}
+    return Scores(kind, group, counts.puzzles, cell=cell, mean_steps=steps, precision=precision, **shares)
 
 
 FORMAT = 1
@@ -356,11 +343,15 @@ def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[s
 
 def write_kept(path: Path, measured: dict[str, Any], tallies: list[Tally]) -> None:
     """Write the counts of each network; raises UsageError where that cannot be."""
-    content = {"format": FORMAT, **measured, "tallies": [tally.as_dict() for tally in tallies]}
+    content = {"format": FORMAT, **measured, "tallies": [asdict(tally) for tally in tallies]}
     try:
-        write_whole(path, json.dumps(content).encode())
+        write_whole(path, json.dumps(content, default=_digits).encode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another") from error
+
+
+def _digits(solved: bytearray) -> str:
+    return "".join(map(str, solved))
 
 
 def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:

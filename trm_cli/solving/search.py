@@ -112,32 +112,22 @@ class Attempt:
     number: int  # 0 is the first
     puzzle: Tokens  # [L] as it was given: what the answer is checked against
     shown: Tokens  # [L] as the network sees it: the guess filled in, then in its view
-    view: int
-    guess: Guess | None
     max_steps: int
     key: int  # seeds its draws: the same for the same puzzle and attempt, wherever it stands
     answer: Tokens  # [L] after the latest step, whatever the view; the puzzle itself before the first
+    view: int = 0
+    guess: Guess | None = None
+    is_running: bool = True  # until it ends, or an earlier one at its puzzle succeeds
     score: float = 0.0  # what `--select` compares at the latest step; the largest is best
     holds: list[bool] = field(default_factory=list)  # after each step: givens kept, and the rules hold
     halt_probabilities: list[float] = field(default_factory=list)  # after each step
 
     @classmethod
-    def begin(
-        cls,
-        row: int,
-        puzzle: Tokens,
-        settings: SolveConfig,
-        number: int = 0,
-        *,
-        shown: Tokens | None = None,
-        view: int = 0,
-        guess: Guess | None = None,
-    ) -> "Attempt":
-        """An attempt before its first step; without more than a puzzle, the plain one that every puzzle gets."""
+    def begin(cls, row: int, puzzle: Tokens, settings: SolveConfig, number: int = 0) -> "Attempt":
+        """An attempt before its first step, at the puzzle as it is."""
         name = f"{settings.seed} {number} ".encode() + puzzle.tobytes()
         key = int.from_bytes(hashlib.blake2b(name, digest_size=KEY_BYTES).digest(), "big")
-        shown = puzzle if shown is None else shown
-        return cls(row, number, puzzle, shown, view, guess, settings.steps_of(number), key, answer=puzzle)
+        return cls(row, number, puzzle, puzzle, settings.steps_of(number), key, answer=puzzle)
 
     def note(self, answer: Tokens, *, holds: bool, halt_probability: float, score: float) -> None:
         """Add a step."""
@@ -190,11 +180,6 @@ class Solution:
         """Supervision steps of all attempts."""
         return sum(attempt.steps for attempt in self.attempts)
 
-    @property
-    def halted(self) -> bool:
-        """Whether the halt head fired at the chosen attempt's last step."""
-        return self.chosen.halt_probability > 0.5
-
 
 def choose(attempts: Sequence[Attempt], select: str) -> Attempt:
     """The attempt that a way to select takes, of one or more."""
@@ -214,7 +199,6 @@ class _UnderWay:
     attempts: list[Attempt]  # that were begun, in order
     guesses: list[Guess] = field(default_factory=list)
     needed: int = 1  # attempts, unless one of them succeeds: then those up to it
-    running: set[int] = field(default_factory=lambda: {0})  # numbers
 
 
 class Search:
@@ -246,31 +230,27 @@ class Search:
 
         beliefs  [L, V] shares of attempt 0; needed where there are to be guesses.
         """
-        if not self.is_needed(attempt):
+        if not attempt.is_running:
             return None
         puzzle = self._under_way[attempt.row]
-        puzzle.running.remove(attempt.number)
+        attempt.is_running = False
         if attempt.solved and self.settings.select == "verified":
             puzzle.needed = attempt.number + 1
-            puzzle.running = {other for other in puzzle.running if other < attempt.number}
+            for later in puzzle.attempts[puzzle.needed :]:
+                later.is_running = False
         elif attempt.number == 0:
             puzzle.needed = self.settings.num_attempts
             if self.settings.guess and beliefs is not None:
                 puzzle.guesses = rank_guesses(attempt.puzzle, beliefs, puzzle.needed - 1)
             if self.settings.varies_guess_alone:
                 puzzle.needed = min(puzzle.needed, 1 + len(puzzle.guesses))
-        if puzzle.running:
+        if any(other.is_running for other in puzzle.attempts):
             return None
         if len(puzzle.attempts) >= puzzle.needed:
             return self._conclude(attempt.row)
         rank = len(puzzle.attempts) if self.settings.breadth_first else 0
         heapq.heappush(self._due, (rank, attempt.row))
         return None
-
-    def is_needed(self, attempt: Attempt) -> bool:
-        """Whether a running attempt still matters: no earlier one at its puzzle succeeded."""
-        puzzle = self._under_way.get(attempt.row)
-        return puzzle is not None and attempt.number in puzzle.running
 
     def give_up(self) -> dict[int, Solution]:
         """End every puzzle that has had a step, as it stands; by row."""
@@ -303,13 +283,12 @@ class Search:
     def _further(self, row: int) -> Attempt:
         puzzle = self._under_way[row]
         number, tokens = len(puzzle.attempts), puzzle.attempts[0].puzzle
-        shown, guess, view = tokens, None, number % self._views.count
+        attempt = Attempt.begin(row, tokens, self.settings, number)
         if puzzle.guesses:
-            guess = puzzle.guesses[(number - 1) % len(puzzle.guesses)]
-            shown = tokens.copy()
-            shown[guess.cell] = guess.token
-        shown = self._views.show(shown, view)
-        attempt = Attempt.begin(row, tokens, self.settings, number, shown=shown, view=view, guess=guess)
+            attempt.guess = puzzle.guesses[(number - 1) % len(puzzle.guesses)]
+            attempt.shown = tokens.copy()
+            attempt.shown[attempt.guess.cell] = attempt.guess.token
+        attempt.view = number % self._views.count
+        attempt.shown = self._views.show(attempt.shown, attempt.view)
         puzzle.attempts.append(attempt)
-        puzzle.running.add(number)
         return attempt

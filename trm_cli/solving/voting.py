@@ -99,14 +99,8 @@ def score_votes(voted: Iterable[tuple[Problem, list[Ballot]]]) -> VoteScores:
         if known := passes(task, of_task):
             shares.append(known)
     means = {most: fmean(share[most] for share in shares) for most in PASSES} if shares else {}
-    return VoteScores(
-        len(shares),
-        len(ballots),
-        sum(b.predictions for b in ballots),
-        sum(b.malformed for b in ballots),
-        sum(b.empty for b in ballots),
-        means,
-    )
+    counts = {name: sum(getattr(one, name) for one in ballots) for name in ("predictions", "malformed", "empty")}
+    return VoteScores(len(shares), len(ballots), passes=means, **counts)
 
 
 def passes(task: Problem, ballots: list[Ballot]) -> dict[int, float]:
