@@ -29,6 +29,11 @@ from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
 from trm_cli.weights.tensors import LoadedModel
 
+FORMAT = 1  # of the file that keeps counts
+KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
+NUM_BINS = 10  # of the halt head's probability
+CURVES = ("solved_within_steps", "solved_within_attempts", "steps_within_attempts")  # that a card shows
+FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select", "breadth_first")  # of no weight in one attempt
 Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
 
 
@@ -54,11 +59,6 @@ def mcnemar(first_only: int, second_only: int) -> float:
         return 1.0
     logs = [math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(fewer + 1)]
     return min(1.0, 2 * sum(math.exp(log - trials * math.log(2)) for log in logs))
-
-
-Groups = dict[str, tuple[float, str]]
-KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
-NUM_BINS = 10  # of the halt head's probability
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,10 @@ class Counts:
         self.verified += solution.solved
         self.steps += solution.total_steps
         first = solution.attempts[0]
-        self.fired += first.first_fired > 0
-        self.right_when_fired += first.first_fired > 0 and first.holds[first.first_fired - 1]
+        course = zip(first.halt_probabilities, first.holds, strict=True)
+        right_when_fired = next((holds for probability, holds in course if probability > 0.5), None)
+        self.fired += right_when_fired is not None
+        self.right_when_fired += bool(right_when_fired)
 
 
 @dataclass
@@ -128,14 +130,9 @@ class Tally:
     solved: bytearray = field(default_factory=bytearray)  # 1 or 0 a puzzle; only to compare
 
     @property
-    def puzzles(self) -> int:
-        """How many were counted."""
-        return sum(counts.puzzles for counts in self.groups.get("all", {}).values())
-
-    @property
-    def verified(self) -> int:
-        """How many of them were solved."""
-        return sum(counts.verified for counts in self.groups.get("all", {}).values())
+    def whole(self) -> Counts:
+        """Of all puzzles so far."""
+        return self.groups.get("all", {}).get("all", Counts())
 
     def add(self, question: Question, solution: Solution, task: Task, select: str) -> None:
         """Count one puzzle in the groups that it belongs to; `select` is how its attempt was chosen."""
@@ -178,7 +175,7 @@ class Tally:
         return cls(**{**known, "groups": groups, "bins": bins, "solved": solved})
 
 
-def groups_of(question: Question, task: Task) -> Groups:
+def groups_of(question: Question, task: Task) -> dict[str, tuple[float, str]]:
     """The groups that a puzzle counts in: by kind, where it stands among others, and its name."""
     groups = {"all": (0.0, "all")}
     if question.source:
@@ -235,7 +232,7 @@ class Evaluated:
     @property
     def puzzles(self) -> int:
         """How many were evaluated."""
-        return self.tally.puzzles
+        return self.tally.whole.puzzles
 
     @property
     def groups(self) -> list[Scores]:
@@ -290,11 +287,11 @@ def evaluate(
     keeps_solved  remember for each puzzle whether it was solved, for `compare`.
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
-    if not tally.puzzles:
+    if not tally.whole.puzzles:
         max_steps, attempts = settings.steps_of(0), settings.num_attempts
         tally.solved_within_steps, tally.halted_at = [0] * max_steps, [0] * max_steps
         tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
-    counted, ahead = tee(islice(_questions(chunks), tally.puzzles, None))
+    counted, ahead = tee(islice(_questions(chunks), tally.whole.puzzles, None))
     puzzles = (question.puzzle for question in ahead)
     solutions = solve_stream(network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops)
     before = time.perf_counter()
@@ -330,9 +327,6 @@ def scores_of(counts: Counts, kind: str = "all", group: str = "all") -> Scores:
     return Scores(kind, group, counts.puzzles, cell=cell, mean_steps=steps, precision=precision, **shares)
 
 
-FORMAT = 1
-
-
 def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[str, Any]:
     """What an evaluation measures: its data, and each network's weights and settings."""
     return {
@@ -343,15 +337,12 @@ def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[s
 
 def write_kept(path: Path, measured: dict[str, Any], tallies: list[Tally]) -> None:
     """Write the counts of each network; raises UsageError where that cannot be."""
-    content = {"format": FORMAT, **measured, "tallies": [asdict(tally) for tally in tallies]}
+    counted = [{**asdict(tally), "solved": "".join(map(str, tally.solved))} for tally in tallies]
+    content = {"format": FORMAT, **measured, "tallies": counted}
     try:
-        write_whole(path, json.dumps(content, default=_digits).encode())
+        write_whole(path, json.dumps(content).encode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another") from error
-
-
-def _digits(solved: bytearray) -> str:
-    return "".join(map(str, solved))
 
 
 def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:
@@ -381,14 +372,11 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
     command  what measured them, so that a reader can repeat it.
     Raises ModelError where the checkpoint's folder cannot be written.
     """
-    tally = evaluated.tally
     entry = {
         "command": command,
         "data_sha256": evaluated.data_sha256,
         "groups": [asdict(scores) for scores in evaluated.groups],
-        "solved_within_steps": tally.solved_within_steps,
-        "solved_within_attempts": tally.solved_within_attempts,
-        "steps_within_attempts": tally.steps_within_attempts,
+        **{name: getattr(evaluated.tally, name) for name in CURVES},
     }
     checkpoint = loaded.checkpoint
     updated = replace(checkpoint, measured={**checkpoint.measured, _key(evaluated): entry})
@@ -397,9 +385,6 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
         write_card(loaded.folder, updated)
     except OSError as error:
         raise ModelError(f"{loaded.folder}: cannot be written ({error.strerror})") from error
-
-
-FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select", "breadth_first")  # of no weight in one attempt
 
 
 def _key(evaluated: Evaluated) -> str:

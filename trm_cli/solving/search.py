@@ -150,12 +150,6 @@ class Attempt:
         """What the halt head said at the latest step; 0 before the first."""
         return self.halt_probabilities[-1] if self.halt_probabilities else 0.0
 
-    @property
-    def first_fired(self) -> int:
-        """The step at which the halt head first fired; 0 never."""
-        fired = (step for step, p in enumerate(self.halt_probabilities, 1) if p > 0.5)
-        return next(fired, 0)
-
 
 @dataclass(frozen=True)
 class Solution:

@@ -6,7 +6,7 @@ torch, so that a recorded run can be looked at where there is none. Shapes: L ce
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
+
+TRACE = 1  # the version of the format
+DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
+OF_PUZZLE = ("height", "width", "source", "line")
+CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
+STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
 
 Cells = NDArray[np.float32]  # [L] one number a cell
 
@@ -111,7 +117,7 @@ class Moment:
 
     page: int  # which group of puzzles, from 0
     frames: tuple[Frame, ...]
-    moved: frozenset[int] = field(default_factory=frozenset)  # frames that are new in it
+    moved: frozenset[int] = frozenset()  # frames that are new in it
 
     @property
     def new_frames(self) -> list[Frame]:
@@ -127,13 +133,6 @@ class Moment:
     def is_inside(self) -> bool:
         """Whether a supervision step is still under way."""
         return any(frame.is_inside for frame in self.new_frames)
-
-
-TRACE = 1  # the version of the format
-DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
-OF_PUZZLE = ("height", "width", "source", "line")
-CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
-STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
 
 
 def trace_lines(header: Header, moments: Iterable[Moment]) -> Iterator[str]:

@@ -27,7 +27,9 @@ from trm_cli.weights.tensors import LoadedModel
 PASSES = (1, 2, 5, 10, 100, 1000)  # K of pass@K
 ATTEMPTS = 2  # that ARC Prize takes
 NO_GRID = [[0]]  # in a submission, which must say something
+SEED = 0  # of random starts
 
+Prediction = tuple[Tokens, list[float]]  # of one board: answers [N_sup, L], and halt probabilities, after each step
 Submission = dict[str, list[dict[str, list[list[int]]]]]
 
 
@@ -131,17 +133,6 @@ def submission(voted: Iterable[tuple[Problem, list[Ballot]]]) -> Submission:
     return told
 
 
-SEED = 0  # of random starts
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answers to one board, step after step."""
-
-    answers: Tokens  # [N_sup, L]
-    halt_probabilities: tuple[float, ...]  # after each step
-
-
 @torch.inference_mode()
 def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[Prediction]:
     """Answers to boards [B, L] of puzzles whose rows of the table are `rows` [B, D].
@@ -159,7 +150,7 @@ def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[P
         halts.append(halt.double().sigmoid())
     by_board = torch.stack(answers, 1).cpu().numpy()  # [B, N_sup, L]
     probabilities = torch.stack(halts, 1).cpu().tolist()
-    return [Prediction(answer, tuple(p)) for answer, p in zip(by_board, probabilities, strict=True)]
+    return list(zip(by_board, probabilities, strict=True))
 
 
 @dataclass(frozen=True)
@@ -251,9 +242,8 @@ class Voter:
             boards = np.stack([self.task.encode(grid, side=self.side) for grid in seen])
             rows = known.rows[[row for _, row in chosen]]
             predictions = predict(network or self.loaded.network, boards, rows)
-            for (test, row), prediction in zip(chosen, predictions, strict=True):
-                decoded = self.task.decode(prediction.answers[-1])
-                ballots[test].add(decoded, known.views[row], prediction.halt_probabilities[-1])
+            for (test, row), (answers, probabilities) in zip(chosen, predictions, strict=True):
+                ballots[test].add(self.task.decode(answers[-1]), known.views[row], probabilities[-1])
             if progress:
                 progress(len(chosen))
         return ballots

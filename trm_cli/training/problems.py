@@ -188,9 +188,10 @@ class PuzzleTrainer(Trainer):
 
 def _solution(prediction: Prediction, label: Tokens) -> Solution:
     """A prediction, with nothing where the label holds nothing: there a network is not taught."""
-    answers = np.where(label == PADDING, PADDING, prediction.answers).astype(np.uint8)
+    predicted, probabilities = prediction
+    answers = np.where(label == PADDING, PADDING, predicted).astype(np.uint8)
     attempt = Attempt.begin(0, label, SolveConfig(max_steps=len(answers)))
-    for answer, probability in zip(answers, prediction.halt_probabilities, strict=True):
+    for answer, probability in zip(answers, probabilities, strict=True):
         attempt.note(answer, holds=bool((answer == label).all()), halt_probability=probability, score=0.0)
     return Solution((attempt,), attempt, 0.0)
 
