@@ -44,7 +44,7 @@ def answering(data: ProblemData, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def predict(network: Any, boards: np.ndarray, rows: torch.Tensor) -> list[Prediction]:
         assert rows.shape == (len(boards), network.config.hidden_size)
-        return [Prediction(label_of[board.tobytes()][None], (0.5,)) for board in boards]
+        return [(label_of[board.tobytes()][None], [0.5]) for board in boards]
 
     monkeypatch.setattr(arc, "predict", predict)
 

@@ -14,8 +14,9 @@ from tests.test_engine import ScriptedNetwork
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, solve_stream
+from trm_cli.solving.engine import solve_stream
 from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, subject, write_kept
+from trm_cli.solving.search import Solution
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -66,6 +67,16 @@ def test_groups_are_counted_by_source_rating_and_givens(ten: Dataset, scripted: 
     assert every.precision == pytest.approx(3 / 8)
 
 
+def test_the_first_firing_of_attempt_0_is_counted_with_whether_it_was_right(small_data: Dataset) -> None:
+    four = small_data.head(4)
+    network = ScriptedNetwork(four, [1, 3, 9, 2], [2, 1, 1, 9])
+    found = []
+    for row in range(4):
+        counts = measured(network, four.rows(np.array([row])), max_steps=4).whole
+        found.append((counts.fired, counts.right_when_fired))
+    assert found == [(1, 0), (1, 1), (0, 0), (1, 0)]
+
+
 @pytest.mark.parametrize("halt", ["verified", "never", "q"])
 def test_the_curve_over_steps_is_what_runs_of_so_many_steps_give(
     ten: Dataset, scripted: ScriptedNetwork, halt: str
@@ -85,7 +96,7 @@ def test_the_curve_over_attempts_is_what_runs_of_so_many_attempts_give(ten: Data
         run = measured(network, ten, attempts=attempts, **settings)
         assert run.solved_within_attempts[-1] == tally.solved_within_attempts[attempts - 1]
         assert run.steps_within_attempts[-1] == tally.steps_within_attempts[attempts - 1]
-        assert run.verified == run.solved_within_attempts[-1]
+        assert run.whole.verified == run.solved_within_attempts[-1]
     assert tally.solved_within_attempts[0] == 0
     if select in ("verified", "q"):  # the others cannot tell its right answers from its wrong ones
         assert tally.solved_within_attempts[-1] > 4
@@ -112,7 +123,7 @@ def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> 
     """A network that always answers with another puzzle's grid: valid, but not verified."""
     wrong = replace(ten, answers=np.roll(ten.answers, 1, axis=0))
     tally = measured(ScriptedNetwork(wrong, [1] * 10, [1] * 10), wrong, halt="q")
-    counts = tally.groups["all"]["all"]
+    counts = tally.whole
     assert (counts.valid, counts.verified, counts.exact) == (10, 0, 10)
     assert (tally.solved, tally.misfired) == (bytearray(10), 10)
 
@@ -125,11 +136,11 @@ def test_an_evaluation_goes_on_where_it_was_interrupted(ten: Dataset, tmp_path: 
     write_kept(path, what, [begun])
     kept = read_kept(path, what)
     assert kept is not None
-    assert kept[0].puzzles == until
+    assert kept[0].whole.puzzles == until
     resumed = measured(network, ten, tally=kept[0], max_steps=2, attempts=4)
     whole = measured(network, ten, max_steps=2, attempts=4)
-    clocks = {"seconds": 0.0, "waited": 0.0}
-    assert {**resumed.as_dict(), **clocks} == {**whole.as_dict(), **clocks}
+    clocks: dict[str, Any] = {"seconds": 0.0, "waited": 0.0}
+    assert replace(resumed, **clocks) == replace(whole, **clocks)
 
 
 def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ def test_the_row_decides_what_the_network_says(data: ProblemData) -> None:
     trainer = new_trainer(data)
     boards = np.array(data.train.inputs[:1]).repeat(2, axis=0)
     rows = torch.stack([torch.zeros(8), torch.full((8,), 9.0)])
-    first, second = predict(trainer.network, boards, rows)
-    assert (first.answer != second.answer).any()
+    (first, _), (second, _) = predict(trainer.network, boards, rows)
+    assert (first[-1] != second[-1]).any()
 
 
 def test_predictions_do_not_depend_on_their_neighbours(data: ProblemData) -> None:
@@ -118,9 +118,9 @@ def test_predictions_do_not_depend_on_their_neighbours(data: ProblemData) -> Non
     boards, rows = np.array(data.train.inputs[:5]), torch.randn(5, 8)
     together = predict(network, boards, rows)
     for place in range(5):
-        (alone,) = predict(network, boards[place : place + 1], rows[place : place + 1])
-        assert np.array_equal(alone.answers, together[place].answers)
-        assert alone.halt_probability == pytest.approx(together[place].halt_probability)
+        ((answers, probabilities),) = predict(network, boards[place : place + 1], rows[place : place + 1])
+        assert np.array_equal(answers, together[place][0])
+        assert probabilities == pytest.approx(together[place][1])
 
 
 def test_a_state_brings_back_table_and_puzzles(data: ProblemData, tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_evaluation_tasks_judge_a_run_or_else_its_own_pairs(data: ProblemData) -
 def test_what_is_judged_is_what_the_label_says_and_nothing_else(data: ProblemData) -> None:
     label = np.array(data.train.labels[0])
     network = new_trainer(data).network
-    (prediction,) = predict(network, np.array(data.train.inputs[:1]), torch.zeros(1, 8))
+    ((_, probabilities),) = predict(network, np.array(data.train.inputs[:1]), torch.zeros(1, 8))
     answers = np.stack([label, label])
     answers[:, label == PADDING] = 5  # outside of the grid a network may say anything
-    assert _solution(replace(prediction, answers=answers), label).solved
+    assert _solution((answers, probabilities), label).solved
     answers[1, 0] ^= 1
-    wrong = _solution(replace(prediction, answers=answers), label)
+    wrong = _solution((answers, probabilities), label)
     assert (wrong.solved, wrong.attempts[0].holds) == (False, [True, False])
 
 

@@ -11,10 +11,9 @@ from tests.conftest import small_config
 from tests.watched import question
 from trm_cli.config import SolveConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import run, solve_stream
+from trm_cli.solving.engine import moments, observed, run, solve_stream
 from trm_cli.solving.search import Views
 from trm_cli.solving.trace import Moment
-from trm_cli.solving.watching import moments, observed
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Puzzle
 from trm_cli.tasks.sudoku import Sudoku
 

@@ -207,6 +207,9 @@ class TrainConfig:
             raise ConfigError("train.label_smoothing: is for train.loss=softmax")
 
 
+FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing in one attempt
+
+
 @dataclass(frozen=True)
 class SolveConfig:
     """When an attempt stops, how many there are, and in what they differ from the first.

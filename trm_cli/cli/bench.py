@@ -114,7 +114,7 @@ def bench_watch(
     Example: trm bench watch sudoku
     """
     from trm_cli.cli.inputs import read_example
-    from trm_cli.solving.watching import header_of
+    from trm_cli.solving.engine import header_of
     from trm_cli.tasks import get_task
 
     puzzles = read_example(get_task(task), NUM_WATCHED)
@@ -142,8 +142,7 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
 
     from trm_cli.display.boards import Look
     from trm_cli.display.watch import Keys, Player
-    from trm_cli.solving.engine import run
-    from trm_cli.solving.watching import moments
+    from trm_cli.solving.engine import moments, run
 
     settings = SolveConfig()
     began, began_cpu = time.perf_counter(), time.process_time()

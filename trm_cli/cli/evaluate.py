@@ -109,7 +109,7 @@ def evaluate_command(
             stops=requests[0].stops,
             keeps_solved=len(models) > 1,
         )
-        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, done=tally.puzzles, solved=tally.verified)
+        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, done=tally.whole.puzzles, solved=tally.whole.verified)
         with options.stop_on_signals() as is_interrupted, display:
             for solution in solutions:
                 display.show(solution)

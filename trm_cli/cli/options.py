@@ -131,7 +131,6 @@ SOLVING = [  # the options of SolveConfig, each by its name
     ),
     option("seed", int, True, "Same seed, same result.", default=0, min=0, max=LARGEST_SEED),
 ]
-FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing without more attempts
 VOTING = ("views", "seed")  # what a vote heeds, too
 TIMED_SOLVING = [
     *SOLVING,
@@ -370,7 +369,7 @@ class Request:
 
         Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
         """
-        from trm_cli.config import SolveConfig
+        from trm_cli.config import FURTHER, SolveConfig
 
         own, plain = loaded.checkpoint.solving, asdict(SolveConfig())
         try:

@@ -118,8 +118,8 @@ def _computed(
         loaded, judge = request.open(task.name, puzzles.num_cells), task
         settings = request.settings_for(loaded)
 
+    from trm_cli.solving.engine import header_of, moments
     from trm_cli.solving.trace import Trace
-    from trm_cli.solving.watching import header_of, moments
 
     header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
     told = moments(loaded.network, judge, puzzles, settings=settings, at_once=at_once, inner=inner)

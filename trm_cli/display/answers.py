@@ -13,7 +13,7 @@ from rich.text import Text
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves, look_of
 from trm_cli.display.console import answers_console
 from trm_cli.display.screen import beside, broken_rules, widest
-from trm_cli.solving.engine import Solution
+from trm_cli.solving.search import Solution
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem
@@ -213,11 +213,11 @@ class AnswerWriter:
     def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
         violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
         guess: dict[str, Any] | None = None
-        if solution.guess:
+        if solution.chosen.guess:
             alone = np.full_like(puzzle.tokens, BLANK)
-            alone[solution.guess.cell] = solution.guess.token
-            row, column = divmod(solution.guess.cell, puzzle.width)
-            guess = {"row": row + 1, "column": column + 1, "symbol": self.task.write(alone)[solution.guess.cell]}
+            alone[solution.chosen.guess.cell] = solution.chosen.guess.token
+            row, column = divmod(solution.chosen.guess.cell, puzzle.width)
+            guess = {"row": row + 1, "column": column + 1, "symbol": self.task.write(alone)[solution.chosen.guess.cell]}
         told = {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -228,7 +228,7 @@ class AnswerWriter:
             "violations": [asdict(violation) for violation in violations],
             **self.task.details(puzzle.tokens, solution.answer),
             "steps": solution.chosen.steps,
-            "halted": solution.halted,
+            "halted": solution.chosen.halt_probability > 0.5,
             "halt_probability": round(solution.chosen.halt_probability, 6),
             "attempt": solution.chosen.number,
             "seconds": round(solution.seconds, 4),
@@ -272,7 +272,7 @@ def _course(solution: Solution, width: int) -> str:
     made = "" if solution.solved else f" of {len(solution.attempts)}"
     parts = [f"attempt {solution.chosen.number + 1}{made}"]
     parts += [f"view {solution.chosen.view}"] if solution.chosen.view else []
-    if solution.guess:
-        row, column = divmod(solution.guess.cell, width)
+    if solution.chosen.guess:
+        row, column = divmod(solution.chosen.guess.cell, width)
         parts.append(f"guess at row {row + 1}, column {column + 1}")
     return f"{steps} ({', '.join(parts)})"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from trm_cli.solving.engine import Solution
+    from trm_cli.solving.search import Solution
 
 Bar = TypeVar("Bar", bound="ProgressBar")
 

@@ -124,17 +124,13 @@ def rotary_angles(config: ModelConfig) -> Tensor:
     the row and half to the column; prefix positions stay unturned.
     """
     half = config.hidden_size // config.num_heads // 2
-    if config.rotary == "1d":
-        frequencies = config.rotary_base ** -(torch.arange(half, device=TABLES) / half)
-        positions = torch.arange(config.num_prefix + config.num_cells, device=TABLES)
-        angles = torch.outer(positions.float(), frequencies)
-    else:
-        quarter = math.ceil(half / 2)
-        frequencies = config.rotary_base ** -(torch.arange(quarter, device=TABLES) / quarter)
-        cells = torch.arange(config.num_cells, device=TABLES)
-        by_row = torch.outer((cells // config.width).float(), frequencies)
-        by_column = torch.outer((cells % config.width).float(), frequencies[: half - quarter])
-        angles = F.pad(torch.cat((by_row, by_column), dim=-1), (0, 0, config.num_prefix, 0))
+    cells = torch.arange(config.num_cells, device=TABLES)
+    counted = torch.arange(config.num_prefix + config.num_cells, device=TABLES)
+    axes = [counted] if config.rotary == "1d" else [cells // config.width, cells % config.width]
+    share = math.ceil(half / len(axes))
+    frequencies = config.rotary_base ** -(torch.arange(share, device=TABLES) / share)
+    angles = torch.cat([torch.outer(axis.float(), frequencies) for axis in axes], dim=-1)[:, :half]
+    angles = F.pad(angles, (0, 0, len(counted) - len(angles), 0))
     return torch.cat((angles, angles), dim=-1)
 
 
@@ -170,12 +166,8 @@ class UnitsBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.grid = (config.height, config.width)
-        self.boxes = (
-            config.height // config.box_height,
-            config.box_height,
-            config.width // config.box_width,
-            config.box_width,
-        )
+        down, across = config.height // config.box_height, config.width // config.box_width
+        self.boxes = (down, config.box_height, across, config.box_width)
         self.means = Linear(4 * config.hidden_size, config.hidden_size)
         self.channel_mlp = SwiGLU(config.hidden_size, config.channel_width, config.glu)
 

@@ -53,11 +53,11 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.scale = config.hidden_size**0.5
+        self.scale: float = config.hidden_size**0.5
         self.num_prefix = config.num_prefix
         self.tokens = nn.Parameter(truncated_normal(config.vocab_size, config.hidden_size, std=1 / self.scale))
         if config.num_puzzles == 1:
-            self.puzzles = nn.Parameter(torch.zeros(config.num_puzzles, config.hidden_size))
+            self.puzzles = nn.Parameter(torch.zeros(1, config.hidden_size))
         elif config.looks_up_puzzles:
             self.register_buffer("puzzles", torch.zeros(1, config.hidden_size), persistent=False)
         else:
@@ -71,8 +71,7 @@ class TokenEmbedding(nn.Module):
         else:
             prefix = self.prefix
         prefix = prefix.expand(tokens.shape[0], -1, -1)
-        x: Tensor = self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
-        return x
+        return self.scale * torch.cat((prefix, F.embedding(tokens, self.tokens)), dim=1)
 
 
 class RoleEmbedding(nn.Module):
@@ -82,7 +81,7 @@ class RoleEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.scale = config.hidden_size**0.5
+        self.scale: float = config.hidden_size**0.5
         self.roles = nn.Parameter(truncated_normal(3, config.hidden_size, std=1 / self.scale))
         symbols = torch.arange(FIRST_SYMBOL, config.vocab_size, device=TABLES)
         self.register_buffer("symbols", symbols[:, None], persistent=False)
@@ -93,8 +92,7 @@ class RoleEmbedding(nn.Module):
         is_this = tokens[:, None] == self.symbols  # [B, S, L]
         role = torch.where(is_this, self.THIS, self.OTHER)
         role = torch.where(tokens[:, None] < FIRST_SYMBOL, self.EMPTY, role)
-        x: Tensor = self.scale * F.embedding(role, self.roles)
-        return x
+        return self.scale * F.embedding(role, self.roles)
 
 
 def count_parameters(config: ModelConfig) -> int:
@@ -156,17 +154,10 @@ class TinyRecursiveModel(nn.Module):
 
         Returns y, z, logits [B, L, V] and halt logits [B], the last two in float32.
         """
-        net = damped(self.net, self.config.damping) if self.config.damping else self.net
-        y, z = deep_recursion(
-            net,
-            x,
-            y,
-            z,
-            n=self.config.n,
-            T=self.config.T,
-            T_grad=self.config.T_grad,
-            recursion=RECURSIONS[self.config.recursion],
-        )
+        config = self.config
+        net = damped(self.net, config.damping) if config.damping else self.net
+        inner = RECURSIONS[config.recursion]
+        y, z = deep_recursion(net, x, y, z, n=config.n, T=config.T, T_grad=config.T_grad, inner=inner)
         return y, z, self.read_answer(y), self.read_halt(y)
 
     def read_answer(self, y: Tensor) -> Tensor:

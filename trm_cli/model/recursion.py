@@ -25,22 +25,14 @@ def latent_recursion(net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int) -> tu
 
 
 def deep_recursion(
-    net: Net,
-    x: Tensor,
-    y: Tensor,
-    z: Tensor,
-    *,
-    n: int,
-    T: int,
-    T_grad: int = 1,
-    recursion: Recursion = latent_recursion,
+    net: Net, x: Tensor, y: Tensor, z: Tensor, *, n: int, T: int, T_grad: int = 1, inner: Recursion = latent_recursion
 ) -> tuple[Tensor, Tensor]:
     """Recurse T times; only the last `T_grad` recursions are differentiated (in the paper, one)."""
     with torch.no_grad():
         for _ in range(T - T_grad):
-            y, z = recursion(net, x, y, z, n=n)
+            y, z = inner(net, x, y, z, n=n)
     for _ in range(T_grad):
-        y, z = recursion(net, x, y, z, n=n)
+        y, z = inner(net, x, y, z, n=n)
     return y, z
 
 

@@ -1,85 +1,41 @@
-"""The engine: supervision steps over a rolling batch, each attempt halting by itself.
+"""The engine: supervision steps over a rolling batch, each attempt halting by itself; and what there is to watch.
 
 Deep supervision at solving time: y and z are carried from step to step; after each step the halt
 head is read and the answer is checked against the rules. An attempt that halts leaves the batch,
 and the next one takes its place: at the same puzzle or at another (see solving/search.py).
-Shapes: R attempts running at a time, L cells, V tokens.
-
-Which attempt gives a puzzle's answer (`--select`):
-verified  the first attempt whose answer keeps the givens and every rule; if there is none, as q
-q         the largest halt logit at the last step
-margin    the largest mean, over cells, of the best logit less the second best, at the last step
-residual  the smallest change that the last step made to y: the root of its mean square
-mode      the answer that most attempts gave, cell for cell
-Ties go to the earlier attempt.
+`run` yields the steps, `solve_stream` the solutions that they come to, and `moments` what there is
+to see of them, down to the calls of the net inside each step.
+Shapes: R attempts running at a time, L cells, V tokens, S symbols, P prefix positions, D channels.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.search import Attempt, Ended, Guess, Search, Views, WayBack
-from trm_cli.tasks.base import Task, Tokens, rules_of
+from trm_cli.solving.search import Attempt, Search, Solution, Views
+from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
+from trm_cli.tasks import get_task
+from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
+from trm_cli.weights.tensors import LoadedModel
 
 Stops = Callable[[], bool]
+Call = tuple[tuple[Tensor, ...], Tensor]  # of the net: the streams that it added, and what it made of them
 
 
 def never() -> bool:
     """No reason to stop early."""
     return False
-
-
-@dataclass(frozen=True)
-class Solution:
-    """How one puzzle ended: with the answer of one of its attempts."""
-
-    attempts: tuple[Attempt, ...]  # that were needed, in order
-    chosen: Attempt  # whose answer it is
-    seconds: float  # from its entry into the batch to the end of its last attempt
-
-    @property
-    def answer(self) -> Tokens:
-        """Tokens, [L]."""
-        return self.chosen.answer
-
-    @property
-    def solved(self) -> bool:
-        """Whether the givens are kept and the rules hold."""
-        return self.chosen.solved
-
-    @property
-    def guess(self) -> Guess | None:
-        """The blank that was filled for the chosen attempt, with a belief of the network."""
-        return self.chosen.guess
-
-    @property
-    def total_steps(self) -> int:
-        """Supervision steps of all attempts."""
-        return sum(attempt.steps for attempt in self.attempts)
-
-    @property
-    def halted(self) -> bool:
-        """Whether the halt head fired at the chosen attempt's last step."""
-        return self.chosen.halt_probability > 0.5
-
-
-def choose(attempts: Sequence[Attempt], select: str) -> Attempt:
-    """The attempt that a way to select takes, of one or more."""
-    if select == "verified" and (solved := next((attempt for attempt in attempts if attempt.solved), None)):
-        return solved
-    if select == "mode":
-        counts = Counter(attempt.answer.tobytes() for attempt in attempts)
-        return max(attempts, key=lambda attempt: counts[attempt.answer.tobytes()])
-    return max(attempts, key=lambda attempt: attempt.score)
 
 
 @dataclass(frozen=True)
@@ -89,7 +45,7 @@ class Details:
     confidence: NDArray[np.float32]  # [R, L] softmax of the decoded token
     change_y: NDArray[np.float32]  # [R] norm of the change in y, over the norm of the new y
     change_z: NDArray[np.float32]  # [R] the same of z
-    way_back: WayBack  # from the views that the attempts see
+    views: Views  # that the attempts see
 
 
 @dataclass(frozen=True)
@@ -129,15 +85,15 @@ class Batch:
         self.z = torch.cat([self.z, *starts])
         self.attempts = self.attempts + fresh
 
-    def step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """One supervision step of all: logits [R, L, V], halt logits [R] and y's change [R]."""
-        before, z, scale = self.y, self.z, self.settings.noise
+    def step(self) -> tuple[Tensor, Tensor]:
+        """One supervision step of all: logits [R, L, V] and halt logits [R]."""
+        z, scale = self.z, self.settings.noise
         if scale and any(attempt.number for attempt in self.attempts):  # the first attempt has none
             still = torch.zeros_like(self.start[1])
             noise = [self._normal(a.key + a.steps + 1) * scale if a.number else still for a in self.attempts]
             z = z + torch.cat(noise)
         self.y, self.z, logits, halt = self.network(self.x, self.y, z)
-        return logits, halt, root_mean_square(self.y - before)
+        return logits, halt
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Let all attempts out but the chosen ones [R]."""
@@ -188,60 +144,49 @@ def run(
         batch.add(search.take(batch_size - len(batch.attempts)))
         if not batch.attempts:
             return
-        before_z = batch.z
-        logits, halt, change = batch.step()
-        way_back = views.of([attempt.view for attempt in batch.attempts])
-        answers = way_back.undo(logits.argmax(-1).to("cpu", torch.uint8).numpy())
+        attempts, y, z = batch.attempts, batch.y, batch.z
+        logits, halt = batch.step()
+        change = root_mean_square(batch.y - y)
+
+        seen = [attempt.view for attempt in attempts]
+        answers = views.undo(logits.argmax(-1).to("cpu", torch.uint8).numpy(), seen)
+        holds = rules.rules_hold(np.stack([attempt.puzzle for attempt in attempts]), answers)
         probability = halt.float().cpu().double().sigmoid().numpy()
-        holds = rules.rules_hold(np.stack([attempt.puzzle for attempt in batch.attempts]), answers)
         scores = _scores(settings.select, logits, halt, change)
-        for row, attempt in enumerate(batch.attempts):
-            attempt.note(
-                answers[row], holds=bool(holds[row]), halt_probability=float(probability[row]), score=float(scores[row])
-            )
+        noted = zip(attempts, answers, holds.tolist(), probability.tolist(), scores, strict=True)
+        for attempt, answer, is_right, halts, score in noted:
+            attempt.note(answer, holds=is_right, halt_probability=halts, score=score)
+
         fires = probability > 0.5
         halted = {"verified": fires & holds, "q": fires, "never": np.zeros_like(fires)}[settings.halt]
-        ends = halted | np.array([attempt.steps >= attempt.max_steps for attempt in batch.attempts])
-        told = _details(logits, batch, before_z, change, way_back) if details else None
-        yield Step(batch.attempts, halted, _end(search, batch.attempts, ends, logits), told)
-        batch.keep(~ends & np.array([search.is_needed(attempt) for attempt in batch.attempts]))
-    yield Step([], np.empty(0, bool), {ended.row: _conclude(ended, settings) for ended in search.give_up()})
+        ends = halted | np.array([attempt.steps >= attempt.max_steps for attempt in attempts])
+        solutions = {}
+        for index in np.flatnonzero(ends):
+            attempt, beliefs = attempts[index], None
+            if settings.guess and attempt.number == 0:
+                beliefs = logits[index].softmax(-1).cpu().numpy()
+            if solution := search.end(attempt, beliefs):
+                solutions[attempt.row] = solution
+
+        told = None
+        if details:
+            confidence = views.place(logits.softmax(-1).amax(-1).float().cpu().numpy(), seen)
+            change_y = change / root_mean_square(batch.y)
+            change_z = root_mean_square(batch.z - z) / root_mean_square(batch.z)
+            told = Details(confidence, change_y.cpu().numpy(), change_z.cpu().numpy(), views)
+        yield Step(attempts, halted, solutions, told)
+        batch.keep(np.array([attempt.is_running for attempt in attempts]))
+    yield Step([], np.empty(0, bool), search.give_up())
 
 
-def _end(search: Search, attempts: list[Attempt], ends: NDArray[np.bool_], logits: Tensor) -> dict[int, Solution]:
-    """Tell the search which attempts end [R]; returns the solutions of the puzzles that are done."""
-    solutions = {}
-    for index in np.flatnonzero(ends):
-        attempt, beliefs = attempts[index], None
-        if not search.is_needed(attempt):
-            continue
-        if attempt.number == 0 and search.settings.guess:
-            beliefs = logits[index].softmax(-1).cpu().numpy()
-        if ended := search.end(attempt, beliefs):
-            solutions[ended.row] = _conclude(ended, search.settings)
-    return solutions
-
-
-def _conclude(ended: Ended, settings: SolveConfig) -> Solution:
-    return Solution(tuple(ended.attempts), choose(ended.attempts, settings.select), ended.seconds)
-
-
-def _details(logits: Tensor, batch: Batch, before_z: Tensor, change: Tensor, way_back: WayBack) -> Details:
-    """Of logits [R, L, V], the batch after a step, z before it, and y's change [R] in it."""
-    confidence = way_back.place(logits.softmax(-1).amax(-1).float().cpu().numpy())
-    change_y = change / root_mean_square(batch.y)
-    change_z = root_mean_square(batch.z - before_z) / root_mean_square(batch.z)
-    return Details(confidence, change_y.cpu().numpy(), change_z.cpu().numpy(), way_back)
-
-
-def _scores(select: str, logits: Tensor, halt: Tensor, change: Tensor) -> NDArray[np.float64]:
+def _scores(select: str, logits: Tensor, halt: Tensor, change: Tensor) -> list[float]:
     """What a way to select compares, [R]; the largest is best."""
     if select == "margin":
         best = logits.topk(2, dim=-1).values
         scores = (best[..., 0] - best[..., 1]).mean(-1)
     else:
         scores = -change if select == "residual" else halt
-    return scores.float().cpu().double().numpy()
+    return scores.float().cpu().double().tolist()
 
 
 def solve_stream(
@@ -267,5 +212,142 @@ def solve_stream(
             yield done.pop(following)
             following += 1
     for puzzle in waiting:
-        untouched = Attempt.first(following, puzzle, settings)
+        untouched = Attempt.begin(following, puzzle, settings)
         yield Solution((untouched,), untouched, 0.0)
+
+
+def header_of(
+    loaded: LoadedModel, settings: SolveConfig, num_puzzles: int, shape: tuple[int, int] = (1, 1), inner: bool = False
+) -> Header:
+    """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
+    task, model, config = get_task(loaded.checkpoint.task), loaded.checkpoint.name, loaded.network.config
+    num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
+    return Header(task, model, num_parameters, config.n, config.T, settings.halt, num_puzzles, *shape, inner)
+
+
+@contextmanager
+def observed(network: TinyRecursiveModel) -> Iterator[list[Call]]:
+    """Note every call of the net; whoever reads the list empties it.
+
+    The recursion knows nothing of it, and without an observer not a line more is run.
+    """
+    calls: list[Call] = []
+
+    def note(_net: nn.Module, streams: tuple[Tensor, ...], out: Tensor) -> None:
+        calls.append((streams, out))
+
+    hook = network.net.register_forward_hook(note)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def moments(
+    network: TinyRecursiveModel,
+    task: Task,
+    puzzles: Iterable[Puzzle],
+    *,
+    settings: SolveConfig,
+    at_once: int = 1,
+    inner: bool = False,
+) -> Iterator[Moment]:
+    """Yield what there is to see, `at_once` puzzles at a time: each question, then each step.
+
+    inner  also yield a moment after every call of the net inside a step.
+    """
+    coming = iter(puzzles)
+    for page, group in enumerate(iter(lambda: list(islice(coming, at_once)), [])):
+        frames = [Frame(puzzle, task, 0, puzzle.tokens, settings.steps_of(0)) for puzzle in group]
+        yield Moment(page, tuple(frames), frozenset(range(len(frames))))
+        tokens = (puzzle.tokens for puzzle in group)
+        steps = run(network, task, tokens, batch_size=len(group), settings=settings, details=True, ahead=False)
+        observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
+        with observer as calls:
+            seconds, began = 0.0, time.perf_counter()
+            for step in steps:
+                seconds += time.perf_counter() - began
+                for new in _new_frames(network, step, calls, frames, seconds):
+                    frames = [new.get(row, frame) for row, frame in enumerate(frames)]
+                    yield Moment(page, tuple(frames), frozenset(new))
+                calls.clear()
+                began = time.perf_counter()
+
+
+def _new_frames(
+    network: TinyRecursiveModel, step: Step, calls: list[Call], frames: list[Frame], seconds: float
+) -> Iterator[dict[int, Frame]]:
+    """What a step adds to what is seen, by row: its calls of the net, then its end, each with the last call.
+
+    Where a puzzle ends and an earlier attempt is chosen, the end of that one is shown once more.
+    """
+    rows = [attempt.row for attempt in step.attempts]
+    before = [frames[row] for row in rows]
+    ends = [_end(frame, step, index, round(seconds, DECIMALS)) for index, frame in enumerate(before)]
+    now = ends
+    for now in _inside(network, step, calls, before, ends) if calls else [ends]:
+        yield dict(zip(rows, now, strict=True))
+    chosen = {}
+    for row, last in zip(rows, now, strict=True):
+        if (solution := step.solutions.get(row)) and not last.is_last:
+            end = next(frame for frame in reversed(last.history) if frame.attempt == solution.chosen.number)
+            chosen[row] = replace(end, previous=last, seconds=last.seconds, is_last=True)
+    if chosen:
+        yield chosen
+
+
+def _end(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
+    """The frame that follows when a supervision step is over; the last if its answer is taken."""
+    attempt, details = step.attempts[index], step.details
+    assert details is not None
+    solution = step.solutions.get(attempt.row)
+    return Frame(
+        puzzle=frame.puzzle,
+        task=frame.task,
+        step=attempt.steps,
+        answer=attempt.answer,
+        max_steps=attempt.max_steps,
+        previous=frame,
+        confidence=details.confidence[index].round(DECIMALS),
+        halt_probability=round(attempt.halt_probability, DECIMALS),
+        change_y=round(float(details.change_y[index]), DECIMALS),
+        change_z=round(float(details.change_z[index]), DECIMALS),
+        seconds=seconds,
+        attempt=attempt.number,
+        halted=bool(step.halted[index]),
+        is_last=solution is not None and solution.chosen is attempt,
+    )
+
+
+@torch.inference_mode()
+def _inside(
+    network: TinyRecursiveModel, step: Step, calls: list[Call], before: list[Frame], ends: list[Frame]
+) -> Iterator[list[Frame]]:
+    """The frames [R] after each call of the net in a step; the last ones are the step's own."""
+    assert step.details is not None
+    views, seen, n = step.details.views, [attempt.view for attempt in step.attempts], network.config.n
+    frames = [
+        replace(old, step=new.step, max_steps=new.max_steps, attempt=new.attempt, previous=old, halt_probability=None)
+        for old, new in zip(before, ends, strict=True)
+    ]
+    for place, (streams, out) in enumerate(calls):
+        recursion, number = place // (n + 1) + 1, place % (n + 1) + 1
+        stream = "z" if len(streams) == 3 else "y"  # z = net(x, y, z); y = net(y, z)
+        moved = (out - (streams[-1] if stream == "z" else streams[0])).float()
+        change = moved.flatten(1).norm(dim=1) / out.float().flatten(1).norm(dim=1)
+        squares = moved.square().mean(-1)  # [R, S, L] or [R, P+L]
+        by_cell = squares.mean(1) if squares.dim() == 3 else squares[:, network.config.num_prefix :]
+        heat = views.place(by_cell.sqrt().cpu().numpy(), seen).round(DECIMALS)
+
+        if place == len(calls) - 1:
+            frames = ends
+        elif stream == "y":
+            likeliest = network.read_answer(out).softmax(-1).max(-1)
+            answers = views.undo(likeliest.indices.byte().cpu().numpy(), seen)
+            confidence = views.place(likeliest.values.cpu().numpy(), seen).round(DECIMALS)
+            revised = zip(frames, answers, confidence, strict=True)
+            frames = [replace(frame, answer=answer, confidence=sure) for frame, answer, sure in revised]
+        yield [
+            replace(frame, update=Update(stream, recursion, number, warm, round(far, DECIMALS)))
+            for frame, warm, far in zip(frames, heat, change.tolist(), strict=True)
+        ]

@@ -9,31 +9,34 @@ moment. What is counted is whole numbers and sums, so that an evaluation can be 
 import json
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trm_cli.config import SolveConfig
+from trm_cli.config import FURTHER, SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, Stops, choose, never, solve_stream
-from trm_cli.solving.search import Attempt
+from trm_cli.solving.engine import Stops, never, solve_stream
+from trm_cli.solving.search import Solution, choose
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
 from trm_cli.weights.tensors import LoadedModel
 
+FORMAT = 1  # of the file that keeps counts
+KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
+NUM_BINS = 10  # of the halt head's probability
+CURVES = ("solved_within_steps", "solved_within_attempts", "steps_within_attempts")  # that a card shows
 Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
-Interval = tuple[float, float]
 
 
-def wilson(successes: int, trials: int) -> Interval:
+def wilson(successes: int, trials: int) -> tuple[float, float]:
     """The 95 % interval of a share. Source: Wilson 1927, the score interval."""
     if not trials:
         return 0.0, 1.0
@@ -55,11 +58,6 @@ def mcnemar(first_only: int, second_only: int) -> float:
         return 1.0
     logs = [math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(fewer + 1)]
     return min(1.0, 2 * sum(math.exp(log - trials * math.log(2)) for log in logs))
-
-
-Groups = dict[str, tuple[float, str]]
-KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
-NUM_BINS = 10  # of the halt head's probability
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,10 @@ class Counts:
         self.verified += solution.solved
         self.steps += solution.total_steps
         first = solution.attempts[0]
-        self.fired += first.first_fired > 0
-        self.right_when_fired += first.first_fired > 0 and first.holds[first.first_fired - 1]
+        course = zip(first.halt_probabilities, first.holds, strict=True)
+        right_when_fired = next((holds for probability, holds in course if probability > 0.5), None)
+        self.fired += right_when_fired is not None
+        self.right_when_fired += bool(right_when_fired)
 
 
 @dataclass
@@ -129,53 +129,39 @@ class Tally:
     solved: bytearray = field(default_factory=bytearray)  # 1 or 0 a puzzle; only to compare
 
     @property
-    def puzzles(self) -> int:
-        """How many were counted."""
-        return sum(counts.puzzles for counts in self.groups.get("all", {}).values())
+    def whole(self) -> Counts:
+        """Of all puzzles so far."""
+        return self.groups.get("all", {}).get("all", Counts())
 
-    @property
-    def verified(self) -> int:
-        """How many of them were solved."""
-        return sum(counts.verified for counts in self.groups.get("all", {}).values())
-
-    def add(self, question: Question, solution: Solution, *, valid: bool, select: str, groups: Groups) -> None:
-        """Count one puzzle in the groups that it belongs to."""
-        for kind, (order, name) in groups.items():
+    def add(self, question: Question, solution: Solution, task: Task, select: str) -> None:
+        """Count one puzzle in the groups that it belongs to; `select` is how its attempt was chosen."""
+        valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
+        for kind, (order, name) in groups_of(question, task).items():
             self.orders[f"{kind} {name}"] = order
             counts = self.groups.setdefault(kind, {}).setdefault(name, Counts())
             counts.add(question, solution, valid=valid)
         self.waited += solution.seconds
-        self.untouched += not solution.total_steps
-        if solution.total_steps:
-            self._add_first(solution.attempts[0])
-        for made in range(1, len(self.solved_within_attempts) + 1):
-            tried = solution.attempts[:made]
-            self.solved_within_attempts[made - 1] += choose(tried, select).solved
-            self.steps_within_attempts[made - 1] += sum(attempt.steps for attempt in tried)
+        for made in range(len(self.solved_within_attempts)):
+            tried = solution.attempts[: made + 1]
+            self.solved_within_attempts[made] += choose(tried, select).solved
+            self.steps_within_attempts[made] += sum(attempt.steps for attempt in tried)
+        if not solution.total_steps:
+            self.untouched += 1
+            return
 
-    def start(self, max_steps: int, attempts: int) -> None:
-        """Make room for the curves of so many steps and attempts."""
-        self.solved_within_steps = [0] * max_steps
-        self.halted_at = [0] * max_steps
-        self.solved_within_attempts = [0] * attempts
-        self.steps_within_attempts = [0] * attempts
-
-    def _add_first(self, first: Attempt) -> None:
+        first = solution.attempts[0]
         for steps in range(len(self.solved_within_steps)):
             self.solved_within_steps[steps] += first.holds[min(steps, first.steps - 1)]
         self.halted_at[first.steps - 1] += first.solved
-        course = list(zip(first.halt_probabilities, first.holds, strict=True))
-        for probability, right in course:
+        misfired = False
+        for probability, right in zip(first.halt_probabilities, first.holds, strict=True):
             chosen = self.bins[min(int(probability * NUM_BINS), NUM_BINS - 1)]
             chosen.steps += 1
             chosen.right += right
             chosen.probability += probability
             self.squared_error += (probability - right) ** 2
-        self.misfired += any(probability > 0.5 and not right for probability, right in course)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same, for a file that `from_dict` reads."""
-        return {**asdict(self), "solved": "".join(map(str, self.solved))}
+            misfired |= probability > 0.5 and not right
+        self.misfired += misfired
 
     @classmethod
     def from_dict(cls, known: dict[str, Any]) -> "Tally":
@@ -188,7 +174,7 @@ class Tally:
         return cls(**{**known, "groups": groups, "bins": bins, "solved": solved})
 
 
-def groups_of(question: Question, task: Task) -> Groups:
+def groups_of(question: Question, task: Task) -> dict[str, tuple[float, str]]:
     """The groups that a puzzle counts in: by kind, where it stands among others, and its name."""
     groups = {"all": (0.0, "all")}
     if question.source:
@@ -204,10 +190,9 @@ def groups_of(question: Question, task: Task) -> Groups:
 def _range(value: int, starts: tuple[int, ...]) -> tuple[float, str]:
     """The range that a value falls into, each reaching to the start of the next."""
     least = max(start for start in starts if start <= value)
-    following = [start for start in starts if start > least]
-    if not following:
+    most = min((start - 1 for start in starts if start > least), default=None)
+    if most is None:
         return least, f"{least} and more"
-    most = following[0] - 1
     return least, str(least) if most == least else f"{least} to {most}"
 
 
@@ -226,12 +211,8 @@ class Scores:
     precision: float | None  # of the halt head when it first fired; None if it never did
     valid: float | None = None  # None where it was not measured
 
-    def as_dict(self) -> dict[str, object]:
-        """The same, for JSON."""
-        return asdict(self)
-
     @property
-    def verified_interval(self) -> Interval:
+    def verified_interval(self) -> tuple[float, float]:
         """95 % interval of the verified share."""
         return wilson(round(self.verified * self.puzzles), self.puzzles)
 
@@ -250,14 +231,14 @@ class Evaluated:
     @property
     def puzzles(self) -> int:
         """How many were evaluated."""
-        return self.tally.puzzles
+        return self.tally.whole.puzzles
 
     @property
     def groups(self) -> list[Scores]:
         """Scores of the whole set, then by source, by rating and by number of givens."""
         groups = self.tally.groups
         return [
-            scores_of(kind, name, groups[kind][name])
+            scores_of(groups[kind][name], kind, name)
             for kind in KINDS
             for _, name in sorted((self.tally.orders[f"{kind} {name}"], name) for name in groups.get(kind, ()))
         ]
@@ -305,21 +286,16 @@ def evaluate(
     keeps_solved  remember for each puzzle whether it was solved, for `compare`.
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
-    if not tally.puzzles:
-        tally.start(settings.steps_of(0), settings.num_attempts)
-    under_way: deque[Question] = deque()
-    following = islice(_questions(chunks), tally.puzzles, None)
-
-    def puzzles() -> Iterator[Tokens]:
-        for question in following:
-            under_way.append(question)
-            yield question.puzzle
-
+    if not tally.whole.puzzles:
+        max_steps, attempts = settings.steps_of(0), settings.num_attempts
+        tally.solved_within_steps, tally.halted_at = [0] * max_steps, [0] * max_steps
+        tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
+    counted, ahead = tee(islice(_questions(chunks), tally.whole.puzzles, None))
+    puzzles = (question.puzzle for question in ahead)
+    solutions = solve_stream(network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops)
     before = time.perf_counter()
-    for solution in solve_stream(network, task, puzzles(), batch_size=batch_size, settings=settings, stops=stops):
-        question = under_way.popleft()
-        valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
-        tally.add(question, solution, valid=valid, select=settings.select, groups=groups_of(question, task))
+    for solution, question in zip(solutions, counted, strict=True):
+        tally.add(question, solution, task, settings.select)
         if keeps_solved:
             tally.solved.append(solution.solved)
         now = time.perf_counter()
@@ -339,26 +315,15 @@ def score(data: Dataset, solutions: list[Solution]) -> Scores:
     counts = Counts()
     for question, solution in zip(_questions([data]), solutions, strict=True):
         counts.add(question, solution, valid=solution.solved)
-    return replace(scores_of("all", "all", counts), valid=None)
+    return replace(scores_of(counts), valid=None)
 
 
-def scores_of(kind: str, group: str, counts: Counts) -> Scores:
+def scores_of(counts: Counts, kind: str = "all", group: str = "all") -> Scores:
     """Shares of what was counted of a group."""
-    return Scores(
-        kind=kind,
-        group=group,
-        puzzles=counts.puzzles,
-        cell=counts.right_cells / counts.cells,
-        exact=counts.exact / counts.puzzles,
-        verified=counts.verified / counts.puzzles,
-        mean_steps=counts.steps / counts.puzzles,
-        fired=counts.fired / counts.puzzles,
-        precision=counts.right_when_fired / counts.fired if counts.fired else None,
-        valid=counts.valid / counts.puzzles,
-    )
-
-
-FORMAT = 1
+    cell, steps = counts.right_cells / counts.cells, counts.steps / counts.puzzles
+    precision = counts.right_when_fired / counts.fired if counts.fired else None
+    shares = {name: getattr(counts, name) / counts.puzzles for name in ("exact", "valid", "verified", "fired")}
+    return Scores(kind, group, counts.puzzles, cell=cell, mean_steps=steps, precision=precision, **shares)
 
 
 def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[str, Any]:
@@ -371,7 +336,8 @@ def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[s
 
 def write_kept(path: Path, measured: dict[str, Any], tallies: list[Tally]) -> None:
     """Write the counts of each network; raises UsageError where that cannot be."""
-    content = {"format": FORMAT, **measured, "tallies": [tally.as_dict() for tally in tallies]}
+    counted = [{**asdict(tally), "solved": "".join(map(str, tally.solved))} for tally in tallies]
+    content = {"format": FORMAT, **measured, "tallies": counted}
     try:
         write_whole(path, json.dumps(content).encode())
     except OSError as error:
@@ -405,14 +371,11 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
     command  what measured them, so that a reader can repeat it.
     Raises ModelError where the checkpoint's folder cannot be written.
     """
-    tally = evaluated.tally
     entry = {
         "command": command,
         "data_sha256": evaluated.data_sha256,
-        "groups": [scores.as_dict() for scores in evaluated.groups],
-        "solved_within_steps": tally.solved_within_steps,
-        "solved_within_attempts": tally.solved_within_attempts,
-        "steps_within_attempts": tally.steps_within_attempts,
+        "groups": [asdict(scores) for scores in evaluated.groups],
+        **{name: getattr(evaluated.tally, name) for name in CURVES},
     }
     checkpoint = loaded.checkpoint
     updated = replace(checkpoint, measured={**checkpoint.measured, _key(evaluated): entry})
@@ -423,20 +386,14 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
         raise ModelError(f"{loaded.folder}: cannot be written ({error.strerror})") from error
 
 
-FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select", "breadth_first")  # of no weight in one attempt
-
-
 def _key(evaluated: Evaluated) -> str:
     """What the card heads the figures with: data, steps, and all that is not as usual."""
     settings, plain = asdict(evaluated.settings), asdict(SolveConfig())
     parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.pop('max_steps')} steps"]
     attempts = settings.pop("attempts")
-    if attempts > 1:
-        parts.append(f"{attempts} attempts")
-    else:
-        settings = {name: value for name, value in settings.items() if name not in FURTHER}
+    parts += [f"{attempts} attempts"] if attempts > 1 else []
     for name, value in settings.items():
-        if value != plain[name]:
+        if value != plain[name] and (attempts > 1 or name not in FURTHER):
             flag = name.replace("_", "-")
             parts.append(f"--{flag}" if value is True else f"--{flag} {value}")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Search: what is tried next at a puzzle whose first attempt was not enough.
+"""Search: the attempts at a puzzle, what is tried next, and which attempt gives the answer.
 
 A puzzle whose attempt 0 ends without an answer that is taken is tried again, each time otherwise:
 from another start of z, with noise on z, in another symmetric view, or with a blank filled by a
@@ -7,11 +7,20 @@ What a further attempt is follows from the puzzle and its attempt 0 alone, so th
 any batch. Further attempts come before new puzzles; where neither fills the batch, later attempts
 at the puzzles in it are begun ahead of their turn, and dropped if an earlier one succeeds.
 Shapes: R answers, L cells, V tokens.
+
+Which attempt gives a puzzle's answer (`--select`):
+verified  the first attempt whose answer keeps the givens and every rule; if there is none, as q
+q         the largest halt logit at the last step
+margin    the largest mean, over cells, of the best logit less the second best, at the last step
+residual  the smallest change that the last step made to y: the root of its mean square
+mode      the answer that most attempts gave, cell for cell
+Ties go to the earlier attempt.
 """
 
 import hashlib
 import heapq
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,11 +29,14 @@ from numpy.typing import NDArray
 
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Symmetries, Task, Tokens, Transforms
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Symmetries, Task, Tokens
 
 Beliefs = NDArray[np.float32]  # [L, V] shares that add up to 1 for every cell
+Cells = NDArray[np.float32]  # [R, L]
 NEGLIGIBLE = 0.05  # share of a cell that is not worth another guess
 TINY = 1e-9  # keeps the logarithm of a share finite
+DRAWN_FOR_ONE = 8  # symmetries drawn for each view wanted: some tasks have few, and draw them twice
+KEY_BYTES = 7  # so that the number of a step can be added and the sum still is a seed
 
 
 @dataclass(frozen=True)
@@ -55,20 +67,6 @@ def rank_guesses(puzzle: Tokens, beliefs: Beliefs, count: int) -> list[Guess]:
     return guesses
 
 
-def filled(puzzle: Tokens, guess: Guess | None) -> Tokens:
-    """The puzzle [L] with a guess in its place."""
-    if guess is None:
-        return puzzle
-    shown: Tokens = puzzle.copy()
-    shown[guess.cell] = guess.token
-    return shown
-
-
-Cells = NDArray[np.float32]  # [R, L]
-DRAWN_FOR_ONE = 8  # symmetries drawn for each view wanted: some tasks have few, and draw them twice
-KEY_BYTES = 7  # so that the number of a step can be added and the sum still is a seed
-
-
 class Views:
     """Up to `wanted` different symmetric views of puzzles of one size; the seed decides them.
 
@@ -97,26 +95,13 @@ class Views:
         shown: Tokens = self._there.rows(np.array([view])).apply(puzzle[None])[0]
         return shown
 
-    def of(self, views: Sequence[int]) -> "WayBack":
-        """The way back from the views [R] of R attempts."""
-        return WayBack(None if self.count == 1 else self._back.rows(np.array(views)))
+    def undo(self, answers: Tokens, views: Sequence[int]) -> Tokens:
+        """Answers [R, L], each given in its view [R], as answers to the puzzles as they are."""
+        return answers if self.count == 1 else self._back.rows(np.array(views)).apply(answers)
 
-
-@dataclass(frozen=True)
-class WayBack:
-    """From the views of R attempts back to their puzzles as they are."""
-
-    transforms: Transforms | None  # None where there is one view
-
-    def undo(self, answers: Tokens) -> Tokens:
-        """Answers [R, L], each given in its view, as answers to the puzzles as they are."""
-        return answers if self.transforms is None else self.transforms.apply(answers)
-
-    def place(self, values: Cells) -> Cells:
+    def place(self, values: Cells, views: Sequence[int]) -> Cells:
         """What was read off the cells of views [R, L], at the cells as they are."""
-        if self.transforms is None:
-            return values
-        return np.take_along_axis(values, self.transforms.cells, axis=1)
+        return values if self.count == 1 else np.take_along_axis(values, self._back.cells[np.array(views)], axis=1)
 
 
 @dataclass(eq=False)
@@ -127,20 +112,22 @@ class Attempt:
     number: int  # 0 is the first
     puzzle: Tokens  # [L] as it was given: what the answer is checked against
     shown: Tokens  # [L] as the network sees it: the guess filled in, then in its view
-    view: int
-    guess: Guess | None
     max_steps: int
     key: int  # seeds its draws: the same for the same puzzle and attempt, wherever it stands
     answer: Tokens  # [L] after the latest step, whatever the view; the puzzle itself before the first
+    view: int = 0
+    guess: Guess | None = None
+    is_running: bool = True  # until it ends, or an earlier one at its puzzle succeeds
     score: float = 0.0  # what `--select` compares at the latest step; the largest is best
     holds: list[bool] = field(default_factory=list)  # after each step: givens kept, and the rules hold
     halt_probabilities: list[float] = field(default_factory=list)  # after each step
 
     @classmethod
-    def first(cls, row: int, puzzle: Tokens, settings: SolveConfig) -> "Attempt":
-        """The plain one that every puzzle gets."""
-        key = _key(settings.seed, 0, puzzle)
-        return cls(row, 0, puzzle, puzzle, 0, None, settings.steps_of(0), key, answer=puzzle)
+    def begin(cls, row: int, puzzle: Tokens, settings: SolveConfig, number: int = 0) -> "Attempt":
+        """An attempt before its first step, at the puzzle as it is."""
+        name = f"{settings.seed} {number} ".encode() + puzzle.tobytes()
+        key = int.from_bytes(hashlib.blake2b(name, digest_size=KEY_BYTES).digest(), "big")
+        return cls(row, number, puzzle, puzzle, settings.steps_of(number), key, answer=puzzle)
 
     def note(self, answer: Tokens, *, holds: bool, halt_probability: float, score: float) -> None:
         """Add a step."""
@@ -163,11 +150,39 @@ class Attempt:
         """What the halt head said at the latest step; 0 before the first."""
         return self.halt_probabilities[-1] if self.halt_probabilities else 0.0
 
+
+@dataclass(frozen=True)
+class Solution:
+    """How one puzzle ended: with the answer of one of its attempts."""
+
+    attempts: tuple[Attempt, ...]  # that had a step, in order; none after one that succeeded
+    chosen: Attempt  # whose answer it is
+    seconds: float  # from its entry into the batch to the end of its last attempt
+
     @property
-    def first_fired(self) -> int:
-        """The step at which the halt head first fired; 0 never."""
-        fired = (step for step, p in enumerate(self.halt_probabilities, 1) if p > 0.5)
-        return next(fired, 0)
+    def answer(self) -> Tokens:
+        """Tokens, [L]."""
+        return self.chosen.answer
+
+    @property
+    def solved(self) -> bool:
+        """Whether the givens are kept and the rules hold."""
+        return self.chosen.solved
+
+    @property
+    def total_steps(self) -> int:
+        """Supervision steps of all attempts."""
+        return sum(attempt.steps for attempt in self.attempts)
+
+
+def choose(attempts: Sequence[Attempt], select: str) -> Attempt:
+    """The attempt that a way to select takes, of one or more."""
+    if select == "verified" and (solved := next((attempt for attempt in attempts if attempt.solved), None)):
+        return solved
+    if select == "mode":
+        counts = Counter(attempt.answer.tobytes() for attempt in attempts)
+        return max(attempts, key=lambda attempt: counts[attempt.answer.tobytes()])
+    return max(attempts, key=lambda attempt: attempt.score)
 
 
 @dataclass
@@ -175,28 +190,9 @@ class _UnderWay:
     """A puzzle that is being attempted."""
 
     since: float  # the time at which it came in, in seconds
-    attempts: dict[int, Attempt]  # by number
+    attempts: list[Attempt]  # that were begun, in order
     guesses: list[Guess] = field(default_factory=list)
     needed: int = 1  # attempts, unless one of them succeeds: then those up to it
-    running: set[int] = field(default_factory=set)  # numbers
-
-    @property
-    def following(self) -> int:
-        """Number of the next attempt."""
-        return len(self.attempts)
-
-    @property
-    def is_finished(self) -> bool:
-        return self.following >= self.needed and not self.running
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A puzzle that needs no further attempt."""
-
-    row: int
-    attempts: list[Attempt]  # that had a step, in order; none after one that succeeded
-    seconds: float  # since it came in
 
 
 class Search:
@@ -223,46 +219,45 @@ class Search:
                 taken.append(attempt)
         return taken
 
-    def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Ended | None:
-        """Note that an attempt ended; returns its puzzle if it needs no other.
+    def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Solution | None:
+        """Note that an attempt ended; returns how its puzzle ended if it needs no other.
 
         beliefs  [L, V] shares of attempt 0; needed where there are to be guesses.
         """
+        if not attempt.is_running:
+            return None
         puzzle = self._under_way[attempt.row]
-        puzzle.running.discard(attempt.number)
+        attempt.is_running = False
         if attempt.solved and self.settings.select == "verified":
             puzzle.needed = attempt.number + 1
-            puzzle.running = {other for other in puzzle.running if other < attempt.number}
+            for later in puzzle.attempts[puzzle.needed :]:
+                later.is_running = False
         elif attempt.number == 0:
             puzzle.needed = self.settings.num_attempts
             if self.settings.guess and beliefs is not None:
                 puzzle.guesses = rank_guesses(attempt.puzzle, beliefs, puzzle.needed - 1)
             if self.settings.varies_guess_alone:
                 puzzle.needed = min(puzzle.needed, 1 + len(puzzle.guesses))
-        if puzzle.is_finished:
+        if any(other.is_running for other in puzzle.attempts):
+            return None
+        if len(puzzle.attempts) >= puzzle.needed:
             return self._conclude(attempt.row)
-        if not puzzle.running:
-            rank = puzzle.following if self.settings.breadth_first else 0
-            heapq.heappush(self._due, (rank, attempt.row))
+        rank = len(puzzle.attempts) if self.settings.breadth_first else 0
+        heapq.heappush(self._due, (rank, attempt.row))
         return None
 
-    def is_needed(self, attempt: Attempt) -> bool:
-        """Whether a running attempt still matters: no earlier one at its puzzle succeeded."""
-        puzzle = self._under_way.get(attempt.row)
-        return puzzle is not None and attempt.number in puzzle.running
-
-    def give_up(self) -> list[Ended]:
-        """End every puzzle that has had a step, as it stands."""
+    def give_up(self) -> dict[int, Solution]:
+        """End every puzzle that has had a step, as it stands; by row."""
         rows = [row for row, puzzle in self._under_way.items() if puzzle.attempts[0].steps]
-        return [self._conclude(row) for row in rows]
+        return {row: self._conclude(row) for row in rows}
 
-    def _conclude(self, row: int) -> Ended:
-        puzzle = self._under_way.pop(row)
-        made = [attempt for _, attempt in sorted(puzzle.attempts.items()) if attempt.steps]
-        if self.settings.select == "verified":
-            solved = next((place for place, attempt in enumerate(made) if attempt.solved), len(made))
-            made = made[: solved + 1]
-        return Ended(row, made, time.perf_counter() - puzzle.since)
+    def _conclude(self, row: int) -> Solution:
+        puzzle, select = self._under_way.pop(row), self.settings.select
+        made = [attempt for attempt in puzzle.attempts if attempt.steps]
+        if select == "verified":
+            needed = next((place for place, attempt in enumerate(made, 1) if attempt.solved), len(made))
+            made = made[:needed]
+        return Solution(tuple(made), choose(made, select), time.perf_counter() - puzzle.since)
 
     def _begin_due(self) -> Attempt | None:
         return self._further(heapq.heappop(self._due)[1]) if self._due else None
@@ -271,35 +266,23 @@ class Search:
         row, tokens = next(self._fresh, (-1, None))
         if tokens is None:
             return None
-        attempt = Attempt.first(row, tokens, self.settings)
-        self._under_way[row] = _UnderWay(time.perf_counter(), {0: attempt}, running={0})
+        attempt = Attempt.begin(row, tokens, self.settings)
+        self._under_way[row] = _UnderWay(time.perf_counter(), [attempt])
         return attempt
 
     def _begin_ahead(self) -> Attempt | None:
-        ranks = [(p.following, row) for row, p in self._under_way.items() if p.following < p.needed]
+        ranks = [(len(p.attempts), row) for row, p in self._under_way.items() if len(p.attempts) < p.needed]
         return self._further(min(ranks)[1]) if ranks else None
 
     def _further(self, row: int) -> Attempt:
         puzzle = self._under_way[row]
-        number, tokens = puzzle.following, puzzle.attempts[0].puzzle
-        guess = puzzle.guesses[(number - 1) % len(puzzle.guesses)] if puzzle.guesses else None
-        view = number % self._views.count
-        attempt = Attempt(
-            row=row,
-            number=number,
-            puzzle=tokens,
-            shown=self._views.show(filled(tokens, guess), view),
-            view=view,
-            guess=guess,
-            max_steps=self.settings.steps_of(number),
-            key=_key(self.settings.seed, number, tokens),
-            answer=tokens,
-        )
-        puzzle.attempts[number] = attempt
-        puzzle.running.add(number)
+        number, tokens = len(puzzle.attempts), puzzle.attempts[0].puzzle
+        attempt = Attempt.begin(row, tokens, self.settings, number)
+        if puzzle.guesses:
+            attempt.guess = puzzle.guesses[(number - 1) % len(puzzle.guesses)]
+            attempt.shown = tokens.copy()
+            attempt.shown[attempt.guess.cell] = attempt.guess.token
+        attempt.view = number % self._views.count
+        attempt.shown = self._views.show(attempt.shown, attempt.view)
+        puzzle.attempts.append(attempt)
         return attempt
-
-
-def _key(seed: int, number: int, puzzle: Tokens) -> int:
-    name = f"{seed} {number} ".encode() + puzzle.tobytes()
-    return int.from_bytes(hashlib.blake2b(name, digest_size=KEY_BYTES).digest(), "big")

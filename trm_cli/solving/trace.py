@@ -6,7 +6,7 @@ torch, so that a recorded run can be looked at where there is none. Shapes: L ce
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
+
+TRACE = 1  # the version of the format
+DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
+OF_PUZZLE = ("height", "width", "source", "line")
+CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
+STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
 
 Cells = NDArray[np.float32]  # [L] one number a cell
 
@@ -111,7 +117,7 @@ class Moment:
 
     page: int  # which group of puzzles, from 0
     frames: tuple[Frame, ...]
-    moved: frozenset[int] = field(default_factory=frozenset)  # frames that are new in it
+    moved: frozenset[int] = frozenset()  # frames that are new in it
 
     @property
     def new_frames(self) -> list[Frame]:
@@ -129,42 +135,32 @@ class Moment:
         return any(frame.is_inside for frame in self.new_frames)
 
 
-TRACE = 1  # the version of the format
-CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
-STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
-
-
 def trace_lines(header: Header, moments: Iterable[Moment]) -> Iterator[str]:
     """The lines of a trace, without their ends."""
-    told = {name: value for name, value in vars(header).items() if name != "task"}
-    yield json.dumps({"trace": TRACE, "task": header.task.name, **told})
+    yield json.dumps({"trace": TRACE, **vars(header), "task": header.task.name})
     for moment in moments:
-        moved = [_as_dict(moment.frames[place], place) for place in sorted(moment.moved)]
-        yield json.dumps({"page": moment.page, "frames": moved})
+        told = [{"place": place, **_as_dict(moment.frames[place])} for place in sorted(moment.moved)]
+        yield json.dumps({"page": moment.page, "frames": told}, default=_as_list)
 
 
-def _as_dict(frame: Frame, place: int) -> dict[str, Any]:
+def _as_dict(frame: Frame) -> dict[str, Any]:
+    told: dict[str, Any] = {"step": frame.step, "answer": frame.answer}
     if frame.step == 0:
-        of_puzzle = {name: getattr(frame.puzzle, name) for name in ("height", "width", "source", "line")}
-        tokens = frame.puzzle.tokens.tolist()
-        return {"place": place, "step": 0, "answer": tokens, "max_steps": frame.max_steps, **of_puzzle}
-    update = frame.update
+        return {**told, "max_steps": frame.max_steps, **{name: getattr(frame.puzzle, name) for name in OF_PUZZLE}}
     return {
-        "place": place,
-        "step": frame.step,
-        "answer": frame.answer.tolist(),
-        "confidence": _as_list(frame.confidence),
+        **told,
+        "confidence": frame.confidence,
         **{name: getattr(frame, name) for name in CHANGES},
         "changed": sorted(frame.changed),
         "violated": sorted(frame.violated),
         **{name: getattr(frame, name) for name in STANDS},
-        "update": update and {**asdict(update), "heat": _as_list(update.heat)},
+        "update": frame.update and vars(frame.update),
     }
 
 
-def _as_list(cells: Cells | None) -> list[float] | None:
+def _as_list(cells: Cells | Tokens) -> list[float]:
     """Numbers as short as their exact value allows: they were rounded when they were measured."""
-    return None if cells is None else [round(value, 4) for value in cells.tolist()]
+    return [round(value, DECIMALS) for value in cells.tolist()]
 
 
 @dataclass(frozen=True)
@@ -216,13 +212,12 @@ def _moments(path: Path, task: Task, lines: Iterable[tuple[int, str]]) -> Iterat
         told = _parsed(path, number, line)
         try:
             if told["page"] != page:
-                page, frames = told["page"], [_question(task, item) for item in told["frames"]]
-                finished = list(frames)
-                places = list(range(len(frames)))
+                page, frames = told["page"], [_question(task, one) for one in told["frames"]]
+                finished, places = list(frames), list(range(len(frames)))
             else:
-                places = [item["place"] for item in told["frames"]]
-                for place, item in zip(places, told["frames"], strict=True):
-                    frames[place] = _frame(finished[place], item)
+                places = [one["place"] for one in told["frames"]]
+                for place, one in zip(places, told["frames"], strict=True):
+                    frames[place] = _frame(finished[place], one)
                     if not frames[place].is_inside:
                         finished[place] = frames[place]
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -231,16 +226,14 @@ def _moments(path: Path, task: Task, lines: Iterable[tuple[int, str]]) -> Iterat
 
 
 def _question(task: Task, told: dict[str, Any]) -> Frame:
-    tokens = _tokens(told["answer"])
-    puzzle = Puzzle(tokens, told["height"], told["width"], told["source"], told["line"])
-    if len(tokens) != puzzle.height * puzzle.width:
-        raise ValueError(f"{len(tokens)} cells on {puzzle.height}x{puzzle.width}")
-    return Frame(puzzle, task, 0, tokens, told["max_steps"])
+    puzzle = Puzzle(np.array(told["answer"], np.uint8), **{name: told[name] for name in OF_PUZZLE})
+    if len(puzzle.tokens) != puzzle.height * puzzle.width:
+        raise ValueError(f"{len(puzzle.tokens)} cells on {puzzle.height}x{puzzle.width}")
+    return Frame(puzzle, task, 0, puzzle.tokens, told["max_steps"])
 
 
 def _frame(previous: Frame, told: dict[str, Any]) -> Frame:
-    update = told["update"]
-    answer, confidence = _tokens(told["answer"]), told["confidence"]
+    answer, confidence, update = np.array(told["answer"], np.uint8), told["confidence"], told["update"]
     if len(answer) != len(previous.answer):
         raise ValueError(f"{len(answer)} cells after {len(previous.answer)}")
     return Frame(
@@ -252,7 +245,3 @@ def _frame(previous: Frame, told: dict[str, Any]) -> Frame:
         update=update and Update(**{**update, "heat": np.array(update["heat"], np.float32)}),
         **{name: told[name] for name in ("step", *CHANGES, *STANDS)},
     )
-
-
-def _tokens(told: list[int]) -> Tokens:
-    return np.array(told, np.uint8)

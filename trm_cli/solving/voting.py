@@ -5,8 +5,10 @@ average. Every board gets all N_sup steps: none halts, as in the official evalua
 Source: evaluators/arc.py of github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import product
 from statistics import fmean
 
 import numpy as np
@@ -25,7 +27,9 @@ from trm_cli.weights.tensors import LoadedModel
 PASSES = (1, 2, 5, 10, 100, 1000)  # K of pass@K
 ATTEMPTS = 2  # that ARC Prize takes
 NO_GRID = [[0]]  # in a submission, which must say something
+SEED = 0  # of random starts
 
+Prediction = tuple[Tokens, list[float]]  # of one board: answers [N_sup, L], and halt probabilities, after each step
 Submission = dict[str, list[dict[str, list[list[int]]]]]
 
 
@@ -75,10 +79,10 @@ class Ballot:
         """The candidates that are tried, best first; fewer where there are no more."""
         return self.ranked()[:ATTEMPTS]
 
-    def place_of(self, answer: Grid) -> int | None:
-        """The place of an answer among the candidates, from 1; None where nothing said it."""
-        ranked = enumerate(self.ranked(), 1)
-        return next((place for place, one in ranked if key(one.grid) == key(answer)), None)
+    def place_of(self, answer: Grid) -> float:
+        """The place of an answer among the candidates, from 1; infinite where nothing said it."""
+        ranked = [key(one.grid) for one in self.ranked()]
+        return ranked.index(key(answer)) + 1 if key(answer) in ranked else math.inf
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,8 @@ def score_votes(voted: Iterable[tuple[Problem, list[Ballot]]]) -> VoteScores:
         if known := passes(task, of_task):
             shares.append(known)
     means = {most: fmean(share[most] for share in shares) for most in PASSES} if shares else {}
-    return VoteScores(
-        len(shares),
-        len(ballots),
-        sum(b.predictions for b in ballots),
-        sum(b.malformed for b in ballots),
-        sum(b.empty for b in ballots),
-        means,
-    )
+    counts = {name: sum(getattr(one, name) for one in ballots) for name in ("predictions", "malformed", "empty")}
+    return VoteScores(len(shares), len(ballots), passes=means, **counts)
 
 
 def passes(task: Problem, ballots: list[Ballot]) -> dict[int, float]:
@@ -117,12 +115,9 @@ def passes(task: Problem, ballots: list[Ballot]) -> dict[int, float]:
 
     Empty where no answer is known.
     """
-    places = [
-        ballot.place_of(answer) for ballot, answer in zip(ballots, task.answers, strict=True) if answer is not None
-    ]
-    if not places:
-        return {}
-    return {most: sum(place is not None and place <= most for place in places) / len(places) for most in PASSES}
+    known = [(ballot, answer) for ballot, answer in zip(ballots, task.answers, strict=True) if answer is not None]
+    places = [ballot.place_of(answer) for ballot, answer in known]
+    return {most: sum(place <= most for place in places) / len(places) for most in PASSES} if places else {}
 
 
 def submission(voted: Iterable[tuple[Problem, list[Ballot]]]) -> Submission:
@@ -130,35 +125,14 @@ def submission(voted: Iterable[tuple[Problem, list[Ballot]]]) -> Submission:
 
     Where all agree, the one candidate is given twice.
     """
-    return {task.name: [_attempts(ballot) for ballot in ballots] for task, ballots in voted}
-
-
-def _attempts(ballot: Ballot) -> dict[str, list[list[int]]]:
-    best = [one.grid.tolist() for one in ballot.attempts()] or [NO_GRID]
-    filled = best + best[:1] * (ATTEMPTS - len(best))
-    return {f"attempt_{number}": grid for number, grid in enumerate(filled, 1)}
-
-
-SEED = 0  # of random starts
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answers to one board, step after step."""
-
-    answers: Tokens  # [N_sup, L]
-    halt_probabilities: tuple[float, ...]  # after each step
-
-    @property
-    def answer(self) -> Tokens:
-        """The answer after the last step, [L]."""
-        last: Tokens = self.answers[-1]
-        return last
-
-    @property
-    def halt_probability(self) -> float:
-        """How sure the halt head is of it."""
-        return self.halt_probabilities[-1]
+    told: Submission = {}
+    for task, ballots in voted:
+        told[task.name] = []
+        for ballot in ballots:
+            best = [one.grid.tolist() for one in ballot.attempts()] or [NO_GRID]
+            filled = best + best[:1] * (ATTEMPTS - len(best))
+            told[task.name].append({f"attempt_{number}": grid for number, grid in enumerate(filled, 1)})
+    return told
 
 
 @torch.inference_mode()
@@ -178,7 +152,7 @@ def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[P
         halts.append(halt.double().sigmoid())
     by_board = torch.stack(answers, 1).cpu().numpy()  # [B, N_sup, L]
     probabilities = torch.stack(halts, 1).cpu().tolist()
-    return [Prediction(answer, tuple(p)) for answer, p in zip(by_board, probabilities, strict=True)]
+    return list(zip(by_board, probabilities, strict=True))
 
 
 @dataclass(frozen=True)
@@ -263,16 +237,15 @@ class Voter:
         progress  called with the number of boards that were looked at since the last call.
         """
         ballots = [Ballot() for _ in problem.tests]
-        looks = [(test, row) for test in range(len(ballots)) for row in range(len(known.views))]
+        looks = list(product(range(len(ballots)), range(len(known.views))))
         for begin in range(0, len(looks), batch_size):
             chosen = looks[begin : begin + batch_size]
             seen = [known.views[row].apply(problem.tests[test]) for test, row in chosen]
             boards = np.stack([self.task.encode(grid, side=self.side) for grid in seen])
             rows = known.rows[[row for _, row in chosen]]
             predictions = predict(network or self.loaded.network, boards, rows)
-            for (test, row), prediction in zip(chosen, predictions, strict=True):
-                decoded = self.task.decode(prediction.answer)
-                ballots[test].add(decoded, known.views[row], prediction.halt_probability)
+            for (test, row), (answers, probabilities) in zip(chosen, predictions, strict=True):
+                ballots[test].add(self.task.decode(answers[-1]), known.views[row], probabilities[-1])
             if progress:
                 progress(len(chosen))
         return ballots

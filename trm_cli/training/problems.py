@@ -18,8 +18,8 @@ from torch import Tensor
 
 from trm_cli.config import SolveConfig, TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, Stops
-from trm_cli.solving.search import Attempt
+from trm_cli.solving.engine import Stops
+from trm_cli.solving.search import Attempt, Solution
 from trm_cli.solving.voting import Prediction, ProblemRows, predict
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem, ProblemPart
@@ -188,9 +188,10 @@ class PuzzleTrainer(Trainer):
 
 def _solution(prediction: Prediction, label: Tokens) -> Solution:
     """A prediction, with nothing where the label holds nothing: there a network is not taught."""
-    answers = np.where(label == PADDING, PADDING, prediction.answers).astype(np.uint8)
-    attempt = Attempt.first(0, label, SolveConfig(max_steps=len(answers)))
-    for answer, probability in zip(answers, prediction.halt_probabilities, strict=True):
+    predicted, probabilities = prediction
+    answers = np.where(label == PADDING, PADDING, predicted).astype(np.uint8)
+    attempt = Attempt.begin(0, label, SolveConfig(max_steps=len(answers)))
+    for answer, probability in zip(answers, probabilities, strict=True):
         attempt.note(answer, holds=bool((answer == label).all()), halt_probability=probability, score=0.0)
     return Solution((attempt,), attempt, 0.0)
 

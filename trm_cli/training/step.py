@@ -19,7 +19,8 @@ from torch.nn.utils import clip_grad_norm_
 from trm_cli.config import SolveConfig, TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Solution, Stops, solve_stream
+from trm_cli.solving.engine import Stops, solve_stream
+from trm_cli.solving.search import Solution
 from trm_cli.tasks.base import FIRST_SYMBOL, PADDING, Dataset, Task
 from trm_cli.training.batches import Examples, RollingBatch, Supply
 from trm_cli.training.distributed import Workers
