@@ -51,7 +51,7 @@ def test_a_step_tells_confidence_and_how_far_y_and_z_moved(network: TinyRecursiv
     y, z = network.starting_state(1, torch.Generator().manual_seed(0))
     with torch.no_grad():
         new_y, new_z, logits, _ = network(x, y, z)
-    step = next(run(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=SETTINGS, details=True))
+    step = next(run(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=SETTINGS, watched=True))
     assert step.details is not None
     likeliest = logits.softmax(-1).gather(
         -1, torch.from_numpy(np.stack([a.answer for a in step.attempts])).long()[..., None]
@@ -66,7 +66,7 @@ def test_confidence_in_a_view_is_told_at_the_cells_of_the_puzzle(
 ) -> None:
     settings = SolveConfig("never", max_steps=1, attempts=2, views=2, starts="fixed", seed=1)
     task, puzzle = Sudoku(), small_data.puzzles[:1]
-    *_, step = run(network, task, puzzle, batch_size=1, settings=settings, details=True, ahead=False)
+    *_, step = run(network, task, puzzle, batch_size=1, settings=settings, watched=True)
     (attempt,) = step.attempts
     assert attempt.view == 1
     with torch.no_grad():
@@ -81,15 +81,15 @@ def test_confidence_in_a_view_is_told_at_the_cells_of_the_puzzle(
     assert step.details.confidence[0] == pytest.approx(seen[places])
 
 
-def test_details_are_only_there_when_asked_for_and_change_nothing(
+def test_details_are_only_there_when_watched_and_change_nothing(
     network: TinyRecursiveModel, small_data: Dataset
 ) -> None:
     plain, told = (
         [
             (step.details, [attempt.answer for attempt in step.attempts])
-            for step in run(network, Sudoku(), small_data.puzzles[:3], batch_size=2, settings=SETTINGS, details=details)
+            for step in run(network, Sudoku(), small_data.puzzles[:3], batch_size=2, settings=SETTINGS, watched=seen)
         ]
-        for details in (False, True)
+        for seen in (False, True)
     )
     assert all(details is None for details, _ in plain)
     assert all(np.array_equal(first, second) for (_, first), (_, second) in zip(plain, told, strict=True))

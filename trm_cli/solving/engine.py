@@ -55,7 +55,7 @@ class Step:
     attempts: list[Attempt]  # [R]
     halted: NDArray[np.bool_]  # [R] the halt criterion is met
     solutions: dict[int, Solution] = field(default_factory=dict)  # of the puzzles that ended in it, by row
-    details: Details | None = None  # if they were asked for
+    details: Details | None = None  # if it is watched
 
 
 class Batch:
@@ -126,20 +126,19 @@ def run(
     batch_size: int,
     settings: SolveConfig,
     stops: Stops = never,
-    details: bool = False,
-    ahead: bool = True,
+    watched: bool = False,
 ) -> Iterator[Step]:
     """Yield the steps of a rolling batch until every puzzle [L] of the stream is done.
 
     stops    asked before every step; once it says yes, a last, empty step ends what was begun.
-    details  have every step carry its details, which cost a little.
-    ahead    begin a puzzle's later attempts while an earlier one runs, where there is room.
+    watched  have every step carry its details, which cost a little; begin no attempt at a puzzle
+             while an earlier one runs.
     """
     if settings.guess and not task.has_blanks:
         raise UsageError(f"--guess fills blanks, and a {task.name} has none; drop it")
     rules = rules_of(task)
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
-    search, batch = Search(puzzles, views, settings, ahead=ahead), Batch(network, settings)
+    search, batch = Search(puzzles, views, settings, ahead=not watched), Batch(network, settings)
     while not stops():
         batch.add(search.take(batch_size - len(batch.attempts)))
         if not batch.attempts:
@@ -169,7 +168,7 @@ def run(
                 solutions[attempt.row] = solution
 
         told = None
-        if details:
+        if watched:
             confidence = views.place(logits.softmax(-1).amax(-1).float().cpu().numpy(), seen)
             change_y = change / root_mean_square(batch.y)
             change_z = root_mean_square(batch.z - z) / root_mean_square(batch.z)
@@ -261,7 +260,7 @@ def moments(
         frames = [Frame(puzzle, task, 0, puzzle.tokens, settings.steps_of(0)) for puzzle in group]
         yield Moment(page, tuple(frames), frozenset(range(len(frames))))
         tokens = (puzzle.tokens for puzzle in group)
-        steps = run(network, task, tokens, batch_size=len(group), settings=settings, details=True, ahead=False)
+        steps = run(network, task, tokens, batch_size=len(group), settings=settings, watched=True)
         observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
         with observer as calls:
             seconds, began = 0.0, time.perf_counter()

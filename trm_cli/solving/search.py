@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,11 +214,8 @@ class Search:
             sources.reverse()
         if self._ahead:
             sources.append(self._begin_ahead)
-        taken: list[Attempt] = []
-        for begin in sources:
-            while len(taken) < count and (attempt := begin()):
-                taken.append(attempt)
-        return taken
+        begun = (attempt for begin in sources for attempt in iter(begin, None))
+        return list(islice(begun, count))
 
     def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Solution | None:
         """Note that an attempt ended; returns how its puzzle ended if it needs no other.
