@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -54,7 +54,7 @@ class Step:
 
     attempts: list[Attempt]  # [R]
     halted: NDArray[np.bool_]  # [R] the halt criterion is met
-    solutions: dict[int, Solution] = field(default_factory=dict)  # of the puzzles that ended in it, by row
+    solutions: dict[int, Solution]  # of the puzzles that ended in it, by row
     details: Details | None = None  # if it is watched
 
 
@@ -283,7 +283,6 @@ def _new_frames(
     rows = [attempt.row for attempt in step.attempts]
     before = [frames[row] for row in rows]
     ends = [_end(frame, step, index, round(seconds, DECIMALS)) for index, frame in enumerate(before)]
-    now = ends
     for now in _inside(network, step, calls, before, ends) if calls else [ends]:
         yield dict(zip(rows, now, strict=True))
     chosen = {}

@@ -306,8 +306,7 @@ def evaluate(
 
 def _questions(chunks: Iterable[Dataset]) -> Iterator[Question]:
     for chunk in chunks:
-        for row, source in enumerate(chunk.sources):
-            yield Question(chunk.puzzles[row], chunk.answers[row], source, int(chunk.ratings[row]))
+        yield from map(Question, chunk.puzzles, chunk.answers, chunk.sources, chunk.ratings.tolist())
 
 
 def score(data: Dataset, solutions: list[Solution]) -> Scores:

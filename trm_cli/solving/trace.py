@@ -176,14 +176,8 @@ def read_trace(path: Path) -> Trace:
 
     Raises UsageError with file and line where the file is no trace.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not a trace of trm watch; make one with --save") from error
-    objects = enumerate(lines, 1)
-    told = _parsed(path, *next(objects, (1, "")))
+    objects = _objects(path)
+    _, told = next(objects)
     if told.pop("trace", None) != TRACE:
         raise UsageError(f"{path}:1: not a trace of trm watch; make one with --save trace.jsonl")
     task = get_task(str(told.pop("task", "")))
@@ -194,51 +188,58 @@ def read_trace(path: Path) -> Trace:
     return Trace(header, _moments(path, task, objects))
 
 
-def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of a file as objects, at least one, each with its number."""
     try:
-        told = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"{path}:{number}: not a trace of trm watch ({error})") from error
-    if not isinstance(told, dict):
-        raise UsageError(f"{path}:{number}: not a trace of trm watch (expected an object)")
-    return told
+        lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a trace of trm watch; make one with --save") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            told = json.loads(line)
+            if not isinstance(told, dict):
+                raise ValueError("expected an object")
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}: not a trace of trm watch ({error})") from error
+        yield number, told
 
 
-def _moments(path: Path, task: Task, lines: Iterable[tuple[int, str]]) -> Iterator[Moment]:
+def _moments(path: Path, task: Task, objects: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Moment]:
     page = -1
-    frames: list[Frame] = []
-    finished: list[Frame] = []  # the latest finished step of each
-    for number, line in lines:
-        told = _parsed(path, number, line)
+    frames: dict[int, Frame] = {}  # by place
+    finished: dict[int, Frame] = {}  # the latest finished step of each
+    for number, told in objects:
         try:
             if told["page"] != page:
-                page, frames = told["page"], [_question(task, one) for one in told["frames"]]
-                finished, places = list(frames), list(range(len(frames)))
-            else:
-                places = [one["place"] for one in told["frames"]]
-                for place, one in zip(places, told["frames"], strict=True):
-                    frames[place] = _frame(finished[place], one)
-                    if not frames[place].is_inside:
-                        finished[place] = frames[place]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+                page, frames, finished = told["page"], {}, {}
+            places = [one["place"] for one in told["frames"]]
+            for place, one in zip(places, told["frames"], strict=True):
+                frames[place] = _frame(one, task, finished.get(place))
+                if not frames[place].is_inside:
+                    finished[place] = frames[place]
+            if list(frames) != list(range(len(frames))):
+                raise ValueError(f"frames at {places}")
+        except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path}:{number}: this moment is damaged ({error!r})") from error
-        yield Moment(page, tuple(frames), frozenset(places))
+        yield Moment(page, tuple(frames.values()), frozenset(places))
 
 
-def _question(task: Task, told: dict[str, Any]) -> Frame:
-    puzzle = Puzzle(np.array(told["answer"], np.uint8), **{name: told[name] for name in OF_PUZZLE})
-    if len(puzzle.tokens) != puzzle.height * puzzle.width:
-        raise ValueError(f"{len(puzzle.tokens)} cells on {puzzle.height}x{puzzle.width}")
-    return Frame(puzzle, task, 0, puzzle.tokens, told["max_steps"])
-
-
-def _frame(previous: Frame, told: dict[str, Any]) -> Frame:
-    answer, confidence, update = np.array(told["answer"], np.uint8), told["confidence"], told["update"]
+def _frame(told: dict[str, Any], task: Task, previous: Frame | None) -> Frame:
+    """The frame that follows another, or the question where none does."""
+    answer = np.array(told["answer"], np.uint8)
+    if previous is None:
+        puzzle = Puzzle(answer, **{name: told[name] for name in OF_PUZZLE})
+        if len(answer) != puzzle.height * puzzle.width:
+            raise ValueError(f"{len(answer)} cells on {puzzle.height}x{puzzle.width}")
+        return Frame(puzzle, task, 0, answer, told["max_steps"])
     if len(answer) != len(previous.answer):
         raise ValueError(f"{len(answer)} cells after {len(previous.answer)}")
+    confidence, update = told["confidence"], told["update"]
     return Frame(
         puzzle=previous.puzzle,
-        task=previous.task,
+        task=task,
         previous=previous,
         answer=answer,
         confidence=None if confidence is None else np.array(confidence, np.float32),

@@ -44,16 +44,12 @@ class Candidate:
 
 @dataclass
 class Ballot:
-    """The votes on one test of a task.
-
-    malformed  predictions with a grid that lacks some of its end markers; they count.
-    empty      predictions without any grid; they cannot.
-    """
+    """The votes on one test of a task."""
 
     grids: dict[bytes, Grid] = field(default_factory=dict)
     probabilities: dict[bytes, list[float]] = field(default_factory=dict)
-    malformed: int = 0
-    empty: int = 0
+    malformed: int = 0  # predictions with a grid that lacks some of its end markers; they count
+    empty: int = 0  # predictions without any grid; they cannot
 
     def add(self, decoded: Decoded, view: View, halt_probability: float) -> None:
         """Count the grid that a network gave for the test in a view."""
