@@ -30,7 +30,7 @@ from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.training.step import SUMS, Trainer
 
 CPU_BATCH, GPU_BATCH = 16, 512  # boards of the validation set looked at together
-CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step of adapting together
+CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step of adapting: few large ones, or more small ones
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,9 @@ def adapt(
     network = copy.deepcopy(network).float().requires_grad_(how.trains_network)
     part, views = task.draw_views(problem, views=how.augmentations, seed=how.seed, side=network.config.height)
     examples = PuzzleExamples.of_part(part, network.config.vocab_size, network.y_init.device)
-    config = _numbers(trained, how.steps, _batch_size(examples))
+    count, num_cells = examples.puzzles.shape
+    cells = CPU_CELLS if examples.puzzles.device.type == "cpu" else GPU_CELLS
+    config = _numbers(trained, how.steps, batch_size=min(count, max(1, cells // num_cells)))
     torch.manual_seed(how.seed)
     table = torch.zeros(len(views), network.config.hidden_size)
     trainer = PuzzleTrainer(network, examples, config, seed=how.seed, table=table)
@@ -243,13 +245,6 @@ def adapt(
     sums = dict(zip(SUMS, trainer.sums.tolist(), strict=False))
     known = ProblemRows(trainer.table.detach(), views)
     return Adapted(network.eval().requires_grad_(False), known, sums["cell_accuracy"] / sums["steps"])
-
-
-def _batch_size(examples: PuzzleExamples) -> int:
-    """Boards in a step: few large ones, or more small ones, but not more than there are."""
-    count, num_cells = examples.puzzles.shape
-    cells = CPU_CELLS if examples.puzzles.device.type == "cpu" else GPU_CELLS
-    return min(count, max(1, cells // num_cells))
 
 
 def _numbers(trained: dict[str, Any], steps: int, batch_size: int) -> TrainConfig:

@@ -144,7 +144,11 @@ def resumed_run(options: Options) -> "Run":
     else:
         state = find_state(options.run or _newest_run(options.task))
     folder = state.folder.parent.parent
-    plan = _read_plan(folder)
+    with _config_of(folder) as known:
+        values = known["recipe"]
+        recipe = get_recipe(values.pop("task"), values.pop("name"))
+        recipe = apply(recipe, values, str(folder / CONFIG_FILE))
+        plan = Plan(recipe, get_task(recipe.task), **known["plan"])
     begun = f"{folder}: was begun with"
     if options.task != plan.task.name:
         raise UsageError(f"{begun} {plan.task.name}, not {options.task}")
@@ -177,13 +181,6 @@ def _newest_run(task: str) -> Path:
     if not states:
         raise UsageError(f"--resume: no saved state below runs/{task}; give the folder with --run")
     return states[-1].parent.parent
-
-
-def _read_plan(folder: Path) -> Plan:
-    with _config_of(folder) as known:
-        values, plan = known["recipe"], known["plan"]
-        recipe = get_recipe(values.pop("task"), values.pop("name"))
-        return Plan(apply(recipe, values, str(folder / CONFIG_FILE)), get_task(recipe.task), **plan)
 
 
 @contextmanager

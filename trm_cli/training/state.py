@@ -71,6 +71,8 @@ def save_state(parent: Path, trainer: "Trainer") -> None:
     Every worker calls it at the same step. Raises OSError where the disk takes no more; the last
     state is intact then.
     """
+    import torch
+
     workers = trainer.workers
     partial = parent / PARTIAL
     try:
@@ -79,19 +81,15 @@ def save_state(parent: Path, trainer: "Trainer") -> None:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         workers.wait()
-        _write_tensors(partial / f"worker-{workers.rank}.safetensors", _carried(trainer) | _generators(trainer))
+        generators = {"random.batch": trainer.generator.get_state(), "random.cpu": torch.get_rng_state()}
+        if trainer.device.type == "cuda":
+            generators["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
+        _write_tensors(partial / f"worker-{workers.rank}.safetensors", _carried(trainer) | generators)
         if workers.is_first:
             shared = _weights(trainer) | _moments(trainer)
             _write_tensors(partial / "shared.safetensors", shared)
-            known = {
-                "format": FORMAT,
-                "step": trainer.step,
-                "seconds": trainer.seconds,
-                "reported": trainer.reported,
-                "workers": workers.count,
-                "device": trainer.device.type,
-                "evaluated": trainer.evaluated,
-            }
+            known = {name: getattr(trainer, name) for name in ("step", "seconds", "reported", "evaluated")}
+            known |= {"format": FORMAT, "workers": workers.count, "device": trainer.device.type}
             (partial / "state.json").write_text(json.dumps(known) + "\n", encoding="utf-8")
             flush(partial / "state.json")
         workers.wait()
@@ -174,15 +172,6 @@ def _carried(trainer: "Trainer") -> dict[str, "Tensor"]:
     """What one worker carries from step to step."""
     batch = trainer.batch
     return {f"batch.{name}": getattr(batch, name) for name in batch.CARRIED} | {"sums": trainer.sums}
-
-
-def _generators(trainer: "Trainer") -> dict[str, "Tensor"]:
-    import torch
-
-    states = {"random.batch": trainer.generator.get_state(), "random.cpu": torch.get_rng_state()}
-    if trainer.device.type == "cuda":
-        states["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
-    return states
 
 
 def _copy(saved: dict[str, "Tensor"], current: dict[str, "Tensor"], state: SavedState) -> None:
