@@ -112,7 +112,7 @@ def evaluate_command(
         display = SolvingDisplay(surveyed.puzzles, quiet=quiet, done=tally.whole.puzzles, solved=tally.whole.verified)
         with options.stop_on_signals() as is_interrupted, display:
             for solution in solutions:
-                display.show(solution)
+                display.show(solution.solved)
                 stopped = is_interrupted()
                 if stopped or time.monotonic() - last_kept > KEEP_SECONDS:
                     last_kept = keep()

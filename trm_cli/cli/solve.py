@@ -132,7 +132,7 @@ def solve(
             with display:
                 for index, (puzzle, solution) in enumerate(zip(puzzles, solutions, strict=True)):
                     writer.write(index, puzzle, solution)
-                    display.show(solution)
+                    display.show(solution.solved)
         all_solved = display.solved == len(puzzles)
     raise typer.Exit(SOLVED if all_solved else NOT_ALL_SOLVED)
 

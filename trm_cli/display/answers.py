@@ -89,10 +89,19 @@ class ProblemAnswer:
 
     def as_json(self, index: int, loaded: LoadedModel) -> str:
         """One line; the fields stand in docs/arc.md."""
-        tests = map(_test_json, self.ballots, self.problem.answers)
-        told = {"schema": SCHEMA, "task": self.task.name, "index": index, "name": self.problem.name}
-        told |= {"tests": list(tests), "adapted": self.adapted, "seconds": round(self.seconds, 2)}
-        return json.dumps({**told, "model": _model_json(loaded)})
+        tests = []
+        for ballot, answer in zip(self.ballots, self.problem.answers, strict=True):
+            best = ballot.attempts()
+            grids = [one.grid.tolist() for one in best] + [None] * (ATTEMPTS - len(best))
+            told: dict[str, Any] = {f"attempt_{number}": grid for number, grid in enumerate(grids, 1)}
+            told["solved"] = None if answer is None else _is_right(ballot, answer)
+            told["votes"] = [one.votes for one in best]
+            told["halt_probability"] = [round(one.halt_probability, 4) for one in best]
+            told |= {"predictions": ballot.predictions, "malformed": ballot.malformed, "empty": ballot.empty}
+            tests.append(told)
+        told = {"schema": SCHEMA, "task": self.task.name, "index": index, "name": self.problem.name, "tests": tests}
+        told |= {"adapted": self.adapted, "seconds": round(self.seconds, 2), "model": _model_json(loaded)}
+        return json.dumps(told)
 
     def draw(self, console: Console) -> None:
         """Demonstrations, then each test with the attempts at it, as wide as the console allows."""
@@ -138,20 +147,6 @@ class ProblemAnswer:
 def _is_right(ballot: Ballot, answer: Grid) -> bool:
     """Whether one of the attempts is the answer."""
     return ballot.place_of(answer) in range(1, ATTEMPTS + 1)
-
-
-def _test_json(ballot: Ballot, answer: Grid | None) -> dict[str, Any]:
-    best = ballot.attempts()
-    tried = [one.grid.tolist() for one in best] + [None] * (ATTEMPTS - len(best))
-    return {
-        **{f"attempt_{number}": grid for number, grid in enumerate(tried, 1)},
-        "solved": None if answer is None else _is_right(ballot, answer),
-        "votes": [one.votes for one in best],
-        "halt_probability": [round(one.halt_probability, 4) for one in best],
-        "predictions": ballot.predictions,
-        "malformed": ballot.malformed,
-        "empty": ballot.empty,
-    }
 
 
 def votes_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:

@@ -6,13 +6,10 @@ it does neither, whatever FORCE_COLOR says: scripts read there.
 
 import sys
 import time
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-if TYPE_CHECKING:
-    from trm_cli.solving.search import Solution
 
 Bar = TypeVar("Bar", bound="ProgressBar")
 
@@ -106,9 +103,9 @@ class SolvingDisplay(ProgressBar):
             pace = f"in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
             self.console.print(f"{self.solved} of {self.done} solved {pace}")
 
-    def show(self, solution: "Solution") -> None:
+    def show(self, is_solved: bool) -> None:
         """Count a solution."""
-        self.solved += solution.solved
+        self.solved += is_solved
         self.add()
 
     def _line(self, minutes: float) -> str:

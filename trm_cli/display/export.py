@@ -243,7 +243,6 @@ def _outline(column: int, number: int, shape: Rectangle) -> str:
 
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PLACE_OF_RUN = "/*RUN*/"
 SHAPE = ("height", "width", "box_height", "box_width")
 
 
@@ -269,7 +268,7 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
         ],
     }
     told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
-    return TEMPLATE.read_text(encoding="utf-8").replace(PLACE_OF_RUN, told).encode()
+    return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told).encode()
 
 
 def _frame(frame: Frame) -> dict[str, Any]:

@@ -60,21 +60,16 @@ class Keys:
 
     def __init__(self, *, are_read: bool = True) -> None:
         self.are_read = are_read and termios is not None
-        self._descriptor: int | None = None
+        self.descriptor: int | None = None  # of the terminal, while keys can be pressed
         self._before: list[Any] = []
         self._rest = b""  # the beginning of a sequence that has not come in whole
-
-    @property
-    def there(self) -> bool:
-        """Whether keys can be pressed at all."""
-        return self._descriptor is not None
 
     def __enter__(self) -> "Keys":
         if not self.are_read:
             return self
         try:
             is_there = sys.stdin is not None and sys.stdin.isatty()
-            self._descriptor = os.dup(sys.stdin.fileno()) if is_there else os.open("/dev/tty", os.O_RDONLY)
+            self.descriptor = os.dup(sys.stdin.fileno()) if is_there else os.open("/dev/tty", os.O_RDONLY)
             self.grab()
         except (OSError, termios.error):
             self._forget()
@@ -86,24 +81,24 @@ class Keys:
 
     def grab(self) -> None:
         """Have keys come at once and unseen; Ctrl-C and Ctrl-Z keep their meaning."""
-        if self._descriptor is not None:
-            self._before = termios.tcgetattr(self._descriptor)
-            tty.setcbreak(self._descriptor, termios.TCSADRAIN)
+        if self.descriptor is not None:
+            self._before = termios.tcgetattr(self.descriptor)
+            tty.setcbreak(self.descriptor, termios.TCSADRAIN)
 
     def release(self) -> None:
         """Put the terminal back as it was."""
-        if self._descriptor is not None and self._before:
-            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+        if self.descriptor is not None and self._before:
+            termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self._before)
 
     def read(self, timeout: float) -> list[Key]:
         """What was pressed, waiting at most `timeout` seconds for the first key."""
-        if self._descriptor is None:
+        if self.descriptor is None:
             time.sleep(timeout)
             return []
-        ready, _, _ = select.select([self._descriptor], [], [], timeout)
+        ready, _, _ = select.select([self.descriptor], [], [], timeout)
         if not ready:
             return []
-        came = os.read(self._descriptor, 1024)
+        came = os.read(self.descriptor, 1024)
         if not came:  # the terminal is gone
             self._forget()
         came = self._rest + came
@@ -112,9 +107,9 @@ class Keys:
         return [MEANINGS[sent] for sent in PRESSED.findall(came.removesuffix(self._rest)) if sent in MEANINGS]
 
     def _forget(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        self._descriptor, self._before = None, []
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        self.descriptor, self._before = None, []
 
 
 LEGEND = "! breaks a rule   * changed since the step before"
@@ -304,7 +299,7 @@ class Player:
         if new == self._drawn or is_dear:
             return
         look = replace(self.look, flash=flash)
-        hints = (ASCII_HINTS if look.ascii_only else HINTS) if self.keys.there else ""
+        hints = (ASCII_HINTS if look.ascii_only else HINTS) if self.keys.descriptor is not None else ""
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
         self.num_draws += 1
