@@ -289,8 +289,9 @@ def draw_panels(
         top += panel.height + BETWEEN + AXIS * bool(panel.x_name)
     height = top + AXIS * bool(clock) - (BETWEEN - 10 if panels else 20)
     figure = Figure(figsize=(WIDTH / 72, height / 72))
-    heading = shorten(one_line(title), LONGEST_TITLE)
-    figure.text(24 / WIDTH, 1 - TITLE / height, heading, size=18, weight="bold", color=INK)
+    figure.text(
+        24 / WIDTH, 1 - TITLE / height, shorten(one_line(title), LONGEST_TITLE), size=18, weight="bold", color=INK
+    )
     figure.text(24 / WIDTH, 1 - SUBTITLE / height, one_line(subtitle), size=13, color=FAINT)
     for panel, top in zip(panels, tops, strict=True):
         bottom = 1 - (top + panel.height) / height

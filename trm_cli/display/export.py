@@ -54,11 +54,6 @@ class Glyph:
     is_bold: bool
     is_underlined: bool
 
-    @property
-    def shade(self) -> float:
-        """How much of its shapes is filled."""
-        return SHADED.get(self.text[0], 1.0)
-
     def shapes(self, aspect: float) -> list[Rectangle]:
         """Its lines and blocks, in characters from its column; those side by side are one."""
         found = [
@@ -209,8 +204,7 @@ def _timing(shots: list[Shot], intervals: list[Interval]) -> str:
         rules.append(f".s{first}-{last} {{ animation-name: s{first}-{last}; }}")
     ending = ", ".join(f".s{first}-{last}" for first, last in intervals if last == len(shots))
     shown = f"{ending} {{ visibility: visible; }} " if ending else ""
-    still = "@media (prefers-reduced-motion: reduce)"
-    return "\n".join([*rules, f"{still} {{ .s {{ animation: none; }} {shown}}}"])
+    return "\n".join([*rules, f"@media (prefers-reduced-motion: reduce) {{ .s {{ animation: none; }} {shown}}}"])
 
 
 def _drawn(glyph: Glyph, number: int) -> list[str]:
@@ -220,8 +214,9 @@ def _drawn(glyph: Glyph, number: int) -> list[str]:
         paper = _outline(glyph.column, number, (0, 0, len(glyph.text), 1))
         parts.append(f'<path d="{paper}" fill="{written(glyph.paper)}"/>')
     if shapes := glyph.shapes(CELL_WIDTH / CELL_HEIGHT):
+        shade = SHADED.get(glyph.text[0], 1.0)
         path = "".join(_outline(glyph.column, number, shape) for shape in shapes)
-        faint = f' opacity="{glyph.shade}"' if glyph.shade < 1 else ""
+        faint = f' opacity="{shade}"' if shade < 1 else ""
         parts.append(f'<path d="{path}" fill="{written(glyph.ink)}"{faint}/>')
     if word := glyph.letters.strip():
         x = (glyph.column + glyph.letters.index(word)) * CELL_WIDTH
@@ -330,7 +325,7 @@ def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: list[Ima
     x0, y0 = GIF_MARGIN + glyph.column * GIF_CELL_WIDTH, GIF_MARGIN + number * GIF_CELL_HEIGHT
     if glyph.paper is not None:
         draw.rectangle(box(0, 0, len(glyph.text), 1), fill=glyph.paper)
-    ink = between((glyph.paper or PAPER, glyph.ink), glyph.shade)
+    ink = between((glyph.paper or PAPER, glyph.ink), SHADED.get(glyph.text[0], 1.0))
     for shape in glyph.shapes(GIF_CELL_WIDTH / GIF_CELL_HEIGHT):
         draw.rectangle(box(*shape), fill=ink)
     for place, letter in enumerate(glyph.letters):

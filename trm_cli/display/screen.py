@@ -124,8 +124,9 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
 
 def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> Iterator[Text]:
     is_wide = width >= CHARTS_FROM
-    of = " of " if is_wide else "/"
-    yield Text.assemble(_label("step"), (str(frame.step), "bold"), (f"{of}{frame.max_steps}", "dim"))
+    yield Text.assemble(
+        _label("step"), (str(frame.step), "bold"), (f"{' of ' if is_wide else '/'}{frame.max_steps}", "dim")
+    )
     if is_wide:
         done = round(width * frame.step / frame.max_steps)
         full, rest = ("=", "-") if look.ascii_only else ("━", "─")

@@ -164,10 +164,8 @@ PACE_FACTOR = 1.5  # one press of + or -
 LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
 DRAWING_SHARE = 0.01  # of the time while the network computes: drawing takes no more
 CELL_COST = 2e-4  # seconds that drawing a cell is expected to take, until a drawing was timed
-UNLIMITED = 1 << 30
 POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was shown
 HINTS = "space pause  ←→ step  +- speed  q quit"
-ASCII_HINTS = "space pause  arrows step  +- speed  q quit"
 TERMINATED = 143  # exit code after SIGTERM
 
 
@@ -226,11 +224,11 @@ class Player:
         return self.history
 
     def _compute(self) -> None:
-        """Pull moments before they are shown, but no more than may wait."""
+        """Pull moments before they are shown, one at a time unless they are shown as fast as they come."""
         try:
             for moment in self.source:
                 self._coming.append(moment)
-                while len(self._coming) >= self._limit and not self.is_quit:
+                while self._coming and (self.pause > 0 or self.is_paused) and not self.is_quit:
                     self._is_computing = False
                     time.sleep(POLL_SECONDS)
                 if self.is_quit:
@@ -273,11 +271,6 @@ class Player:
                 self.history.append(self._coming.popleft())
             self._show(self.cursor + 1)
 
-    @property
-    def _limit(self) -> int:
-        """Moments that may be computed before they are shown."""
-        return UNLIMITED if self.pause == 0 and not self.is_paused else 1
-
     def _stay(self) -> float:
         """Seconds that the moment shown stays."""
         if self.cursor < 0:
@@ -299,7 +292,9 @@ class Player:
         if new == self._drawn or is_dear:
             return
         look = replace(self.look, flash=flash)
-        hints = (ASCII_HINTS if look.ascii_only else HINTS) if self.keys.descriptor is not None else ""
+        hints = (
+            (HINTS.replace("←→", "arrows") if look.ascii_only else HINTS) if self.keys.descriptor is not None else ""
+        )
         live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
         self._drawn = new
         self.num_draws += 1
