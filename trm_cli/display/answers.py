@@ -169,8 +169,7 @@ def show_votes(console: Console, scores: VoteScores) -> None:
     )
 
 
-REMARKS = 4  # lines that stand around a drawn grid
-SHOWN_VIOLATIONS = 3  # listed under a drawn grid; the rest is counted
+REMARKS, SHOWN_VIOLATIONS = 4, 3  # lines around a drawn grid; listed under it, the rest is counted
 
 
 @dataclass(frozen=True)

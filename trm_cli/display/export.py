@@ -147,8 +147,7 @@ def rectangles(character: str, aspect: float) -> list[Rectangle]:
 
 
 CELL_WIDTH, CELL_HEIGHT, FONT_SIZE = 9, 19, 15  # pixels; a monospaced letter is 0.6 of its size
-MARGIN = 12
-BASELINE = 0.72  # of a character's height
+MARGIN, BASELINE = 12, 0.72  # pixels; of a character's height
 FONTS = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
 STYLE = f"""
 text {{ font: {FONT_SIZE}px {FONTS}; white-space: pre; }}

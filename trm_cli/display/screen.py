@@ -212,11 +212,10 @@ def broken_rules(cells: int) -> str:
     return "1 cell breaks a rule" if cells == 1 else f"{cells} cells break a rule"
 
 
-GAP = 3  # columns between a board and its figures
+GAP, CAPTION = 3, 15  # columns between a board and its figures, and beside a tile
 LEAST_FIGURES, MOST_FIGURES = 17, 60  # columns of the figures
 WIDE_FIGURES = 30  # columns that figures take from a board that could be larger
 FIGURE_LINES = 9  # rows of figures below a board
-CAPTION = 15  # columns beside a tile
 AIRY_HEIGHT = 23  # rows of a terminal that has room for empty lines
 
 

@@ -120,8 +120,7 @@ class RunState:
         return bool(self.reports) and is_due and not is_done and not self.is_over
 
 
-LABELS = 18  # columns of the names on the left
-VALUES = 8  # columns of the latest values on the right
+LABELS, VALUES = 18, 8  # columns of the names on the left, of the latest values on the right
 FIGURES = 26  # columns of the figures beside the histogram
 WIDEST = 132  # columns used of a wider terminal
 LEAST_WIDTH, LEAST_HEIGHT = 64, 18  # of a terminal that has room for charts
