@@ -11,7 +11,7 @@ GAIN = 0.5  # of every matrix: larger ones make the recursion chaotic, and round
 
 @dataclass(frozen=True)
 class Official:
-    """A small network of the official code, as its own options describe it."""
+    """A small network of the official code, of TRM or of HRM, as its own options describe it."""
 
     task: str
     side: int  # cells
@@ -19,7 +19,12 @@ class Official:
     n: int
     mixes_tokens: bool = False  # by a SwiGLU; by attention if not
     num_puzzles: int = 1
-    module: str = "trm"
+    module: str = "recursive_reasoning.trm"
+
+    @property
+    def is_hierarchical(self) -> bool:
+        """Whether it is of HRM's repository, not of TRM's."""
+        return self.module.startswith("hrm.")
 
     def tokens(self) -> torch.Tensor:
         """Two boards, [2, side * side]."""
@@ -36,7 +41,10 @@ NETWORKS = {
     "sudoku-attention": Official("sudoku", 4, 6, 6),
     "maze": Official("maze", 5, 6, 4),
     "arc": Official("arc", 5, 12, 4, num_puzzles=7),
-    "sudoku-single-z": Official("sudoku", 4, 6, 6, mixes_tokens=True, module="trm_singlez"),
+    "sudoku-single-z": Official("sudoku", 4, 6, 6, mixes_tokens=True, module="recursive_reasoning.trm_singlez"),
+    "sudoku-multi-z": Official("sudoku", 4, 6, 6, mixes_tokens=True, module="recursive_reasoning.trm_hier6"),
+    "sudoku-hrm": Official("sudoku", 4, 6, 2, module="hrm.hrm_act_v1"),
+    "maze-hrm": Official("maze", 5, 6, 2, module="hrm.hrm_act_v1"),
 }
 
 

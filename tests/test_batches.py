@@ -46,7 +46,7 @@ def test_only_halted_slots_are_refilled(small_data: Dataset) -> None:
     network, batch = make_batch(small_data, exploration=0.0)
     batch.refill(network)
     before = batch.puzzles.clone()
-    halt = torch.tensor([1.0, -1.0] * 4)
+    halt = torch.tensor([True, False] * 4)
     batch.carry(batch.y + 1, batch.z + 1, halt)
     assert batch.halted.tolist() == [True, False] * 4
     kept = batch.z[1].clone()
@@ -59,7 +59,7 @@ def test_only_halted_slots_are_refilled(small_data: Dataset) -> None:
 
 def test_exploration_holds_back_from_halting_but_never_past_the_ceiling(small_data: Dataset) -> None:
     network, batch = make_batch(small_data, exploration=1.0, batch_size=64)
-    eager = torch.ones(64)
+    eager = torch.ones(64, dtype=torch.bool)
     batch.refill(network)
     batch.carry(batch.y, batch.z, eager)
     assert not batch.halted.any()  # every slot explores, for two steps at least
@@ -73,7 +73,7 @@ def test_noise_moves_z_alone_by_a_deviation_of_each_puzzle_s_own(small_data: Dat
     batch.refill(network)
     deviations = batch.noise.clone()
     assert 0 < deviations.min() < 0.1 < 0.4 < deviations.max() < 0.5
-    batch.carry(batch.y, torch.zeros_like(batch.z), torch.full((64,), -1.0))
+    batch.carry(batch.y, torch.zeros_like(batch.z), torch.zeros(64, dtype=torch.bool))
     y = batch.y.clone()
     batch.refill(network)
     torch.testing.assert_close(batch.z.flatten(1).std(1), deviations, rtol=0.2, atol=0)

@@ -16,7 +16,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config
 from trm_cli.weights.convert import Given, Source, convert, converted, read_tensors, recognise
 
-MLP = weights("sudoku-mlp")
+MLP, MULTI, HRM = weights("sudoku-mlp"), weights("sudoku-multi-z"), weights("sudoku-hrm")
 PREFIXES = (
     "_orig_mod.model.inner.",
     "model.inner.",
@@ -90,12 +90,15 @@ def test_what_is_given_stands_above_what_a_layout_implies() -> None:
         (attention(11), Given(num_heads=3), "even multiple of model.num_heads"),
         (attention(11), Given("chess", num_heads=4), "choose from"),
         (MLP, Given(size=5), "boards of 4x4, not 5x5"),
-        (MLP | {"L1_init": MLP["H_init"]}, Given(), "several latents"),
+        (MLP | {"L1_init": MLP["H_init"]}, Given(), "L1_init to Ln_init"),
         (
-            MLP | {"H_level.layers.0.mlp.down_proj.weight": torch.ones(1, 1)},
+            {name: start for name, start in MULTI.items() if name != "L3_init"},
             Given(),
-            r"Hierarchical Reasoning Model \(HRM",
+            r"has latents \[1, 2, 4, 5, 6\]",
         ),
+        (MULTI | {"L3_init": torch.ones(1)}, Given(), "L1_init to Ln_init"),
+        (MULTI, Given(n=4), "has 6 latents, so that n cannot be 4"),
+        (HRM | {"H_level.norm": torch.ones(1, 1)}, Given("sudoku", 4, num_heads=4), "H_level.norm is not"),
         (MLP | {"embed_pos.embedding_weight": torch.ones(1, 1)}, Given(), "embed_pos"),
         ({"a.b": torch.ones(1)}, Given(), "no token embedding"),
         (

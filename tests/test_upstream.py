@@ -31,7 +31,7 @@ def given(name: str) -> Given:
     """What no shape tells."""
     official = NETWORKS[name]
     size = None if official.mixes_tokens else official.side
-    return Given(official.task, size, None if official.n == 4 else 6, None, 4)
+    return Given(official.task, size, 6 if official.n == 6 else None, None, 4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -51,6 +51,9 @@ def test_a_converted_network_s_logits_equal_the_official_ones_at_every_step(name
             tolerance = FIRST if step == 0 else LATER
             np.testing.assert_allclose(answer[0], logits[step, board], atol=tolerance, rtol=0)
             np.testing.assert_allclose(halt[0], halts[step, board], atol=tolerance, rtol=0)
+            if NETWORKS[name].is_hierarchical:
+                go_on = network.read_continue(y)[0]
+                np.testing.assert_allclose(go_on, GOLDEN[f"{name}_continue"][step, board], atol=tolerance, rtol=0)
 
 
 def test_the_golden_logits_tell_steps_boards_and_networks_apart() -> None:
@@ -61,6 +64,6 @@ def test_the_golden_logits_tell_steps_boards_and_networks_apart() -> None:
 
 
 def test_a_foreign_tensor_is_refused_by_name() -> None:
-    foreign = weights("sudoku-mlp") | {"L2_init": torch.zeros(1)}
-    with pytest.raises(ModelError, match="tensor L2_init is not of the official TRM layout"):
+    foreign = weights("sudoku-mlp") | {"M_init": torch.zeros(1)}
+    with pytest.raises(ModelError, match="tensor M_init is not of the official TRM layout"):
         recognise(foreign, given("sudoku-mlp"))

@@ -88,7 +88,16 @@ class ModelConfig:
         "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
     )
     damping: float = 0.0  # share of the old y or z that each update keeps; 0 in the paper
-    recursion: Annotated[str, ("y_and_z", "single_z")] = "y_and_z"  # the paper's, or single_z: see model/recursion.py
+    recursion: Annotated[str, ("y_and_z", "single_z", "multi_z")] = (
+        "y_and_z"  # the paper's, one state for both, or a latent for each update: see model/recursion.py
+    )
+    gradient: Annotated[str, ("recursion", "one_step")] = (
+        "recursion"  # flows through the last T_grad recursions, or, as in HRM, through the last update of z and of y
+    )
+    num_nets: Annotated[int, (1, 2)] = 1  # one for z and y, or, as in HRM, one for each
+    halting: Annotated[str, ("halt", "q_learning")] = (
+        "halt"  # what is learned: whether the answer is right, or, as in HRM, also what going on is worth
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.damping < 1:
@@ -104,6 +113,12 @@ class ModelConfig:
             )
         if self.T_grad > self.T:
             raise ConfigError(f"model.T_grad: expected 1 to model.T = {self.T}, got {self.T_grad}")
+        if self.gradient == "one_step" and (self.T_grad > 1 or self.recursion != "y_and_z"):
+            raise ConfigError("model.gradient: one_step needs model.T_grad = 1 and model.recursion = y_and_z")
+        if self.num_nets == 2 and self.recursion == "single_z":
+            raise ConfigError("model.num_nets: a single z is updated by one net")
+        if self.damping and self.recursion == "multi_z":
+            raise ConfigError("model.damping: must be 0 with model.recursion = multi_z")
         if self.mixer == "attention" and self.hidden_size % (2 * self.num_heads):
             raise ConfigError("model.hidden_size: must be an even multiple of model.num_heads")
         if (self.shares_symbols or self.any_size) and self.num_prefix:
@@ -120,6 +135,11 @@ class ModelConfig:
     def board(self) -> str:
         """Its size in words."""
         return f"{'up to ' * self.any_size}{self.height}x{self.width}"
+
+    @property
+    def effective_depth(self) -> int:
+        """Blocks that a state goes through in one supervision step, as the paper counts them."""
+        return self.T * (self.n + 1) * self.num_layers
 
     @property
     def num_symbols(self) -> int:
@@ -148,7 +168,9 @@ class ModelConfig:
 
 def same_weights(first: ModelConfig, second: ModelConfig) -> bool:
     """Whether the weights of one network fit the other: they may recur differently."""
-    free: tuple[str, ...] = ("n", "T", "T_grad", "N_sup", "start")
+    free: tuple[str, ...] = ("T", "T_grad", "N_sup", "start", "gradient")
+    if first.recursion != "multi_z":
+        free += ("n",)
     if first.any_size:
         free += ("height", "width", "box_height", "box_width")
     return replace(first, **{name: getattr(second, name) for name in free}) == second

@@ -2,7 +2,9 @@
 
 Shapes: B batch, L cells, P prefix positions, D channels, V tokens, S = V - 2 symbols.
 The state (x, y and z alike) is [B, P+L, D], or [B, S, L, D] where the mixer keeps one field per
-symbol. Source: arXiv:2510.04871; sixteen prefix positions and the fixed start as in its code.
+symbol; with `multi_z`, z is n of them, [B, n, ...].
+Sources: arXiv:2510.04871; sixteen prefix positions and the fixed start as in its code; two nets and
+Q-learning as in HRM, arXiv:2506.21734.
 """
 
 import torch
@@ -12,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trm_cli.config import ModelConfig
 from trm_cli.model.layers import BLOCKS, TABLES, Linear, truncated_normal
-from trm_cli.model.recursion import RECURSIONS, damped, deep_recursion
+from trm_cli.model.recursion import GRADIENTS, RECURSIONS, damped
 from trm_cli.tasks.base import FIRST_SYMBOL
 
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
@@ -40,6 +42,19 @@ class Net(nn.Module):
         for block in self.blocks:
             h = block(h)
         return h
+
+
+class TwoNets(Net):
+    """Separate nets: f_L where z is updated, from three streams; f_H where y is, from two."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        nn.Module.__init__(self)
+        self.f_L, self.f_H = Net(config), Net(config)
+        self.recomputes = False
+
+    def _think(self, *streams: Tensor) -> Tensor:
+        thought: Tensor = (self.f_L if len(streams) == 3 else self.f_H)(*streams)
+        return thought
 
 
 class TokenEmbedding(nn.Module):
@@ -109,36 +124,43 @@ class TinyRecursiveModel(nn.Module):
         super().__init__()
         self.config = config
         self.embed = (RoleEmbedding if config.shares_symbols else TokenEmbedding)(config)
-        self.net = Net(config)
+        self.net = (TwoNets if config.num_nets == 2 else Net)(config)
         logits_per_position = 1 if config.shares_symbols else config.vocab_size
         self.output_head = Linear(config.hidden_size, logits_per_position)
-        self.halt_head = nn.Linear(config.hidden_size, 1)
+        self.halt_head = nn.Linear(config.hidden_size, 2 if config.halting == "q_learning" else 1)
         nn.init.zeros_(self.halt_head.weight)
         nn.init.constant_(self.halt_head.bias, HALT_BIAS)
         self.register_buffer("y_init", truncated_normal(config.hidden_size, std=1.0))
-        self.register_buffer("z_init", truncated_normal(config.hidden_size, std=1.0))
+        latents = (config.n,) if config.recursion == "multi_z" else ()
+        self.register_buffer("z_init", truncated_normal(*latents, config.hidden_size, std=1.0))
 
     y_init: Tensor
     z_init: Tensor
 
     @property
     def state_shape(self) -> tuple[int, ...]:
-        """Shape of one puzzle's x, y or z."""
+        """Shape of one puzzle's x or y."""
         config = self.config
         if config.shares_symbols:
             return (config.num_symbols, config.num_cells, config.hidden_size)
         return (config.num_prefix + config.num_cells, config.hidden_size)
 
+    @property
+    def z_shape(self) -> tuple[int, ...]:
+        """Shape of one puzzle's z."""
+        return (*self.z_init.shape[:-1], *self.state_shape)
+
     def starting_state(self, batch_size: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The y and z before the first step, each [B, *state_shape].
+        """The y and z before the first step, [B, *state_shape] and [B, *z_shape].
 
         A fixed start repeats `y_init` and `z_init` at every position. A random start draws a
         normal z for every puzzle; y is `y_init` still, so that an answer is never drawn by lot.
         """
-        shape = (batch_size, *self.state_shape)
-        y = self.y_init.expand(shape)
+        y = self.y_init.expand(batch_size, *self.state_shape)
+        shape = (batch_size, *self.z_shape)
         if self.config.start == "fixed":
-            return y, self.z_init.expand(shape)
+            everywhere = (1,) * (len(self.state_shape) - 1)
+            return y, self.z_init.view(*self.z_init.shape[:-1], *everywhere, -1).expand(shape)
         device = generator.device if generator else self.z_init.device
         z = torch.randn(shape, generator=generator, device=device)
         return y, z.to(self.z_init)
@@ -156,8 +178,8 @@ class TinyRecursiveModel(nn.Module):
         """
         config = self.config
         net = damped(self.net, config.damping) if config.damping else self.net
-        inner = RECURSIONS[config.recursion]
-        y, z = deep_recursion(net, x, y, z, n=config.n, T=config.T, T_grad=config.T_grad, inner=inner)
+        recurse, inner = GRADIENTS[config.gradient], RECURSIONS[config.recursion]
+        y, z = recurse(net, x, y, z, n=config.n, T=config.T, T_grad=config.T_grad, inner=inner)
         return y, z, self.read_answer(y), self.read_halt(y)
 
     def read_answer(self, y: Tensor) -> Tensor:
@@ -169,11 +191,19 @@ class TinyRecursiveModel(nn.Module):
         return logits[:, self.config.num_prefix :]
 
     def read_halt(self, y: Tensor) -> Tensor:
-        """Logit that the answer is right, [B].
+        """Logit that the answer is right, [B]."""
+        return self._read_head(y)[:, 0]
+
+    def read_continue(self, y: Tensor) -> Tensor:
+        """Logit of what going on is worth, [B]; learned by Q-learning alone."""
+        return self._read_head(y)[:, 1]
+
+    def _read_head(self, y: Tensor) -> Tensor:
+        """Logits of the halt head, [B, 1] or [B, 2].
 
         Read at the first position, as published; at the mean field where every symbol has one; at
         the largest value of each channel where a net sees one neighbourhood at a time.
         """
         summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.any_size else y[:, 0]
-        halt: Tensor = self.halt_head(summary).float()
-        return halt.squeeze(-1)
+        logits: Tensor = self.halt_head(summary).float()
+        return logits

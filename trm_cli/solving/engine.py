@@ -106,7 +106,7 @@ class Batch:
 
     def _normal(self, key: int) -> Tensor:
         self.generator.manual_seed(key)
-        shape = (1, *self.network.state_shape)
+        shape = (1, *self.network.z_shape)
         return torch.randn(shape, generator=self.generator, device=self.z.device).to(self.z)
 
 
@@ -328,10 +328,11 @@ def _inside(
         replace(old, step=new.step, max_steps=new.max_steps, attempt=new.attempt, previous=old, halt_probability=None)
         for old, new in zip(before, ends, strict=True)
     ]
-    for place, (streams, out) in enumerate(calls):
+    followed = [*calls[1:], calls[-1]]
+    for place, ((streams, out), (following, _)) in enumerate(zip(calls, followed, strict=True)):
         recursion, number = place // (n + 1) + 1, place % (n + 1) + 1
         stream = "z" if len(streams) == 3 else "y"  # z = net(x, y, z); y = net(y, z)
-        moved = (out - (streams[-1] if stream == "z" else streams[0])).float()
+        moved = (following[-1] - streams[-1] if stream == "z" else out - streams[0]).float()
         change = moved.flatten(1).norm(dim=1) / out.float().flatten(1).norm(dim=1)
         squares = moved.square().mean(-1)  # [R, S, L] or [R, P+L]
         by_cell = squares.mean(1) if squares.dim() == 3 else squares[:, network.config.num_prefix :]

@@ -130,9 +130,8 @@ class RollingBatch:
         fresh = self.halted
         self.puzzles = torch.where(fresh[:, None], puzzles, self.puzzles)
         self.answers = torch.where(fresh[:, None], answers, self.answers)
-        fresh_state = fresh.view(-1, *(1,) * (y.dim() - 1))
-        self.y = torch.where(fresh_state, y, self.y)
-        self.z = torch.where(fresh_state, z, self.z)
+        self.y = torch.where(_beside(fresh, y), y, self.y)
+        self.z = torch.where(_beside(fresh, z), z, self.z)
         self.steps = torch.where(fresh, 0, self.steps)
         explores = self._uniform(self.slots) < self.config.exploration  # as in the official code
         least_steps = torch.where(explores, self._integers(max(self.N_sup, 2) + 1, least=2), 0)
@@ -140,15 +139,14 @@ class RollingBatch:
         if self.config.latent_noise:  # every puzzle has a deviation of its own, drawn when it came
             self.noise = torch.where(fresh, self.config.latent_noise * self._uniform(self.slots), self.noise)
             normal = torch.randn(self.z.shape, generator=self.generator, device=self.z.device)
-            self.z = self.z + (self.noise.view_as(fresh_state) * normal).to(self.z)
+            self.z = self.z + (_beside(self.noise, normal) * normal).to(self.z)
 
     @torch.no_grad()
-    def carry(self, y: Tensor, z: Tensor, halt: Tensor) -> None:
-        """Keep the new y and z; halt where the head says so, and at the last step in any case."""
+    def carry(self, y: Tensor, z: Tensor, stops: Tensor) -> None:
+        """Keep the new y and z; halt where the head says `stops` [B], and at the last step in any case."""
         self.y, self.z = y.detach(), z.detach()
         self.steps = self.steps + 1
-        wants_to_stop = (halt > 0) & (self.steps >= self.least_steps)
-        self.halted = wants_to_stop | (self.steps >= self.N_sup)
+        self.halted = stops & (self.steps >= self.least_steps) | (self.steps >= self.N_sup)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """B random examples under random symmetries, some with hints; [B, L] each."""
@@ -174,3 +172,8 @@ class RollingBatch:
 
     def _integers(self, end: int, least: int = 0) -> Tensor:
         return torch.randint(least, end, (self.slots,), generator=self.generator, device=self.generator.device)
+
+
+def _beside(flags: Tensor, state: Tensor) -> Tensor:
+    """One value a slot [B], shaped to go with a state [B, ...]."""
+    return flags.view(-1, *(1,) * (state.dim() - 1))

@@ -85,7 +85,7 @@ def step_flops(recipe: Recipe) -> int:
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = TinyRecursiveModel(recipe.model).to("meta")  # tables of constants, too
         tokens = torch.ones(1, recipe.model.num_cells, dtype=torch.long)
-        y, z = (torch.zeros(1, *network.state_shape) for _ in range(2))
+        y, z = (state.contiguous() for state in network.starting_state(1))
         y, z, logits, halt = network(network.embed(tokens), y, z)
         (logits.sum() + halt.sum()).backward()
     return int(counter.get_total_flops())

@@ -6,6 +6,8 @@ Sudoku
 `large`  the same, four times as wide, for a GPU: as good as the minutes it is given.
 `mlp`    9x9; the paper's token-mixing network with every later improvement, at a CPU's size.
 `paper`  9x9; the paper's own numbers, for a day on a GPU.
+`hrm`    9x9; the paper's baseline, the Hierarchical Reasoning Model, in its own numbers.
+`hrm-tiny`  6x6; the same at a CPU's size, minutes on two cores.
 
 Maze, generated without end but for `paper`
 `tiny`       9x9; each cell combines its neighbours (mixer `convolution`); minutes on two cores.
@@ -13,6 +15,8 @@ Maze, generated without end but for `paper`
 `large`      the same, four times as wide, for a GPU.
 `attention`  30x30; the paper's kind of network with every later improvement, for a GPU.
 `paper`      30x30; the paper's own numbers, for days on a GPU.
+`hrm`        30x30; the paper's baseline, in its own numbers.
+`hrm-tiny`   9x9; the same at a CPU's size.
 
 ARC, on a data set made by `trm data arc`; as many rows for puzzles as that has
 `tiny`     a handful of tasks, learned by heart in minutes on two cores, on small boards.
@@ -61,6 +65,7 @@ WIDE: Any = {"hidden_size": 128, "channel_width": 384}
 OFTEN: Any = {"report_every": 25, "evaluate_every": 250}
 BY_TIME: Any = {"steps": 1_000_000, "decay_by": "time", "ema_decay": 0.999, "compile": True}
 ENDLESS: Any = {"symmetries": False, "validation": 500}  # where no puzzle is seen twice
+SMALL_BOARD: Any = {"height": 6, "width": 6, "box_height": 2, "box_width": 3, "vocab_size": 8}
 OF_MAZES: Any = {"height": 30, "width": 30, "box_height": 1, "box_width": 1, "vocab_size": 6}
 OF_PROBLEMS: Any = {"puzzle_lr": 1e-2, "puzzle_decay": 0.1, "symmetries": False}
 
@@ -82,6 +87,12 @@ PAPER = ModelConfig(num_puzzles=1)
 PAPER_ATTENTION = replace(PAPER, **OF_MAZES, mixer="attention", rotary="1d", n=4)
 PAPER_ARC = replace(PAPER_ATTENTION, vocab_size=12, num_puzzles=876_406)
 PAPER_TRAIN = TrainConfig(warmup_steps=2000, schedule="constant", optimizer="adam_atan2", clip=0.0, loss="stablemax")
+# arXiv:2506.21734 as its code runs it: README commands, config/arch/hrm_v1.yaml.
+OF_HRM: Any = {"mixer": "attention", "rotary": "1d", "num_layers": 4, "n": 2, "T": 2, "num_prefix": 1}
+OF_HRM |= {"num_nets": 2, "gradient": "one_step", "halting": "q_learning"}
+HRM = replace(PAPER, **OF_HRM)
+HRM_TRAIN = replace(PAPER_TRAIN, steps=20_000 * 1_000 // 768, ema_decay=0.0)
+HRM_TINY: Any = {"hidden_size": 64, "channel_width": 192, "num_heads": 4, "num_puzzles": 0}
 PAPER_ARC_TRAIN = replace(
     PAPER_TRAIN, steps=100_000 * 3_988 // 768, adamw_decay=0.1, evaluate_every=10_000, validation=400, **OF_PROBLEMS
 )
@@ -89,7 +100,7 @@ PAPER_ARC_TRAIN = replace(
 # By task and name.
 SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] = {
     ("sudoku", "tiny"): (
-        replace(UNITS, height=6, width=6, box_height=2, box_width=3, vocab_size=8, hidden_size=16, channel_width=48),
+        replace(UNITS, **SMALL_BOARD, hidden_size=16, channel_width=48),
         replace(SMALL_BATCHES, steps=1_500, ema_decay=0.99, validation=200, **OFTEN),
         WantedSudokus(puzzles=3_000, least_givens=8, most_givens=14),
     ),
@@ -105,6 +116,12 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
         WantedSudokus(),
     ),
     ("sudoku", "paper"): (PAPER, PAPER_TRAIN, WantedSudokus()),
+    ("sudoku", "hrm"): (HRM, HRM_TRAIN, WantedSudokus()),
+    ("sudoku", "hrm-tiny"): (
+        replace(HRM, **SMALL_BOARD, **HRM_TINY),
+        replace(ATTENTION_BATCHES, steps=3_000, ema_decay=0.0, halt_weight=0.5, validation=200, **OFTEN),
+        WantedSudokus(puzzles=3_000, least_givens=8, most_givens=14),
+    ),
     ("maze", "tiny"): (
         replace(CONVOLUTION, height=9, width=9),
         replace(MAZES, steps=2_500, ema_decay=0.995, validation=300, report_every=25, evaluate_every=500),
@@ -132,6 +149,12 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
         WantedMazes(puzzles=3_000),
     ),
     ("maze", "paper"): (PAPER_ATTENTION, replace(PAPER_TRAIN, symmetries=False), WantedMazes(puzzles=2_000)),
+    ("maze", "hrm"): (replace(HRM, **OF_MAZES), replace(HRM_TRAIN, symmetries=False), WantedMazes(puzzles=2_000)),
+    ("maze", "hrm-tiny"): (
+        replace(HRM, **OF_MAZES | {"height": 9, "width": 9}, **HRM_TINY),
+        replace(MAZES, steps=2_500, muon_lr=0.005, ema_decay=0.0, halt_weight=0.5, validation=300, **OFTEN),
+        WantedMazes(puzzles=10_000),
+    ),
     ("arc", "tiny"): (
         replace(PAPER_ARC, **ATTENTION, n=2, N_sup=4),
         replace(ATTENTION_BATCHES, batch_size=32, steps=2_000, ema_decay=0.99, validation=200, **OFTEN, **OF_PROBLEMS),

@@ -3,7 +3,8 @@
 The weights live in float32. Where the recursion runs in bfloat16, a working copy of the network is
 filled from them once a step, not once for each of the many calls of the net.
 Shapes: B puzzles, L cells, V tokens. Losses are means over the batch, in nats.
-Sources: arXiv:2510.04871, figure 3 and section 4.6; stablemax from arXiv:2501.04697.
+Sources: arXiv:2510.04871, figure 3 and section 4.6; stablemax from arXiv:2501.04697; Q-learning from
+arXiv:2506.21734.
 """
 
 import copy
@@ -60,6 +61,7 @@ class Trainer:
         self.dtype = working_dtype(config, self.device)
         self.working = network if self.dtype == torch.float32 else copy.deepcopy(network).to(self.dtype)
         self.working.net.recomputes = config.recompute
+        self.learn_halting = HALTING[network.config.halting]
         self.ema = EMA(network, config.ema_decay)
         self.optimizers = build_optimizers(network, config)
         self.rate = 1.0  # share of the full learning rates
@@ -94,12 +96,13 @@ class Trainer:
         y, z, logits, halt = self.working(x, batch.y, batch.z)
         right = right_cells(logits, batch.answers)
         answer_term = answer_loss(logits, batch.answers, config)
-        halting_term = halting_loss(halt, right.all(1))
+        is_last = batch.steps + 1 >= batch.N_sup
+        halting_term, stops = self.learn_halting(self.working, x, y, z, halt, right.all(1), is_last)
         loss = answer_term + config.halt_weight * halting_term
         loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
         norm = self.update()
         self.ema.update(self.network, self.step)
-        batch.carry(y, z, halt)
+        batch.carry(y, z, stops)
 
         self.step += 1
         self.add_up(loss, answer_term, halting_term, right, norm)
@@ -210,6 +213,37 @@ def halting_loss(halt: Tensor, solved: Tensor) -> Tensor:
     solved  [B] bool; every cell that counts is right.
     """
     return F.binary_cross_entropy_with_logits(halt, solved.to(halt.dtype))
+
+
+def learn_to_halt(
+    network: TinyRecursiveModel, x: Tensor, y: Tensor, z: Tensor, halt: Tensor, solved: Tensor, is_last: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss of the halt head, and where it stops [B]: where it says that the answer is right.
+
+    x, y, z          the puzzle, and the state that the step left.
+    halt             [B] logits of the step.
+    solved, is_last  [B] bool; every cell that counts is right; no step follows.
+    """
+    return halting_loss(halt, solved), halt > 0
+
+
+def learn_q_values(
+    network: TinyRecursiveModel, x: Tensor, y: Tensor, z: Tensor, halt: Tensor, solved: Tensor, is_last: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `learn_to_halt`, with the loss of going on: it stops where halting is worth more.
+
+    To go on is worth what the next step says, in a second forward pass: the better of its two
+    values, or that of halting where it would be the last. Source: arXiv:2506.21734, section 2.
+    """
+    go_on = network.read_continue(y)
+    with torch.no_grad():
+        y_next, _, _, halt_next = network(x, y.detach(), z.detach())
+        best = torch.maximum(halt_next, network.read_continue(y_next))
+        worth = torch.where(is_last, halt_next, best).sigmoid()
+    return halting_loss(halt, solved) + F.binary_cross_entropy_with_logits(go_on, worth), halt > go_on
+
+
+HALTING = {"halt": learn_to_halt, "q_learning": learn_q_values}
 
 
 def right_cells(logits: Tensor, answers: Tensor) -> Tensor:

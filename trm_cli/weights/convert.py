@@ -6,14 +6,15 @@ pickle goes through torch's own reader of weights only; what that reader does no
 before it is opened. Layouts:
 
     official   TinyRecursiveModels and its forks, under whatever prefix (torch.compile, loss heads,
-               data parallel); one latent fewer in its single-z variant
+               data parallel); one latent fewer in its single-z variant, several in its multi-z one
+    hrm        the Hierarchical Reasoning Model, two nets, H_level and L_level
     nano       olivkoch/nano-trm inside a Lightning checkpoint: other names, one halt row, perhaps
                no prefix, and in its Sudoku a vocabulary with a separator after the padding
 
 The only place with upstream's names: NAMES and PARTS have theirs and ours; H_cycles and L_cycles are
 T and n, z_H and z_L are y and z.
 
-Source of the layout: github.com/SamsungSAILMontreal/TinyRecursiveModels.
+Sources of the layouts: github.com/SamsungSAILMontreal/TinyRecursiveModels, github.com/sapientinc/HRM.
 """
 
 import hashlib
@@ -24,13 +25,13 @@ import struct
 import tempfile
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, cat, zeros
+from torch import Tensor, cat, stack, zeros
 
 from trm_cli import __version__
 from trm_cli.config import ModelConfig
@@ -143,7 +144,8 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 EMBEDDING, PUZZLES = "embed_tokens.embedding_weight", "puzzle_emb.weights"
-LAYER = "L_level.layers."
+LAYER, LAYER_OF_H = "L_level.layers.", "H_level.layers."
+LATENT = re.compile(r"L(\d{1,3})_init")  # of the multi-z variant
 MIXER, CHANNELS = f"{LAYER}0.mlp_t.down_proj.weight", f"{LAYER}0.mlp.down_proj.weight"  # [P+L, width], [D, width]
 NAMES = {
     "H_init": "y_init",
@@ -166,6 +168,7 @@ HALT_ROWS = 2  # halt and continue; nano-trm has the first
 HEAD_SIZE = 64  # channels of an attention head in every published network
 PREFIX = 16  # positions that a puzzle embedding takes in every published network
 PUBLISHED_T = 3  # recursions in a supervision step of every published network
+HRM: dict[str, Any] = {"num_nets": 2, "gradient": "one_step", "halting": "q_learning", "n": 2, "T": 2, "num_prefix": 1}
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,16 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     if layout == "nano":
         bare = _without_separator(bare)
     single = "H_init" not in bare and "L_init" in bare
-    if single:
+    latents = sorted(int(found[1]) for name in bare if (found := LATENT.fullmatch(name)))
+    if latents:
+        starts = [bare.pop(f"L{number}_init") for number in latents]
+        sizes = {len(start) for start in starts}
+        if latents != [*range(1, len(latents) + 1)] or len(sizes) > 1 or "L_init" in bare:
+            raise ModelError(f"has latents {latents}; a network with one for each update has L1_init to Ln_init")
+        if given.n not in (None, len(latents)):
+            raise ModelError(f"has {len(latents)} latents, so that n cannot be {given.n}")
+        bare = bare | {"L_init": stack(starts)}
+    elif single:
         bare = bare | {"H_init": bare["L_init"], "L_init": zeros(bare["L_init"].shape)}
     table = bare.pop(PUZZLES, None)  # may be larger than all the rest a hundred times
     vocab_size, hidden_size = bare[EMBEDDING].shape
@@ -210,7 +222,7 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     mixes_tokens = MIXER in bare
     if not (given.num_heads or mixes_tokens) and hidden_size % HEAD_SIZE:  # no shape tells the number
         raise ModelError(f"has {hidden_size} channels; say how many attention heads with `trm models convert --heads`")
-    num_prefix = 0 if table is None else PREFIX
+    num_prefix = 0 if table is None else HRM["num_prefix"] if layout == "hrm" else PREFIX
     task, side = _board(bare, num_prefix, given)
     try:
         *_, box_height, box_width = task.boxes(side * side)
@@ -229,21 +241,27 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
             channel_width=bare[CHANNELS].shape[1],
             num_prefix=num_prefix,
             num_puzzles=0 if table is None else len(table),
-            n=given.n or task.published_n,
+            n=given.n or len(latents) or task.published_n,
             T=given.T or PUBLISHED_T,
-            recursion="single_z" if single else "y_and_z",
+            recursion="single_z" if single else "multi_z" if latents else "y_and_z",
         )
+        if layout == "hrm":
+            said = {"n": given.n, "T": given.T}
+            config = replace(config, **HRM | {name: number for name, number in said.items() if number})
     except (ConfigError, PuzzleError) as error:
         raise ModelError(f"cannot be: {error}") from error
+    nets = {LAYER: "net.f_L", LAYER_OF_H: "net.f_H"} if layout == "hrm" else {LAYER: "net"}
     ours = {}
     for name, tensor in bare.items():
-        index, _, part = name.removeprefix(LAYER).partition(".")
+        stem = next((stem for stem in nets if name.startswith(stem)), "")
+        index, _, part = name.removeprefix(stem).partition(".")
         if name in NAMES:
             ours[NAMES[name]] = tensor.float()
-        elif name.startswith(LAYER) and part in PARTS:
-            ours[f"net.blocks.{index}.{PARTS[part]}"] = tensor.float()
+        elif stem and part in PARTS:
+            ours[f"{nets[stem]}.blocks.{index}.{PARTS[part]}"] = tensor.float()
         elif name.startswith("q_head.") and len(tensor) <= HALT_ROWS:
-            ours[name.replace("q_head", "halt_head")] = tensor[:1].float()
+            rows = HALT_ROWS if config.halting == "q_learning" else 1
+            ours[name.replace("q_head", "halt_head")] = tensor[:rows].float()
         else:
             raise ModelError(f"tensor {name:.60} is not of the official TRM layout")
     if table is None:
@@ -251,7 +269,8 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     elif not config.looks_up_puzzles:
         ours[NAMES[PUZZLES]] = table.float()
         table = None
-    return Network(f"{layout}{' single-z' * single}", task.name, config, ours, table)
+    variant = " single-z" if single else " multi-z" if latents else ""
+    return Network(layout + variant, task.name, config, ours, table)
 
 
 def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
@@ -259,13 +278,6 @@ def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     layout = "nano" if any(name.endswith(NANO_EMBEDDING) for name in tensors) else "official"
     mark = NANO_EMBEDDING if layout == "nano" else EMBEDDING
     found = [name.removesuffix(mark) for name in tensors if name.endswith(mark)]
-    if any("H_level." in name for name in tensors):
-        raise ModelError(
-            "a Hierarchical Reasoning Model (HRM: two networks, H_level and L_level); only Tiny "
-            "Recursive Models can be loaded"
-        )
-    if any(name.endswith("L1_init") for name in tensors):
-        raise ModelError("a network with several latents (L1_init, ...); that cannot be loaded")
     if len(found) != 1:
         raise ModelError("no layout of a Tiny Recursive Model that is known: no token embedding")
     bare = {}
@@ -275,7 +287,7 @@ def _bare(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
         official = name.removeprefix(found[0])
         theirs = next((start for start in NANO if layout == "nano" and official.startswith(start)), None)
         bare[official if theirs is None else official.replace(theirs, NANO[theirs], 1)] = tensor
-    return bare, layout
+    return bare, "hrm" if any(name.startswith(LAYER_OF_H) for name in bare) else layout
 
 
 def _without_separator(bare: dict[str, Tensor]) -> dict[str, Tensor]:
