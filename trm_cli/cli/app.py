@@ -10,6 +10,7 @@ from trm_cli.cli.data import DataCommand, data
 from trm_cli.cli.evaluate import evaluate_command
 from trm_cli.cli.models import models
 from trm_cli.cli.solve import solve
+from trm_cli.cli.study import study
 from trm_cli.cli.train import TrainCommand, train
 from trm_cli.cli.watch import watch
 
@@ -25,6 +26,7 @@ app.command()(solve)
 app.command()(watch)
 app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate_command)
+app.command()(study)
 app.command("data", cls=DataCommand)(data)
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")

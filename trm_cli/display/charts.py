@@ -258,6 +258,29 @@ def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = 
     return render(draw_panels(title, note, panels), title, " ".join(words) or note, suffix)
 
 
+def draw_courses(courses: dict[str, Points], *, title: str, suffix: str = ".svg") -> bytes:
+    """Accuracy against optimizer steps, each panel some arms of a study beside the first one.
+
+    courses  by arm, the first first: (optimizer step, share of the validation set).
+    """
+    (first, base), *others = courses.items()
+    x_most = max(points[-1][0] for points in courses.values())
+    groups = [others[at : at + len(CURVES) - 1] for at in range(0, len(others), len(CURVES) - 1)] or [[]]
+    panels = []
+    for number, group in enumerate(groups, 1):
+        shown = [((GRAY if others else BLUE), first, base)]
+        shown += [(colour, name, points) for colour, (name, points) in zip(CURVES, group, strict=False)]
+        curves = [
+            Curve(name, [(x, 100 * y) for x, y in points], colour, "{:.1f}%".format, "marked")
+            for colour, name, points in shown
+        ]
+        x_name = "optimizer steps" if number == len(groups) else ""
+        panels.append(Panel("Solved, % of the validation set", curves, x_most, 200, (0, 100), x_name, "%"))
+    words = "; ".join(f"{curve.name} {curve.write(curve.points[-1][1])}" for p in panels for curve in p.curves)
+    subtitle = "Means over the seeds; the first arm in grey" if others else ""
+    return render(draw_panels(title, subtitle, panels), title, f"At the end: {words}.", suffix)
+
+
 @contextmanager
 def _matplotlib() -> Iterator[None]:
     """Draw in our style, and without remarks on matplotlib's cache or on letters that no font has."""

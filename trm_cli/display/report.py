@@ -135,7 +135,7 @@ def markdown(evaluated: list[Evaluated], command: str = "") -> str:
         rows = [*((name, f"{count:,}") for name, count in counts.items())]
         rows.append(("p of the exact McNemar test", f"{found.mcnemar_p:.3g}"))
         note = "p: how likely so unequal counts, or worse, are if both networks are equally good"
-        comparison = [_table(" against ".join(names), {"": "", "puzzles": ""}, rows, note)]
+        comparison = [table(" against ".join(names), {"": "", "puzzles": ""}, rows, note)]
     parts += [f"{name}: {manner(one.settings)}." for name, one in zip(names, evaluated, strict=True)]
     parts += comparison
     for name, one in zip(names, evaluated, strict=True):
@@ -165,7 +165,7 @@ def manner(settings: SolveConfig) -> str:
 Value = str | float | tuple[float, float] | None  # of a table's cell; two numbers are an interval
 
 
-def _table(heading: str, columns: dict[str, str], rows: Sequence[Sequence[Value]], note: str = "") -> str:
+def table(heading: str, columns: dict[str, str], rows: Sequence[Sequence[Value]], note: str = "") -> str:
     """A heading and a table, numbers to the right; `columns` says how those below each name are written."""
 
     def written(value: Value, form: str) -> str:
@@ -201,27 +201,27 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
     if one.tally.untouched:
         speed.append(("puzzles for which no time was left", f"{one.tally.untouched:,}"))
     tables = [
-        _table(
+        table(
             f"{prefix}Accuracy",
             {"": "", "puzzles": ",", "cells": ".2%", "exact": ".2%", "valid": ".2%", "verified": ".2%", "95%": ""},
             accuracy,
             "exact: every cell as the label; valid: the rules of an answer hold, as far as its task demands; "
             "verified: all rules hold",
         ),
-        _table(
+        table(
             f"{prefix}Steps and halting",
             {"": "", "steps": ".1f", "halts": ".2%", "rightly": ".2%"},
             halting,
             "steps: of all attempts; halts: the halt head fired in the first attempt; "
             "rightly: of those, the answer was right when it first did",
         ),
-        _table(
+        table(
             f"{prefix}Verified in the first attempt within so many steps",
             {"steps": "", "solved": ".2%", "95%": "", "ended here": ","},
             [(row["steps"], row["share"], row["interval"], row["ended_here"]) for row in told["by_steps"]],
             "ended here: puzzles that the first attempt solved in exactly so many steps",
         ),
-        _table(
+        table(
             f"{prefix}Halt head: what it says, and how often the answer is right then",
             {"probability": "", "steps": ",", "mean": ".3f", "right": ".3f", "95%": ""},
             [
@@ -238,10 +238,10 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
             f"over the {head['steps']:,} steps of first attempts; Brier score {head['brier_score'] or 0.0:.4f}; "
             f"fired on a wrong answer in {one.tally.misfired:,} of {puzzles:,} puzzles",
         ),
-        _table(f"{prefix}Speed", {"": "", "value": ""}, speed),
+        table(f"{prefix}Speed", {"": "", "value": ""}, speed),
     ]
     if len(told["by_attempts"]) > 1:
         columns = {"attempts": "", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
         made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
-        tables.insert(2, _table(f"{prefix}Verified with so many attempts", columns, made))
+        tables.insert(2, table(f"{prefix}Verified with so many attempts", columns, made))
     return tables

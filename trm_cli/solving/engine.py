@@ -70,7 +70,8 @@ class Batch:
         self.generator = torch.Generator(network.y_init.device)
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
         self.attempts: list[Attempt] = []
-        self.x = self.y = self.z = self.start[0][:0]
+        self.y, self.z = self.start[0][:0], self.start[1][:0]
+        self.x = self.y
 
     def add(self, fresh: list[Attempt]) -> None:
         """Let attempts in, each at its start."""
