@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from trm_cli.config import SolveConfig
 from trm_cli.display.charts import (
@@ -242,6 +243,16 @@ def test_the_steps_of_solved_puzzles_are_drawn_by_rating() -> None:
     assert b"Supervision steps of the puzzles solved, by rating" in draw_evaluation([easy_and_hard], title="t")
     both = steps_by_rating(easy_and_hard, rated("b", _0=(10, [1, 1, 1])))
     assert [panel.heading.split(": ")[0] for panel in both] == ["a", "b"]
+
+
+def test_no_line_that_joins_a_label_to_its_curve_runs_through_labels() -> None:
+    names = ("_0", "_1", "_2", "_3", "_4")
+    figure = draw_panels("", "", steps_by_rating(rated("a", **{name: (10, [4, 4]) for name in names})))
+    figure.draw_without_rendering()
+    joined = [text for text in figure.axes[0].texts if text.arrow_patch]  # type: ignore[attr-defined]
+    ends = [text.arrow_patch.get_window_extent().x1 for text in joined]  # type: ignore[attr-defined]
+    assert len(ends) == 5
+    assert max(ends) <= min(Text.get_window_extent(text).x0 for text in joined)
 
 
 def test_steps_by_rating_are_not_drawn_where_all_are_solved_at_one_step() -> None:

@@ -369,7 +369,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     places = spread_out(heights, LABEL_GAP / 2, panel.height)
     for curve, end, place in zip(panel.curves, ends, places, strict=True):
         corner = 1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height
-        arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3}
+        arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
         look: Any = {"va": "center", "color": curve.colour, "annotation_clip": False, "arrowprops": arrow}
         axes.annotate(curve.label, end, corner, textcoords="axes fraction", **look)
 
