@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from trm_cli.config import SolveConfig
 from trm_cli.display.charts import (
@@ -183,14 +184,32 @@ def test_any_title_is_drawn_as_it_is(title: str) -> None:
     assert draw_curves(log(), title=title, suffix=".png").startswith(b"\x89PNG")
 
 
+def counted(puzzles: int, solved_at: list[int]) -> Counts:
+    """Of so many puzzles, four fifths of them solved."""
+    shares = dict.fromkeys(("exact", "valid", "verified"), puzzles * 4 // 5)
+    return Counts(puzzles, cells=16 * puzzles, right_cells=16 * puzzles, solved_at=solved_at, **shares)
+
+
+def rated(model: str, **ratings: tuple[int, list[int]]) -> Evaluated:
+    """An evaluation with groups by rating, in order: of so many puzzles, those solved at each step."""
+    one = evaluated(model, [0] * len(next(iter(ratings.values()))[1]), [8])
+    puzzles, solved_at = zip(*ratings.values(), strict=True)
+    names = [name.strip("_").replace("_", " ") for name in ratings]
+    one.tally.groups["all"]["all"] = counted(sum(puzzles), [sum(step) for step in zip(*solved_at, strict=True)])
+    one.tally.groups["rating"] = {
+        name: counted(*counts) for name, counts in reversed(list(zip(names, ratings.values(), strict=True)))
+    }
+    one.tally.orders.update({f"rating {name}": float(place) for place, name in enumerate(names)})
+    return one
+
+
 def evaluated(model: str, within_steps: list[int], within_attempts: list[int]) -> Evaluated:
     """An evaluation on ten puzzles whose halt head is right in every second of its steps."""
     bins = [Bin(steps=2, right=1, probability=0.2 * place) for place in range(10)]
     tally = Tally(
-        groups={"all": {"all": Counts(puzzles=10, cells=160, right_cells=160, exact=8, valid=8, verified=8)}},
+        groups={"all": {"all": counted(10, [0] * len(within_steps))}},
         orders={"all all": 0.0},
         solved_within_steps=within_steps,
-        halted_at=[0] * len(within_steps),
         solved_within_attempts=within_attempts,
         steps_within_attempts=[10] * len(within_attempts),
         bins=bins,
@@ -208,6 +227,53 @@ def test_an_evaluation_is_drawn_by_steps_by_attempts_and_by_what_the_halt_head_s
     assert [panel.limits for panel in evaluation_panels([evaluated("a", [10, 10], [10])])] == [(90, 100), (0, 100)]
     drawn = draw_evaluation([evaluated("a", [2, 6], [6, 8])], title="t", command="trm eval")
     assert b">Measured by trm eval. Solved in the first attempt" in drawn
+
+
+def steps_by_rating(*one: Evaluated) -> list[Panel]:
+    return [panel for panel in evaluation_panels(list(one)) if "by rating" in panel.heading]
+
+
+def test_the_steps_of_solved_puzzles_are_drawn_by_rating() -> None:
+    easy_and_hard = rated("a", _0=(10, [4, 6, 0]), _1_to_9=(20, [0, 5, 5]))
+    (panel,) = steps_by_rating(easy_and_hard)
+    assert (panel.heading, panel.x_name) == ("Supervision steps of the puzzles solved, by rating", "supervision steps")
+    assert labels(panel) == ["100.0% rating 0", "50.0% rating 1 to 9"]
+    assert [curve.points for curve in panel.curves] == [[(1, 40), (2, 100), (3, 100)], [(1, 0), (2, 25), (3, 50)]]
+    assert_is_sound([panel])
+    assert b"Supervision steps of the puzzles solved, by rating" in draw_evaluation([easy_and_hard], title="t")
+    both = steps_by_rating(easy_and_hard, rated("b", _0=(10, [1, 1, 1])))
+    assert [panel.heading.split(": ")[0] for panel in both] == ["a", "b"]
+
+
+def test_no_line_that_joins_a_label_to_its_curve_runs_through_labels() -> None:
+    names = ("_0", "_1", "_2", "_3", "_4")
+    figure = draw_panels("", "", steps_by_rating(rated("a", **{name: (10, [4, 4]) for name in names})))
+    figure.draw_without_rendering()
+    joined = [text for text in figure.axes[0].texts if text.arrow_patch]  # type: ignore[attr-defined]
+    ends = [text.arrow_patch.get_window_extent().x1 for text in joined]  # type: ignore[attr-defined]
+    assert len(ends) == 5
+    assert max(ends) <= min(Text.get_window_extent(text).x0 for text in joined)
+
+
+def test_steps_by_rating_are_not_drawn_where_all_are_solved_at_one_step() -> None:
+    assert steps_by_rating(rated("a", _0=(10, [0, 6]), _1_to_9=(20, [0, 5]))) == []
+    assert steps_by_rating(evaluated("a", [2, 6], [6, 8])) == []
+
+
+def test_neighbouring_ratings_with_the_fewest_puzzles_share_a_curve_where_colours_run_out() -> None:
+    groups = [(90, [9, 9]), (20, [0, 10]), (10, [8, 1]), (70, [1, 1]), (60, [1, 1]), (20, [5, 5]), (40, [2, 20])]
+    names = ("_0", "_1_to_9", "_10", "_11_to_49", "_50_to_99", "_100_to_299", "_300_and_more")
+    (panel,) = steps_by_rating(rated("a", **dict(zip(names, groups, strict=True))))
+    assert [curve.name for curve in panel.curves] == [
+        "rating 0",
+        "rating 1 to 10",
+        "rating 11 to 49",
+        "rating 50 to 99",
+        "rating 100 and more",
+    ]
+    assert len({curve.colour for curve in panel.curves}) == 5
+    assert [y for _, y in panel.curves[1].points] == pytest.approx([100 * 8 / 30, 100 * 19 / 30])
+    assert_is_sound([panel])
 
 
 @pytest.mark.parametrize("entries", [[], [{}], [{"kind": "report"}], [{"kind": "report", "step": "x", "loss": 1}]])

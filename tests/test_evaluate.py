@@ -15,8 +15,18 @@ from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import solve_stream
-from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, subject, write_kept
-from trm_cli.solving.search import Solution
+from trm_cli.solving.evaluate import (
+    FORMAT,
+    Counts,
+    Evaluated,
+    Question,
+    Tally,
+    evaluate,
+    read_kept,
+    subject,
+    write_kept,
+)
+from trm_cli.solving.search import Attempt, Solution
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -105,7 +115,7 @@ def test_the_curve_over_attempts_is_what_runs_of_so_many_attempts_give(ten: Data
 def test_steps_are_a_histogram_and_calibration_is_over_every_step(ten: Dataset, scripted: ScriptedNetwork) -> None:
     tally = measured(scripted, ten, max_steps=4)
     # Puzzle 2 holds without the head's word, so it takes all the steps that there are.
-    assert tally.halted_at == [1, 2, 3, 2]
+    assert tally.whole.solved_at == [1, 2, 3, 2]
     steps = 2 + 3 + 4 + 4 + 3 + 1 + 4 + 4 + 3 + 2
     assert sum(one.steps for one in tally.bins) == steps
     says_yes, says_no = tally.bins[9], tally.bins[0]  # the script says 0.953 and 0.047
@@ -117,6 +127,60 @@ def test_steps_are_a_histogram_and_calibration_is_over_every_step(ten: Dataset, 
     ) * 0.952574**2
     assert tally.squared_error == pytest.approx(by_hand, rel=1e-4)
     assert tally.misfired == 5  # puzzles 0, 3, 4, 8 and 9
+
+
+def test_solving_steps_are_counted_in_every_group(ten: Dataset, scripted: ScriptedNetwork) -> None:
+    tally = measured(scripted, ten, max_steps=4)
+    found = Evaluated("d.csv", "", "m", "", SolveConfig(max_steps=4), tally)
+    by_group = {name: counts.solved_at for kind in ("rating", "source") for name, counts in found.counts_by(kind)}
+    assert by_group == {"0": [0, 1, 1, 1], "10 to 49": [1, 0, 1, 1], "book": [1, 1, 2, 1], "web": [0, 0, 1, 1]}
+    assert [name for name, _ in found.counts_by("rating")] == ["0", "10 to 49"]
+    assert (tally.whole.solved_first, tally.whole.mean_solving_steps) == (8, 22 / 8)
+    assert [tally.whole.solving_steps(percent) for percent in (50, 90)] == [3, 4]
+
+
+def solution(question: Question, *courses: list[bool]) -> Solution:
+    """Of attempts of at most four steps, each with whether its answer was right after each step that it took."""
+    attempts = []
+    for number, course in enumerate(courses):
+        attempt = Attempt.begin(0, question.puzzle, SolveConfig(max_steps=4, attempts=2), number)
+        for holds in course:
+            attempt.note(question.answer, holds=holds, halt_probability=0.9 * holds, score=0.0)
+        attempts.append(attempt)
+    return Solution(tuple(attempts), attempts[-1], 0.0)
+
+
+def test_only_what_the_first_attempt_solved_counts_where_it_stopped(small_data: Dataset) -> None:
+    question, counts = Question(small_data.puzzles[0], small_data.answers[0], "", 0), Counts()
+    no, yes = False, True
+    two_attempts: list[list[bool]] = [[no, yes, no, no], [yes]]
+    untouched: list[list[bool]] = [[]]
+    for courses in ([[no, yes]], [[yes]], [[no, yes]], [[no] * 4], two_attempts, [[no, no, no, yes]], untouched):
+        counts.add(question, solution(question, *courses), valid=True)
+    assert (counts.puzzles, counts.verified) == (7, 5)
+    assert (counts.solved_at, counts.solved_first) == ([1, 2, 0, 1], 4)
+
+
+@pytest.mark.parametrize(
+    ("solved_at", "median", "mean", "percentile_90"),
+    [
+        ([], None, None, None),
+        ([0, 0], None, None, None),
+        ([0, 3], 2, 2.0, 2),
+        ([5, 5], 1, 1.5, 2),
+        ([4, 6], 2, 1.6, 2),
+        ([8, 1, 1], 1, 1.3, 2),
+        ([63, 0, 7], 1, 1.2, 1),  # nine in ten exactly, which 0.9 * 70 is not
+        ([0, 1, 0, 0, 1], 2, 3.5, 5),
+    ],
+)
+def test_median_mean_and_90th_percentile_are_of_the_steps_of_solved_puzzles(
+    solved_at: list[int], median: int | None, mean: float | None, percentile_90: int | None
+) -> None:
+    counts = Counts(puzzles=100, solved_at=solved_at)
+    assert (counts.solving_steps(50), counts.solving_steps(90)) == (median, percentile_90)
+    assert counts.mean_solving_steps == mean
+    assert counts.halts_at_several_steps == (len([count for count in solved_at if count]) > 1)
 
 
 def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> None:
@@ -154,7 +218,12 @@ def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:
     for what, other in others.items():
         with pytest.raises(UsageError, match=what):
             read_kept(path, other)
-    for content in ("{", "[]", json.dumps({"tallies": [{"groups": 3}]}), '{"tallies": [{"a": 1}]}'):
+    known = json.loads(path.read_text())
+    old = [{**tally, "halted_at": [1, 2]} for tally in known["tallies"]]  # as in 0.1.0
+    path.write_text(json.dumps({**known, "format": 1, "tallies": old}))
+    with pytest.raises(UsageError, match=r"kept.json: was written by another version of trm; choose another name"):
+        read_kept(path, subject("d", [("w", settings)]))
+    for content in ("{", "[]", json.dumps({"format": FORMAT, "tallies": [{"groups": 3}]}), '{"tallies": []}'):
         path.write_text(content)
         with pytest.raises(UsageError, match="keeps no evaluation"):
             read_kept(path, subject("d", [("w", settings)]))

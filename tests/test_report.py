@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 from rich.markdown import Markdown
 
-from tests.test_charts import evaluated
-from trm_cli.display.report import markdown, write_report
+from tests.test_charts import evaluated, rated
+from trm_cli.display.report import described, markdown, write_report
 
 NAME = "<b>*a*_|`$x$&amp;"
 
@@ -25,6 +25,52 @@ def test_two_networks_are_compared_first_and_told_apart() -> None:
     headings = [line for line in report.splitlines() if line.startswith("## ")]
     assert headings[:2] == ["## a (first) against a (second)", "## a (first): Accuracy"]
     assert len(headings) == len(set(headings)) == 13
+
+
+STEPS = "Steps of the puzzles that the first attempt solved"
+SIXTEEN = {"_0": (25, [0, 10, 8, 0, 1, 1] + [0] * 10), "_1_to_9": (20, [0] * 16)}
+
+
+def test_the_steps_of_solved_puzzles_are_a_table_by_rating_and_givens() -> None:
+    one = rated("a", **SIXTEEN)
+    one.tally.groups["givens"] = {"17": one.tally.groups["rating"]["0"]}
+    one.tally.orders["givens 17"] = 17.0
+    section = next(part for part in markdown([one]).split("## ") if part.startswith(STEPS))
+    bars = "`·█▇·▁▁··········`"
+    assert section.splitlines()[2:10] == [
+        "|  | puzzles | solved | median | mean | 90% | 1 to 16 |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| all | 45 | 44.44% | 2 | 2.8 | 3 | {bars} |",
+        "| **by rating** |  |  |  |  |  |  |",
+        f"| 0 | 25 | 80.00% | 2 | 2.8 | 3 | {bars} |",
+        f"| 1 to 9 | 20 | 0.00% | – | – | – | `{'·' * 16}` |",
+        "| **by givens** |  |  |  |  |  |  |",
+        f"| 17 | 25 | 80.00% | 2 | 2.8 | 3 | {bars} |",
+    ]
+    console = Console(width=80, no_color=True)
+    with console.capture() as capture:
+        console.print(Markdown(markdown([one])))
+    assert f"80.00%       2   2.8    3  {bars.strip('`')} " in capture.get()
+
+
+def test_many_steps_share_the_bars_and_one_step_has_none() -> None:
+    many = markdown([rated("a", _0=(10, [0, 0, 1, 1, 1] + [0] * 34 + [1]))])
+    assert "| 1 to 40 |" in many
+    assert "| `▄█···········▄` |" in many
+    assert "how many took 1 to 3, 4 to 6, .. steps" in many
+    assert STEPS not in markdown([rated("a", _0=(10, [0, 6]))])
+
+
+def test_json_tells_of_every_group_at_which_steps_the_first_attempt_solved() -> None:
+    groups = described([rated("a", **SIXTEEN)])["models"][0]["groups"]
+    told = {f"{group['kind']} {group['group']}": group["first_attempt"] for group in groups}
+    some = {"solved": 20, "median_steps": 2, "mean_steps": 2.75, "percentile_90_steps": 3}
+    none = {"solved": 0, "median_steps": None, "mean_steps": None, "percentile_90_steps": None}
+    assert told == {
+        "all all": {**some, "solved_at": SIXTEEN["_0"][1]},
+        "rating 0": {**some, "solved_at": SIXTEEN["_0"][1]},
+        "rating 1 to 9": {**none, "solved_at": [0] * 16},
+    }
 
 
 @pytest.mark.parametrize("suffix", [".md", ".html"])

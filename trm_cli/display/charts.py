@@ -13,8 +13,9 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from xml.sax.saxutils import escape
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trm_cli.solving.evaluate import Evaluated
+    from trm_cli.solving.evaluate import Counts, Evaluated
 
 WIDTH = 900.0  # of a figure, in points, as all lengths here
 LEFT, PANEL_WIDTH = 64.0, 600.0  # labels stand in what remains at the right
@@ -220,7 +221,7 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
 
     names = list(distinct_names(*evaluated)) if len(evaluated) == 2 else [one.model for one in evaluated]
 
-    def panel(heading: str, x_name: str, groups: list[Points], *more: Curve) -> Panel:
+    def panel(heading: str, x_name: str, names: list[str], groups: list[Points], *more: Curve) -> Panel:
         curves = [
             Curve(name, points, colour, "{:.1f}%".format, "marked")
             for name, points, colour in zip(names, groups, CURVES, strict=False)
@@ -240,13 +241,35 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         [(100 * b.probability / b.steps, 100 * b.right / b.steps) for b in one.tally.bins if b.steps]
         for one in evaluated
     ]
+    by_rating = []
+    for name, one in zip(names, evaluated, strict=True):
+        rated = _merged(one.counts_by("rating")) if one.tally.whole.halts_at_several_steps else []
+        if rated:
+            heading = f"{name}: " * (len(evaluated) > 1) + "Supervision steps of the puzzles solved, by rating"
+            ratings = [f"rating {rating}" for rating, _ in rated]
+            solved = [shares(list(accumulate(counts.solved_at)), counts.puzzles) for _, counts in rated]
+            by_rating.append(panel(heading, "supervision steps", ratings, solved))
     says = Curve("as it says", [(0.0, 0.0), (100.0, 100.0)], GRAY, "{:.0f}%".format, "dashed")
     panels = [
-        panel("Solved in the first attempt, % of the puzzles", "supervision steps", by_steps),
-        panel("Solved, % of the puzzles", "attempts", by_attempts),
-        panel("Answers that are right, %, by what the halt head says", "halt probability, %", calibration, says),
+        panel("Solved in the first attempt, % of the puzzles", "supervision steps", names, by_steps),
+        *by_rating,
+        panel("Solved, % of the puzzles", "attempts", names, by_attempts),
+        panel("Answers that are right, %, by what the halt head says", "halt probability, %", names, calibration, says),
     ]
     return [made for made in panels if any(len(curve.points) > 1 for curve in made.curves if curve is not says)]
+
+
+def _merged(groups: "list[tuple[str, Counts]]") -> "list[tuple[str, Counts]]":
+    """Ranges and what was counted of each; neighbours with the fewest puzzles as one while there are too many."""
+    while len(groups) > len(CURVES):
+        sizes = [first.puzzles + second.puzzles for (_, first), (_, second) in pairwise(groups)]
+        at = sizes.index(min(sizes))
+        (name, first), (last, second) = groups[at : at + 2]
+        least, end = name.split()[0], last.partition(" ")[2] or f"to {last}"
+        solved_at = [sum(both) for both in zip(first.solved_at, second.solved_at, strict=True)]
+        merged = replace(first, puzzles=min(sizes), solved_at=solved_at)
+        groups = [*groups[:at], (f"{least} {end}", merged), *groups[at + 2 :]]
+    return groups
 
 
 def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = "", suffix: str = ".svg") -> bytes:
@@ -369,7 +392,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     places = spread_out(heights, LABEL_GAP / 2, panel.height)
     for curve, end, place in zip(panel.curves, ends, places, strict=True):
         corner = 1 + LABEL_DISTANCE / PANEL_WIDTH, place / panel.height
-        arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "shrinkA": 1, "shrinkB": 3}
+        arrow = {"arrowstyle": "-", "color": curve.colour, "alpha": 0.5, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
         look: Any = {"va": "center", "color": curve.colour, "annotation_clip": False, "arrowprops": arrow}
         axes.annotate(curve.label, end, corner, textcoords="axes fraction", **look)
 

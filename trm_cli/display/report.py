@@ -17,11 +17,13 @@ from rich.markdown import Markdown
 from trm_cli.config import SolveConfig
 from trm_cli.display.charts import draw_evaluation, one_line, plain
 from trm_cli.display.console import answers_console
+from trm_cli.display.screen import bars
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.evaluate import NUM_BINS, Evaluated, compare, distinct_names, wilson
+from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, wilson
 
 SCHEMA = 1
+MOST_BARS = 16  # characters of a histogram
 
 
 def described(evaluated: list[Evaluated]) -> dict[str, Any]:
@@ -44,12 +46,19 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
 
     attempts = zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True)
-    within_steps = zip(tally.solved_within_steps, tally.halted_at, strict=True)
+    within_steps = zip(tally.solved_within_steps, tally.whole.solved_at, strict=True)
     return {
         "name": evaluated.model,
         "sha256": evaluated.model_sha256,
         "settings": asdict(evaluated.settings),
-        "groups": [{**asdict(scores), "verified_interval": scores.verified_interval} for scores in evaluated.groups],
+        "groups": [
+            {
+                **asdict(scores),
+                "verified_interval": scores.verified_interval,
+                "first_attempt": _first_attempt(tally.groups[scores.kind][scores.group]),
+            }
+            for scores in evaluated.groups
+        ],
         "by_attempts": [
             {"attempts": made, **of(solved), "steps": taken} for made, (solved, taken) in enumerate(attempts, 1)
         ],
@@ -75,6 +84,16 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         "puzzles_per_second": puzzles / max(tally.seconds, 1e-9),
         "mean_seconds_in_batch": tally.waited / puzzles,
         "puzzles_without_time": tally.untouched,
+    }
+
+
+def _first_attempt(counts: Counts) -> dict[str, Any]:
+    return {
+        "solved": counts.solved_first,
+        "median_steps": counts.solving_steps(50),
+        "mean_steps": counts.mean_solving_steps,
+        "percentile_90_steps": counts.solving_steps(90),
+        "solved_at": counts.solved_at,
     }
 
 
@@ -244,4 +263,32 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
         columns = {"attempts": "", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
         made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
         tables.insert(2, table(f"{prefix}Verified with so many attempts", columns, made))
+    if one.tally.whole.halts_at_several_steps:
+        tables.insert(2, _solving_steps(one, prefix))
     return tables
+
+
+def _solving_steps(one: Evaluated, prefix: str) -> str:
+    """The steps that the first attempt took to solve puzzles of each rating and number of givens."""
+    rows: list[Sequence[Value]] = []
+    most_steps = len(one.tally.whole.solved_at)
+    pitch = -(-most_steps // MOST_BARS)  # steps of a bar
+    for kind in ("all", "rating", "givens"):
+        groups = one.counts_by(kind)
+        rows += [(f"**by {kind}**",)] if kind != "all" and groups else []
+        for name, counts in groups:
+            told = _first_attempt(counts)
+            taken = told["median_steps"], told["mean_steps"], told["percentile_90_steps"]
+            binned = [sum(counts.solved_at[start : start + pitch]) for start in range(0, most_steps, pitch)]
+            (histogram,) = bars(binned, width=len(binned), height=1)
+            drawn = f"`{histogram.replace(' ', '·')}`"  # Markdown would drop the spaces
+            rows.append((escape(name), counts.puzzles, told["solved"] / counts.puzzles, *taken, drawn))
+    columns = {"": "", "puzzles": ",", "solved": ".2%", "median": "", "mean": ".1f", "90%": ""}
+    return table(
+        f"{prefix}Steps of the puzzles that the first attempt solved",
+        {**columns, f"1 to {most_steps}": ""},
+        rows,
+        "median, mean and 90th percentile of the steps of the puzzles solved; bars: how many took "
+        + ("1, 2, .. steps" if pitch == 1 else f"1 to {pitch}, {pitch + 1} to {2 * pitch}, .. steps")
+        + ", a full bar for the most in the row",
+    )

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice, tee
+from itertools import accumulate, islice, tee
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
 from trm_cli.weights.tensors import LoadedModel
 
-FORMAT = 1  # of the file that keeps counts
+FORMAT = 2  # of the file that keeps counts; before 2 only the whole had the steps of solved puzzles
 KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
 NUM_BINS = 10  # of the halt head's probability
 CURVES = ("solved_within_steps", "solved_within_attempts", "steps_within_attempts")  # that a card shows
@@ -83,6 +83,29 @@ class Counts:
     steps: int = 0  # supervision steps of all attempts
     fired: int = 0  # puzzles whose halt head fired in attempt 0
     right_when_fired: int = 0  # of those, right when it first did
+    solved_at: list[int] = field(default_factory=list)  # puzzles whose attempt 0 stopped, right, at step 1, 2, ..
+
+    @property
+    def solved_first(self) -> int:
+        """How many puzzles attempt 0 solved."""
+        return sum(self.solved_at)
+
+    @property
+    def halts_at_several_steps(self) -> bool:
+        """Whether the puzzles that attempt 0 solved differ in their steps."""
+        return sum(map(bool, self.solved_at)) > 1
+
+    @property
+    def mean_solving_steps(self) -> float | None:
+        """Supervision steps of attempt 0, where it solved the puzzle; None if it never did."""
+        taken = sum(step * count for step, count in enumerate(self.solved_at, 1))
+        return taken / self.solved_first if self.solved_first else None
+
+    def solving_steps(self, percent: int) -> int | None:
+        """Fewest steps within which attempt 0 solved this share of what it solved; None if it solved nothing."""
+        within = enumerate(accumulate(self.solved_at), 1)
+        enough = (step for step, solved in within if solved and 100 * solved >= percent * self.solved_first)
+        return next(enough, None)
 
     def add(self, question: Question, solution: Solution, *, valid: bool) -> None:
         """Count one puzzle."""
@@ -99,6 +122,9 @@ class Counts:
         right_when_fired = next((holds for probability, holds in course if probability > 0.5), None)
         self.fired += right_when_fired is not None
         self.right_when_fired += bool(right_when_fired)
+        self.solved_at = self.solved_at or [0] * first.max_steps
+        if first.solved:
+            self.solved_at[first.steps - 1] += 1
 
 
 @dataclass
@@ -117,7 +143,6 @@ class Tally:
     groups: dict[str, dict[str, Counts]] = field(default_factory=dict)  # by kind and name
     orders: dict[str, float] = field(default_factory=dict)  # of the names, where they are shown
     solved_within_steps: list[int] = field(default_factory=list)  # attempt 0 at 1, 2, .. steps
-    halted_at: list[int] = field(default_factory=list)  # puzzles that attempt 0 solved, by steps
     solved_within_attempts: list[int] = field(default_factory=list)  # with 1, 2, .. attempts
     steps_within_attempts: list[int] = field(default_factory=list)  # steps that these took
     bins: list[Bin] = field(default_factory=lambda: [Bin() for _ in range(NUM_BINS)])
@@ -152,7 +177,6 @@ class Tally:
         first = solution.attempts[0]
         for steps in range(len(self.solved_within_steps)):
             self.solved_within_steps[steps] += first.holds[min(steps, first.steps - 1)]
-        self.halted_at[first.steps - 1] += first.solved
         misfired = False
         for probability, right in zip(first.halt_probabilities, first.holds, strict=True):
             chosen = self.bins[min(int(probability * NUM_BINS), NUM_BINS - 1)]
@@ -236,12 +260,12 @@ class Evaluated:
     @property
     def groups(self) -> list[Scores]:
         """Scores of the whole set, then by source, by rating and by number of givens."""
-        groups = self.tally.groups
-        return [
-            scores_of(groups[kind][name], kind, name)
-            for kind in KINDS
-            for _, name in sorted((self.tally.orders[f"{kind} {name}"], name) for name in groups.get(kind, ()))
-        ]
+        return [scores_of(counts, kind, name) for kind in KINDS for name, counts in self.counts_by(kind)]
+
+    def counts_by(self, kind: str) -> list[tuple[str, Counts]]:
+        """Names and counts of the groups of one kind, in the order of a report."""
+        named, orders = self.tally.groups.get(kind, {}), self.tally.orders
+        return sorted(named.items(), key=lambda group: (orders[f"{kind} {group[0]}"], group[0]))
 
 
 @dataclass(frozen=True)
@@ -288,7 +312,7 @@ def evaluate(
     """
     if not tally.whole.puzzles:
         max_steps, attempts = settings.steps_of(0), settings.num_attempts
-        tally.solved_within_steps, tally.halted_at = [0] * max_steps, [0] * max_steps
+        tally.solved_within_steps = [0] * max_steps
         tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
     counted, ahead = tee(islice(_questions(chunks), tally.whole.puzzles, None))
     puzzles = (question.puzzle for question in ahead)
@@ -350,6 +374,8 @@ def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:
     """
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
+        if known["format"] != FORMAT:
+            raise UsageError(f"{path}: was written by another version of trm; choose another name")
         tallies = [Tally.from_dict(one) for one in known["tallies"]]
     except FileNotFoundError:
         return None
@@ -357,9 +383,9 @@ def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); choose another") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: keeps no evaluation; choose another name") from error
-    for name, value in {"format": FORMAT, **measured}.items():
+    for name, value in measured.items():
         if known.get(name) != value:
-            what = {"format": "format", "data_sha256": "data"}.get(name, "networks or settings")
+            what = {"data_sha256": "data"}.get(name, "networks or settings")
             raise UsageError(f"{path}: was measured with other {what}; choose another name")
     return tallies
 
