@@ -105,7 +105,7 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     """At most `height` lines of at most `width` columns about one puzzle."""
     inside = moved_cells(frame, replace(look, max_width=width, max_height=None))
     if update := frame.update:
-        call = "z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)"
+        call = update.call or ("z = net(x, y, z)" if update.stream == "z" else "y = net(y, z)")
         recursion, number = f"{update.recursion}/{header.T}", f"{update.number}/{header.n + 1}"
         where = f"recursion {recursion} call {number}  "
         if len(where) + len(call) > width:
@@ -114,7 +114,7 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     for rows, gaps in SIZES:
         if width < CHARTS_FROM and gaps == EACH:
             continue
-        lines = list(_figures(frame, look, width=width, rows=rows, gaps=gaps))
+        lines = list(_figures(frame, header, look, width=width, rows=rows, gaps=gaps))
         if gaps != NOWHERE and inside:
             lines.append(Text())
         if len(lines) + len(inside) <= height:
@@ -122,7 +122,7 @@ def readings(frame: Frame, header: Header, look: Look, *, width: int, height: in
     return [*lines, *inside][:height]
 
 
-def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> Iterator[Text]:
+def _figures(frame: Frame, header: Header, look: Look, *, width: int, rows: int, gaps: int) -> Iterator[Text]:
     is_wide = width >= CHARTS_FROM
     yield Text.assemble(
         _label("step"), (str(frame.step), "bold"), (f"{' of ' if is_wide else '/'}{frame.max_steps}", "dim")
@@ -143,8 +143,8 @@ def _figures(frame: Frame, look: Look, *, width: int, rows: int, gaps: int) -> I
         ("confidence", confidence, certain, mean_confidence),
         ("changed", str(len(frame.changed)), new, lambda f: len(f.changed)),
         ("violations", str(len(frame.violated)), wrong, lambda f: len(f.violated)),
-        ("change y", change_y, boards.MOVING, lambda f: f.change_y),
-        ("change z", change_z, boards.MOVING, lambda f: f.change_z),
+        (f"change {header.letters[0]}", change_y, boards.MOVING, lambda f: f.change_y),
+        (f"change {header.letters[1]}", change_z, boards.MOVING, lambda f: f.change_z),
     ]
     for place, (name, value, colour, after) in enumerate(shown):
         if is_wide:

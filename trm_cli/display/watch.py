@@ -144,11 +144,13 @@ def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
     update = frame.update
     if update is not None:
         step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"
-        board = beside([board, [Text(f"{update.stream} moved"), *moved_cells(frame, look)]], GAP)
+        name = header.letters["yz".index(update.stream)]
+        board = beside([board, [Text(f"{name} moved"), *moved_cells(frame, look)]], GAP)
     if update is not None and frame.is_inside:
-        told += [step, f"{counts}  change {update.stream} {update.change:.3f}"]
+        told += [step, f"{counts}  change {name} {update.change:.3f}"]
     else:
-        moved = f"change y {frame.change_y:.3f}  change z {frame.change_z:.3f}"
+        y, z = header.letters
+        moved = f"change {y} {frame.change_y:.3f}  change {z} {frame.change_z:.3f}"
         told += [
             f"{step}  {frame.seconds:.2f} s",
             f"{counts}  halt {figure(frame.halt_probability, '.1%')}",

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trm_cli.config import SolveConfig
+from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Search, Solution, Views
@@ -222,7 +222,25 @@ def header_of(
     """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
     task, model, config = get_task(loaded.checkpoint.task), loaded.checkpoint.name, loaded.network.config
     num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
-    return Header(task, model, num_parameters, config.n, config.T, settings.halt, num_puzzles, *shape, inner)
+    counts = (num_parameters, config.n, config.T, settings.halt, num_puzzles)
+    return Header(task, model, *counts, *shape, inner, letters_of(config))
+
+
+def letters_of(config: ModelConfig) -> tuple[str, str]:
+    """What y and z are called: of two nets, as in HRM."""
+    return ("z_H", "z_L") if config.num_nets == 2 else ("y", "z")
+
+
+def spelled(config: ModelConfig, streams: int, number: int) -> str:
+    """A call of the net with so many streams, the one of that number in its recursion, in letters."""
+    y, z = letters_of(config)
+    f_H, f_L = ("f_H", "f_L") if config.num_nets == 2 else ("net", "net")
+    if config.recursion == "single_z":
+        return "y = net(y, x)" if streams == 2 else "y = net(y)"
+    if config.recursion == "multi_z":
+        added = f"{z}_1 + ... + {z}_{config.n}"
+        return f"{z}_{number} = {f_L}(x, {y}, {added})" if streams == 3 else f"{y} = {f_H}({y}, {added})"
+    return f"{z} = {f_L}(x, {y}, {z})" if streams == 3 else f"{y} = {f_H}({y}, {z})"
 
 
 @contextmanager
@@ -332,7 +350,7 @@ def _inside(
     followed = [*calls[1:], calls[-1]]
     for place, ((streams, out), (following, _)) in enumerate(zip(calls, followed, strict=True)):
         recursion, number = place // (n + 1) + 1, place % (n + 1) + 1
-        stream = "z" if len(streams) == 3 else "y"  # z = net(x, y, z); y = net(y, z)
+        stream, call = "z" if len(streams) == 3 else "y", spelled(network.config, len(streams), number)
         moved = (following[-1] - streams[-1] if stream == "z" else out - streams[0]).float()
         change = moved.flatten(1).norm(dim=1) / out.float().flatten(1).norm(dim=1)
         squares = moved.square().mean(-1)  # [R, S, L] or [R, P+L]
@@ -348,6 +366,6 @@ def _inside(
             revised = zip(frames, answers, confidence, strict=True)
             frames = [replace(frame, answer=answer, confidence=sure) for frame, answer, sure in revised]
         yield [
-            replace(frame, update=Update(stream, recursion, number, warm, round(far, DECIMALS)))
+            replace(frame, update=Update(stream, recursion, number, warm, round(far, DECIMALS), call))
             for frame, warm, far in zip(frames, heat, change.tolist(), strict=True)
         ]

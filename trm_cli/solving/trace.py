@@ -41,6 +41,7 @@ class Header:
     rows: int = 1  # of puzzles on the screen
     columns: int = 1
     inner: bool = False  # with the updates inside each step
+    letters: tuple[str, str] = ("y", "z")  # what y and z are called: in HRM, z_H and z_L
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Update:
     number: int  # 1 to n for z, n + 1 for y
     heat: Cells  # [L] how far each cell's vector moved, root mean square
     change: float  # norm of the change over the norm of what came out
+    call: str = ""  # in letters: z = net(x, y, z)
 
 
 @dataclass(frozen=True)
