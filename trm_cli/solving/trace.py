@@ -184,8 +184,9 @@ def read_trace(path: Path) -> Trace:
         raise UsageError(f"{path}:1: not a trace of trm watch; make one with --save trace.jsonl")
     task = get_task(str(told.pop("task", "")))
     try:
-        header = Header(task, **told)
-    except TypeError as error:
+        y, z = told.pop("letters", Header.letters)
+        header = Header(task, **told, letters=(str(y), str(z)))
+    except (TypeError, ValueError) as error:
         raise UsageError(f"{path}:1: the header does not fit this trm ({error})") from error
     return Trace(header, _moments(path, task, objects))
 
