@@ -260,3 +260,14 @@ def test_intervals_and_tests_are_those_of_a_textbook() -> None:
     assert welch([0.1, 0.1], [0.2, 0.2]) == 0.0
     assert two_shares(45, 100, 30, 100) == pytest.approx(0.0285, abs=2e-4)
     assert two_shares(0, 10, 0, 20) == 1.0
+
+
+def test_the_paper_s_table_is_made_by_one_command(tmp_path: Path) -> None:
+    words = ("--preset", "paper", "--recipe", "tiny", "--max-steps", 20)
+    done = trm("study", "sudoku", *words, "--threads", 1, "-o", tmp_path / "s")
+    finished(done)
+    table = (tmp_path / "s/table.md").read_text()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")][2:] == [
+        arm.name for arm in PAPER
+    ]
+    assert done.stderr.count(", 20 steps in ") == len(PAPER)

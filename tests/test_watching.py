@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,3 +170,36 @@ def test_a_long_run_keeps_its_history() -> None:
     for step in range(1, steps + 1):
         frame = replace(frame, step=step, halt_probability=0.0, previous=frame)
     assert [frame.step for frame in frame.history] == [*range(1, steps + 1)]
+
+
+LETTERS = {
+    "one net": ({}, ["z = net(x, y, z)", "z = net(x, y, z)", "y = net(y, z)"]),
+    "two nets": ({"num_nets": 2}, ["z_L = f_L(x, z_H, z_L)", "z_L = f_L(x, z_H, z_L)", "z_H = f_H(z_H, z_L)"]),
+    "single z": ({"recursion": "single_z"}, ["y = net(y, x)", "y = net(y, x)", "y = net(y)"]),
+    "z for each": (
+        {"recursion": "multi_z"},
+        ["z_1 = net(x, y, z_1 + ... + z_2)", "z_2 = net(x, y, z_1 + ... + z_2)", "y = net(y, z_1 + ... + z_2)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "calls"), LETTERS.values(), ids=LETTERS.keys())
+def test_every_call_inside_a_step_is_spelled_as_the_network_makes_it(
+    changes: dict[str, Any], calls: list[str], small_data: Dataset
+) -> None:
+    network = TinyRecursiveModel(small_config("mlp", T=1, n=2, **changes))
+    shown = moments(network, Sudoku(), puzzles(small_data, 1), settings=SolveConfig(max_steps=1), inner=True)
+    updates = [moment.frames[0].update for moment in shown]
+    assert [update.call for update in updates if update] == calls
+    assert all(update.change > 0 for update in updates if update)
+
+
+def test_a_latent_of_its_own_moves_from_what_it_was(small_data: Dataset) -> None:
+    network = TinyRecursiveModel(small_config("mlp", T=1, n=2, recursion="multi_z", start="fixed"))
+    shown = moments(network, Sudoku(), puzzles(small_data, 1), settings=SolveConfig(max_steps=1), inner=True)
+    second = [moment.frames[0].update for moment in shown][2]
+    x, (y, z) = network.embed(torch.from_numpy(small_data.puzzles[:1].astype(np.int64))), network.starting_state(1)
+    _, after, _, _ = network(x, y, z)
+    heat = (after[0, 1] - z[0, 1]).square().mean(-1).sqrt()[network.config.num_prefix :]
+    assert second is not None
+    np.testing.assert_allclose(second.heat, heat.detach(), atol=1e-3)

@@ -88,7 +88,7 @@ def markdown(study: Study, found: list[Result], command: str) -> str:
         f"arm, by {test}, each arm by itself; steps: supervision steps a puzzle; depth: blocks that a state goes "
         "through in one of them; passes: forward passes in a training step; seconds: of a run, with its evaluations"
     )
-    note += "; paper: accuracy on Sudoku-Extreme; here: whether the difference has the same sign" * has_published
+    note += "; paper: the published accuracy, %; here: whether the difference has the same sign" * has_published
     heading = f"{recipe.task} {board}, recipe {recipe.name}, {length} each, {seeds}"
     return "\n\n".join([table(heading, columns, rows, note), f"Measured by `{command}`"]) + "\n"
 
