@@ -44,9 +44,9 @@ def test_a_damping_that_cannot_be_is_refused(damping: float) -> None:
 
 
 def a_step(network: TinyRecursiveModel) -> tuple[Tensor, Tensor, Tensor]:
-    """The x, y and z of three puzzles."""
-    x = network.embed(torch.randint(1, 6, (3, 16), generator=torch.Generator().manual_seed(2)))
-    return (x, *network.starting_state(3, torch.Generator().manual_seed(1)))
+    """The x, y and z of eight puzzles."""
+    x = network.embed(torch.randint(1, 6, (8, 16), generator=torch.Generator().manual_seed(2)))
+    return (x, *network.starting_state(8, torch.Generator().manual_seed(1)))
 
 
 def gradients(network: nn.Module, loss: Tensor) -> list[Tensor]:
@@ -125,14 +125,15 @@ def test_going_on_is_worth_what_the_next_step_says(is_last: bool) -> None:
     x, y, z = a_step(network)
     y, z, _, halt = network(x, y, z)
     state = x, y, z
-    solved = torch.tensor([True, False, True])
-    loss, stops = learn_q_values(network, x, y, z, halt, solved, torch.tensor([is_last] * 3))
+    solved = torch.arange(8) % 3 == 0
+    loss, stops = learn_q_values(network, x, y, z, halt, solved, torch.full((8,), is_last))
     found = gradients(network, loss)
 
     twin = copy.deepcopy(network)
     with torch.no_grad():
         y_next, *_ = twin(*state)
         q_halt, q_continue = twin.halt_head(y_next[:, 0]).T
+        assert 0 < (q_halt < q_continue).sum() < 8
         target = torch.sigmoid(q_halt if is_last else torch.stack((q_halt, q_continue)).amax(0))
     x, y, z = a_step(network)
     y, *_ = network(x, y, z)

@@ -92,7 +92,8 @@ OF_HRM: Any = {"mixer": "attention", "rotary": "1d", "num_layers": 4, "n": 2, "T
 OF_HRM |= {"num_nets": 2, "gradient": "one_step", "halting": "q_learning"}
 HRM = replace(PAPER, **OF_HRM)
 HRM_TRAIN = replace(PAPER_TRAIN, steps=20_000 * 1_000 // 768, ema_decay=0.0)
-HRM_TINY: Any = {"hidden_size": 64, "channel_width": 192, "num_heads": 4, "num_puzzles": 0}
+HRM_TINY: Any = {"hidden_size": 64, "channel_width": 192, "num_heads": 4, "rotary": "2d", "num_puzzles": 0}
+HRM_TINY_TRAIN: Any = {"muon_lr": 0.01, "ema_decay": 0.0, "halt_weight": 0.5}
 PAPER_ARC_TRAIN = replace(
     PAPER_TRAIN, steps=100_000 * 3_988 // 768, adamw_decay=0.1, evaluate_every=10_000, validation=400, **OF_PROBLEMS
 )
@@ -119,8 +120,8 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
     ("sudoku", "hrm"): (HRM, HRM_TRAIN, WantedSudokus()),
     ("sudoku", "hrm-tiny"): (
         replace(HRM, **SMALL_BOARD, **HRM_TINY),
-        replace(ATTENTION_BATCHES, steps=3_000, ema_decay=0.0, halt_weight=0.5, validation=200, **OFTEN),
-        WantedSudokus(puzzles=3_000, least_givens=8, most_givens=14),
+        replace(SMALL_BATCHES, steps=2_000, validation=200, **OFTEN, **HRM_TINY_TRAIN),
+        WantedSudokus(puzzles=3_000, least_givens=12, most_givens=20),
     ),
     ("maze", "tiny"): (
         replace(CONVOLUTION, height=9, width=9),
@@ -152,7 +153,7 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
     ("maze", "hrm"): (replace(HRM, **OF_MAZES), replace(HRM_TRAIN, symmetries=False), WantedMazes(puzzles=2_000)),
     ("maze", "hrm-tiny"): (
         replace(HRM, **OF_MAZES | {"height": 9, "width": 9}, **HRM_TINY),
-        replace(MAZES, steps=2_500, muon_lr=0.005, ema_decay=0.0, halt_weight=0.5, validation=300, **OFTEN),
+        replace(MAZES, steps=2_500, **OFTEN, **HRM_TINY_TRAIN),
         WantedMazes(puzzles=10_000),
     ),
     ("arc", "tiny"): (
