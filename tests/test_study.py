@@ -110,6 +110,7 @@ REFUSED = {
     "a value": (["--vary", "model.mixer=mlp,magic"], "arm 'mixer=magic': --set: model.mixer: expected one of"),
     "twice": (["--vary", "model.n=2,2"], "two arms are called 'n=2'"),
     "an arm": (["--preset", "paper", "--only", "HRN"], "--only HRN: choose from: TRM; "),
+    "data": (["--vary", "model.n=1,2", "--data", "none.csv"], "none.csv: cannot be read"),
     "time": (["--vary", "model.n=1,2", "--max-time", "soon"], "'soon' is no duration"),
     "forever": (["--vary", "model.n=1,2", "-r", "large"], "recipe large follows the time"),
 }

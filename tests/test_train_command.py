@@ -21,7 +21,7 @@ def config_of(run: Path) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize("recipe", ["paper", "fast"])
+@pytest.mark.parametrize("recipe", ["paper", "fast", "hrm"])
 def test_the_large_recipes_run_on_a_cpu(recipe: str, tmp_path: Path) -> None:
     data, run = tmp_path / "d.csv", tmp_path / "run"
     assert trm("data", "sudoku", "--generate", 5, "--givens", "50-60", "-o", data).returncode == 0

@@ -75,6 +75,7 @@ def study(
     from trm_cli.display.study import StudyDisplay, show_results, write_results
 
     devices, threads = _devices(machine, jobs)
+    asked.refuse_unreadable()
     command = options.as_typed()
     goes_on, failed = asked.begin(), ""
     with StudyDisplay(asked, quiet=quiet) as display, options.stop_on_signals(patient=True) as stopped:

@@ -37,6 +37,7 @@ from trm_cli.files import write_whole
 from trm_cli.tasks.base import Dataset, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
+from trm_cli.training.data import load_data
 from trm_cli.training.recipes import Recipe
 from trm_cli.training.run import DATA_FILE, STATES, Plan, Run, find_state, read_log
 
@@ -174,6 +175,13 @@ class Study:
         write_whole(path, f"{json.dumps(asked, indent=2)}\n".encode(), lasting=True)
         return False
 
+    def refuse_unreadable(self) -> None:
+        """Raise UsageError or PuzzleError where no run could be trained on the data; fetch those of the Hub."""
+        if self.plan.is_generated and not isinstance(self.plan.task, Demonstrated):
+            assert self.plan.recipe.wanted
+        else:
+            load_data(self.plan, None, lambda done, wanted: None)
+
     def generated(self, progress: Callable[[int, int], None]) -> Dataset | None:
         """The puzzles that all arms share, made once; None where they come from elsewhere."""
         task = self.plan.task
@@ -239,7 +247,6 @@ class StudyRun:
 
 def train_run(run: StudyRun, generated: Dataset | None, device: "torch.device", stopped: Callable[[], bool]) -> None:
     """Train a run to its end, from where it was left; raises what `start_run` does."""
-    from trm_cli.training.data import load_data
     from trm_cli.training.loop import Limits, start_run
 
     folder = run.folder
@@ -278,6 +285,9 @@ def _work(
     for number in (signal.SIGINT, signal.SIGTERM):  # all processes may be sent them; the study decides
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
+    if device.startswith("cuda"):
+        torch.set_float32_matmul_precision("high")
+        torch.cuda.set_device(device)
     study = multiprocessing.parent_process()
     assert study is not None
     try:
