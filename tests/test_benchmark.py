@@ -27,6 +27,16 @@ def test_the_paper_s_forward_pass_has_the_operations_that_its_shapes_say() -> No
     assert abs(step_flops(recipe) / expected - 1) < 0.02  # the heads are the rest
 
 
+def test_hrm_takes_a_second_forward_pass_and_differentiates_two_calls() -> None:
+    recipe = get_recipe("sudoku", "hrm")
+    model = recipe.model
+    positions, D = model.num_prefix + model.num_cells, model.hidden_size
+    matrices = positions * D * (4 * D + 3 * model.channel_width)
+    net = 2 * model.num_layers * (matrices + 2 * positions**2 * D)
+    expected = net * (2 * model.T * (model.n + 1) + 2 * 2)  # backward is twice the forward, of two calls
+    assert abs(step_flops(recipe) / expected - 1) < 0.02
+
+
 def test_more_latent_updates_are_more_work() -> None:
     recipe = get_recipe("sudoku", "fast")
     more = replace(recipe, model=replace(recipe.model, n=recipe.model.n * 2 + 1))

@@ -20,7 +20,7 @@ from trm_cli.training.batches import Examples
 from trm_cli.training.data import refuse_misfits
 from trm_cli.training.loop import memory_in_use
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.step import Trainer, memory_translated
+from trm_cli.training.step import HALTING, Trainer, memory_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles
 EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
@@ -86,8 +86,10 @@ def step_flops(recipe: Recipe) -> int:
         network = TinyRecursiveModel(recipe.model).to("meta")  # tables of constants, too
         tokens = torch.ones(1, recipe.model.num_cells, dtype=torch.long)
         y, z = (state.contiguous() for state in network.starting_state(1))
-        y, z, logits, halt = network(network.embed(tokens), y, z)
-        (logits.sum() + halt.sum()).backward()
+        x, flag = network.embed(tokens), torch.ones(1, dtype=torch.bool)
+        y, z, logits, halt = network(x, y, z)
+        halting_term, _ = HALTING[recipe.model.halting](network, x, y, z, halt, flag, flag)
+        (logits.sum() + halting_term).backward()
     return int(counter.get_total_flops())
 
 
