@@ -93,7 +93,7 @@ OF_HRM |= {"num_nets": 2, "gradient": "one_step", "halting": "q_learning"}
 HRM = replace(PAPER, **OF_HRM)
 HRM_TRAIN = replace(PAPER_TRAIN, steps=20_000 * 1_000 // 768, ema_decay=0.0)
 HRM_TINY: Any = {"hidden_size": 64, "channel_width": 192, "num_heads": 4, "rotary": "2d", "num_puzzles": 0}
-HRM_TINY_TRAIN: Any = {"muon_lr": 0.01, "ema_decay": 0.0, "halt_weight": 0.5}
+HRM_TINY_TRAIN: Any = {"muon_lr": 0.005, "ema_decay": 0.0, "halt_weight": 0.5}
 PAPER_ARC_TRAIN = replace(
     PAPER_TRAIN, steps=100_000 * 3_988 // 768, adamw_decay=0.1, evaluate_every=10_000, validation=400, **OF_PROBLEMS
 )
@@ -121,7 +121,7 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
     ("sudoku", "hrm-tiny"): (
         replace(HRM, **SMALL_BOARD, **HRM_TINY),
         replace(SMALL_BATCHES, steps=2_000, validation=200, **OFTEN, **HRM_TINY_TRAIN),
-        WantedSudokus(puzzles=3_000, least_givens=12, most_givens=20),
+        WantedSudokus(puzzles=3_000, least_givens=16, most_givens=24),
     ),
     ("maze", "tiny"): (
         replace(CONVOLUTION, height=9, width=9),
