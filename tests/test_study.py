@@ -214,6 +214,7 @@ def test_the_table_says_how_far_apart_arms_are_and_whether_the_paper_agrees(tmp_
     assert dict(found[0].course) == pytest.approx({50: 0.405, 100: 0.81})
     table = markdown(study, found, "trm study").splitlines()
     assert table[0] == "## sudoku 6x6, recipe tiny, 100 optimizer steps each, 3 seeds"
+    assert list(found[3].interval or ()) == pytest.approx([0.8506, 0.9344], abs=2e-4)  # Wilson: all seeds alike
     worse = next(line for line in table if line.startswith("| worse"))
     cells = [cell.strip() for cell in worse.split("|")[1:-1]]
     assert cells[:3] == ["worse", "51.0%", "48.5–53.5%"]  # 0.51 +- 4.303 * 0.01 / sqrt(3)

@@ -357,7 +357,7 @@ class Result:
     """What came of an arm.
 
     exact, interval  the mean over the seeds, and 95 % of where it lies: by Student's t over the
-                     seeds, or by Wilson's score over the puzzles where there is one seed.
+                     seeds, or by Wilson's score over the puzzles where one seed, or all alike, tell no spread.
     p                how likely so large a difference from the first arm, or a larger one, is by chance: by
                      Welch's t-test over the seeds, or of two shares of puzzles where there is one seed.
     """
@@ -406,7 +406,8 @@ def results(study: Study) -> list[Result]:
         result = Result(arm, outcomes, count_parameters(model), model.effective_depth, passes)
         if outcomes:
             shares = [outcome.exact for outcome in outcomes]
-            interval = t_interval(shares) if len(shares) > 1 else wilson(_solved(outcomes[0]), outcomes[0].puzzles)
+            varies = len(set(shares)) > 1
+            interval = t_interval(shares) if varies else wilson(_solved(outcomes[0]), outcomes[0].puzzles)
             first = found[0] if found else None
             p = _compare(first.outcomes, outcomes) if first and first.outcomes else None
             result = replace(result, exact=fmean(shares), interval=interval, p=p)
