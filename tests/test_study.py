@@ -110,6 +110,7 @@ REFUSED = {
     "a value": (["--vary", "model.mixer=mlp,magic"], "arm 'mixer=magic': --set: model.mixer: expected one of"),
     "twice": (["--vary", "model.n=2,2"], "two arms are called 'n=2'"),
     "an arm": (["--preset", "paper", "--only", "HRN"], "--only HRN: choose from: TRM; "),
+    "one twice": (["--vary", "model.n=1,2", "--vary", "model.n=3,4"], "--vary model.n: given twice"),
     "data": (["--vary", "model.n=1,2", "--data", "none.csv"], "none.csv: cannot be read"),
     "time": (["--vary", "model.n=1,2", "--max-time", "soon"], "'soon' is no duration"),
     "forever": (["--vary", "model.n=1,2", "-r", "large"], "recipe large follows the time"),
@@ -183,6 +184,21 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds something else"):
         study.begin()
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '"x"', "[1]"])
+def test_a_damaged_study_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
+    study = Study(Plan(get_recipe("sudoku", "tiny"), Sudoku(), []), vary(["model.n=1,2"]), 1, tmp_path)
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(UsageError, match=r"study.json: cannot be read|was begun with other"):
+        study.begin()
+
+
+def test_a_damaged_log_is_refused_with_its_folder(tmp_path: Path) -> None:
+    study = a_study(tmp_path, {"first": [0.5], "second": [0.5]})
+    (tmp_path / "second/seed-0/log.jsonl").write_text('{"step": 3, "seconds": "soon", "kind": "evaluation"}\n')
+    with pytest.raises(UsageError, match=r"second/seed-0: its log is damaged \(KeyError"):
+        results(study)
 
 
 def a_study(folder: Path, exact: dict[str, list[float]], published: tuple[float, ...] = ()) -> Study:

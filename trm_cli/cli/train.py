@@ -37,7 +37,11 @@ class TrainCommand(TyperCommand):
 def train(
     task: options.TaskName,
     recipe: Optional[str] = Option(
-        None, "--recipe", "-r", show_default="fast", help="A named set of numbers: tiny, fast, large, mlp or paper."
+        None,
+        "--recipe",
+        "-r",
+        show_default="fast",
+        help="A named set of numbers: tiny, fast, large, mlp, paper, hrm, hrm-tiny.",
     ),
     config: Optional[Path] = Option(None, help="TOML file of numbers that differ; see --print-config."),
     settings: options.Settings = None,

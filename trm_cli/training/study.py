@@ -107,6 +107,9 @@ def vary(varied: list[str]) -> tuple[Arm, ...]:
         if not equals or not all(value.strip() for value in values.split(",")):
             raise UsageError(f"--vary {one}: write SECTION.NAME=VALUE,VALUE, such as model.mixer=mlp,attention")
         choices.append([f"{name.strip()}={value.strip()}" for value in values.split(",")])
+    names = Counter(choice[0].partition("=")[0] for choice in choices)
+    if twice := next((name for name, count in names.items() if count > 1), None):
+        raise UsageError(f"--vary {twice}: given twice; name all its values in one")
     arms = tuple(
         Arm(", ".join(s.partition(".")[2] or s for s in settings), settings) for settings in itertools.product(*choices)
     )
@@ -162,8 +165,8 @@ class Study:
         path, asked = self.folder / STUDY_FILE, json.loads(json.dumps(self.asked()))
         if path.is_file():
             try:
-                known = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+                known = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError) as error:
                 raise UsageError(f"{path}: cannot be read ({error}); choose another folder") from error
             other = next((name for name in asked if known.get(name) != asked[name]), None)
             if other:
@@ -227,8 +230,16 @@ class StudyRun:
         return replace(self.study.plan, recipe=self.study.recipe_of(self.arm), seed=self.seed)
 
     def progress(self) -> tuple[float, Outcome | None]:
-        """The share of it that is over, and the latest evaluation; 1 and the last one at the end."""
-        entries = read_log(self.folder)
+        """The share of it that is over, and the latest evaluation; 1 and the last one at the end.
+
+        Raises UsageError where its log is damaged.
+        """
+        try:
+            return self._read(read_log(self.folder))
+        except (KeyError, TypeError, ZeroDivisionError) as error:
+            raise UsageError(f"{self.folder}: its log is damaged ({error!r}); remove that folder") from error
+
+    def _read(self, entries: list[dict[str, Any]]) -> tuple[float, Outcome | None]:
         config = self.plan.recipe.train
         if not entries:
             return 0.0, None
