@@ -142,8 +142,8 @@ def told(folder: Path) -> Any:
 
 
 def test_a_study_that_is_killed_and_resumed_ends_with_the_same_table(tmp_path: Path) -> None:
-    finished(trm(*STUDY, "--max-steps", 30, "-o", tmp_path / "whole"))
-    words = [sys.executable, "-m", "trm_cli", *STUDY, "--max-steps", "30", "-o", str(tmp_path / "parts")]
+    finished(trm(*STUDY, "--max-steps", 16, "-o", tmp_path / "whole"))
+    words = [sys.executable, "-m", "trm_cli", *STUDY, "--max-steps", "16", "-o", str(tmp_path / "parts")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for number, place in ((signal.SIGKILL, "mixer=mlp/seed-0"), (signal.SIGINT, "mixer=attention/seed-1")):
         process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -156,7 +156,7 @@ def test_a_study_that_is_killed_and_resumed_ends_with_the_same_table(tmp_path: P
         _, err = process.communicate(timeout=120)
         assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
         assert number == signal.SIGKILL or "all runs are saved; the same command goes on" in err
-    again = trm(*STUDY, "--max-steps", 30, "-o", tmp_path / "parts")
+    again = trm(*STUDY, "--max-steps", 16, "-o", tmp_path / "parts")
     finished(again)
     assert "goes on where it was left" in again.stderr
     assert "mixer=mlp, seed 0" not in again.stderr  # was over
@@ -164,7 +164,7 @@ def test_a_study_that_is_killed_and_resumed_ends_with_the_same_table(tmp_path: P
     assert len(told(tmp_path / "whole")["arms"][0]["runs"]) == 2
     for name in ("table.md", "accuracy.svg", "data.csv.gz"):
         assert (tmp_path / "parts" / name).stat().st_size > 100
-    other = trm(*STUDY, "--max-steps", 31, "-o", tmp_path / "parts")
+    other = trm(*STUDY, "--max-steps", 17, "-o", tmp_path / "parts")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "was begun with other recipe" in other.stderr
 

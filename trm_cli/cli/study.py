@@ -1,5 +1,6 @@
 """`trm study`: train several arms on the same data and compare them, such as the paper's ablations."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any, Optional
@@ -36,7 +37,7 @@ def study(
         None, show_default="none", metavar="DURATION", help="Length of each run instead: 90s, 9m, 1h30m."
     ),
     jobs: Optional[int] = Option(
-        None, min=1, max=1024, show_default="1, or one for each GPU", help="Runs that train side by side."
+        None, min=1, max=1024, show_default="one for each GPU, or CPU core", help="Runs that train side by side."
     ),
     output: Path = Option(..., "--output", "-o", show_default=False, help="Folder; the same command goes on in it."),
     json: options.Json = False,
@@ -109,10 +110,11 @@ def _devices(machine: dict[str, Any], jobs: int | None) -> tuple[list[str], int]
     """A device for each run that trains at a time, and the CPU threads of each."""
     import torch
 
+    cores = os.cpu_count() or 1
     chosen, _ = options.choose_machine(**machine)
     if chosen.type == "cuda":
         count = torch.cuda.device_count()
         devices = [f"cuda:{number % count}" for number in range(jobs or count)]
     else:
-        devices = [chosen.type] * (jobs or 1)
-    return devices, machine["threads"] or max(1, torch.get_num_threads() // len(devices))
+        devices = [chosen.type] * (jobs or (cores // (machine["threads"] or 1) if chosen.type == "cpu" else 0) or 1)
+    return devices, machine["threads"] or max(1, cores // len(devices))
