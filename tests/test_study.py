@@ -20,23 +20,13 @@ from trm_cli.config import override
 from trm_cli.display.study import StudyDisplay, described, markdown, write_results
 from trm_cli.errors import UsageError
 from trm_cli.model.network import count_parameters
+from trm_cli.solving.statistics import two_shares
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import dataset_bytes
 from trm_cli.training.recipes import get_recipe
 from trm_cli.training.run import Plan
-from trm_cli.training.study import (
-    PRESETS,
-    Arm,
-    Study,
-    StudyRun,
-    results,
-    student_p,
-    t_interval,
-    two_shares,
-    vary,
-    welch,
-)
+from trm_cli.training.study import PRESETS, Arm, Study, StudyRun, results, vary
 
 PAPER = PRESETS["paper"]
 BOARD = [
@@ -260,24 +250,6 @@ def test_the_live_table_has_a_line_an_arm_and_fits(tmp_path: Path) -> None:
     assert rows[0] == "first       ==============----------  60.0%    2/2"
     assert rows[1] == "second arm  ======------------------  25.0%    1/2   30%"
     assert max(map(len, rows)) <= 60
-
-
-def test_student_s_distribution_is_that_of_the_tables() -> None:
-    for t, freedom, p in ((12.7062, 1, 0.05), (4.30265, 2, 0.05), (2.77645, 4, 0.05), (3.49948, 7, 0.01)):
-        assert student_p(t, freedom) == pytest.approx(p, rel=1e-3)
-    assert student_p(0.0, 3) == pytest.approx(1.0)
-    assert student_p(1.95996, 1e6) == pytest.approx(0.05, rel=1e-3)
-
-
-def test_intervals_and_tests_are_those_of_a_textbook() -> None:
-    half = 4.30265 * 0.1 / 3**0.5
-    assert list(t_interval([0.4, 0.5, 0.6])) == pytest.approx([0.5 - half, 0.5 + half], abs=1e-4)
-    assert t_interval([0.0, 0.0]) == (0.0, 0.0)
-    assert welch([0, 1, 2], [3, 4, 5]) == pytest.approx(0.02131, rel=1e-3)
-    assert welch([0.1, 0.1], [0.1, 0.1]) == 1.0
-    assert welch([0.1, 0.1], [0.2, 0.2]) == 0.0
-    assert two_shares(45, 100, 30, 100) == pytest.approx(0.0285, abs=2e-4)
-    assert two_shares(0, 10, 0, 20) == 1.0
 
 
 def test_the_paper_s_table_is_made_by_one_command(tmp_path: Path) -> None:

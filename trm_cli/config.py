@@ -35,6 +35,13 @@ MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding; published ones have more t
 MOST = 1_000_000  # of steps, attempts and views when solving
 LARGEST_FILE = 1 << 20  # bytes of a config
 Share = Annotated[float, (0, 1)]
+OF_HRM: dict[str, Any] = {  # how a Hierarchical Reasoning Model recurs and halts, arXiv:2506.21734, in our names
+    "num_nets": 2,
+    "gradient": "one_step",
+    "halting": "q_learning",
+    "n": 2,
+    "T": 2,
+}
 
 
 def _check(config: "DataclassInstance", prefix: str, largest: int) -> None:

@@ -20,7 +20,8 @@ from trm_cli.display.console import answers_console
 from trm_cli.display.screen import bars
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, wilson
+from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names
+from trm_cli.solving.statistics import wilson
 
 SCHEMA = 1
 MOST_BARS = 16  # characters of a histogram

@@ -7,7 +7,6 @@ moment. What is counted is whole numbers and sums, so that an evaluation can be 
 """
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, never, solve_stream
 from trm_cli.solving.search import Solution, choose
+from trm_cli.solving.statistics import mcnemar, wilson
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
@@ -33,31 +33,6 @@ FORMAT = 2  # of the file that keeps counts; before 2 only the whole had the ste
 KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
 NUM_BINS = 10  # of the halt head's probability
 CURVES = ("solved_within_steps", "solved_within_attempts", "steps_within_attempts")  # that a card shows
-Z_95 = 1.959964  # standard deviations on either side that hold 95 % of a normal distribution
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share. Source: Wilson 1927, the score interval."""
-    if not trials:
-        return 0.0, 1.0
-    share, z2 = successes / trials, Z_95**2
-    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    spread = share * (1 - share) / trials + z2 / (4 * trials**2)
-    half = Z_95 * math.sqrt(spread) / (1 + z2 / trials)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def mcnemar(first_only: int, second_only: int) -> float:
-    """How likely so unequal counts, or worse, are by chance: exact and two-sided.
-
-    first_only, second_only  puzzles that only one of two networks solved.
-    Source: McNemar 1947; under no difference each such puzzle is a fair coin's throw.
-    """
-    trials, fewer = first_only + second_only, min(first_only, second_only)
-    if first_only == second_only:
-        return 1.0
-    logs = [math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(fewer + 1)]
-    return min(1.0, 2 * sum(math.exp(log - trials * math.log(2)) for log in logs))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ differ from the general recipe, as in the TOML of `trm train TASK --print-config
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trm_cli.config import ModelConfig, TrainConfig, apply
+from trm_cli.config import OF_HRM, ModelConfig, TrainConfig, apply
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted
@@ -88,9 +88,7 @@ PAPER_ATTENTION = replace(PAPER, **OF_MAZES, mixer="attention", rotary="1d", n=4
 PAPER_ARC = replace(PAPER_ATTENTION, vocab_size=12, num_puzzles=876_406)
 PAPER_TRAIN = TrainConfig(warmup_steps=2000, schedule="constant", optimizer="adam_atan2", clip=0.0, loss="stablemax")
 # arXiv:2506.21734 as its code runs it: README commands, config/arch/hrm_v1.yaml.
-OF_HRM: Any = {"mixer": "attention", "rotary": "1d", "num_layers": 4, "n": 2, "T": 2, "num_prefix": 1}
-OF_HRM |= {"num_nets": 2, "gradient": "one_step", "halting": "q_learning"}
-HRM = replace(PAPER, **OF_HRM)
+HRM = replace(PAPER, **OF_HRM, mixer="attention", rotary="1d", num_layers=4, num_prefix=1)
 HRM_TRAIN = replace(PAPER_TRAIN, steps=20_000 * 1_000 // 768, ema_decay=0.0)
 HRM_TINY: Any = {"hidden_size": 64, "channel_width": 192, "num_heads": 4, "rotary": "2d", "num_puzzles": 0}
 HRM_TINY_TRAIN: Any = {"muon_lr": 0.005, "ema_decay": 0.0, "halt_weight": 0.5}

@@ -14,7 +14,6 @@ Source of the paper's arms: arXiv:2510.04871, tables 1 to 3; the gradient throug
 
 import itertools
 import json
-import math
 import multiprocessing
 import re
 import shutil
@@ -26,14 +25,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from trm_cli.config import override
+from trm_cli.config import OF_HRM, override
 from trm_cli.errors import TRMError, UsageError
 from trm_cli.files import write_whole
+from trm_cli.solving.statistics import t_interval, two_shares, welch, wilson
 from trm_cli.tasks.base import Dataset, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
@@ -73,8 +71,8 @@ def _arm(name: str, settings: str, published: float | None = None) -> Arm:
 
 TRM = "mixer=mlp rotary=none num_layers=2 T=3 n=6 T_grad=1 recursion=y_and_z gradient=recursion num_nets=1 "
 TRM += "halting=halt start=fixed damping=0.0"
-OF_HRM = "mixer=attention rotary=1d num_layers=4 T=2 n=2 gradient=one_step num_nets=2 halting=q_learning "
-OF_HRM += "train.ema_decay=0.0"
+HRM = " ".join(f"{name}={value}" for name, value in OF_HRM.items())
+HRM += " mixer=attention rotary=1d num_layers=4 train.ema_decay=0.0"
 PRESETS: dict[str, tuple[Arm, ...]] = {
     "paper": (
         _arm("TRM", TRM, 87.4),
@@ -87,7 +85,7 @@ PRESETS: dict[str, tuple[Arm, ...]] = {
         _arm("T=2, n=2", f"{TRM} T=2 n=2", 73.7),
         _arm("single z", f"{TRM} recursion=single_z", 71.9),
         _arm("1-step gradient", f"{TRM} gradient=one_step", 56.5),
-        _arm("HRM", f"{TRM} {OF_HRM}", 55.0),
+        _arm("HRM", f"{TRM} {HRM}", 55.0),
         _arm("T=1, n=2", f"{TRM} T=1 n=2", 63.2),
         _arm("T=2, n=4", f"{TRM} T=2 n=4", 81.9),
         _arm("T=4, n=8", f"{TRM} T=4 n=8", 84.2),
@@ -181,7 +179,7 @@ class Study:
     def refuse_unreadable(self) -> None:
         """Raise UsageError or PuzzleError where no run could be trained on the data; fetch those of the Hub."""
         if self.plan.is_generated and not isinstance(self.plan.task, Demonstrated):
-            assert self.plan.recipe.wanted
+            generator_of(self.plan.task)
         else:
             load_data(self.plan, None, lambda done, wanted: None)
 
@@ -406,7 +404,6 @@ class Result:
 def results(study: Study) -> list[Result]:
     """What is known of each arm by now."""
     from trm_cli.model.network import count_parameters
-    from trm_cli.solving.evaluate import wilson
 
     found: list[Result] = []
     for arm in study.arms:
@@ -435,43 +432,3 @@ def _compare(first: tuple[Outcome, ...], second: tuple[Outcome, ...]) -> float:
         return welch([one.exact for one in first], [one.exact for one in second])
     one, other = first[0], second[0]
     return two_shares(_solved(one), one.puzzles, _solved(other), other.puzzles)
-
-
-def student_p(t: float, freedom: float) -> float:
-    """How likely a |t| so large or larger is under Student's distribution with so many degrees of freedom.
-
-    With x = sqrt(freedom) tan(angle) its density is a power of the cosine, which is summed up.
-    """
-    angles = (np.arange(20_000) + 0.5) / 20_000
-    below = math.atan(abs(t) / math.sqrt(freedom))
-    part = below * np.mean(np.cos(below * angles) ** (freedom - 1))
-    whole = math.pi / 2 * np.mean(np.cos(math.pi / 2 * angles) ** (freedom - 1))
-    return float(min(1.0, max(0.0, 1 - part / whole)))
-
-
-def t_interval(values: list[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of shares, by Student's t; two values or more."""
-    low, high = 0.0, 1e3
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_p(middle, len(values) - 1) > SIGNIFICANT else (low, middle)
-    half = high * math.sqrt(variance(values) / len(values))
-    return max(0.0, fmean(values) - half), min(1.0, fmean(values) + half)
-
-
-def welch(first: list[float], second: list[float]) -> float:
-    """P of Welch's t-test: equal means, whatever the variances; two values or more on each side."""
-    squares = [variance(values) / len(values) for values in (first, second)]
-    difference = fmean(first) - fmean(second)
-    if not sum(squares):
-        return 1.0 if difference == 0 else 0.0
-    shares = [square**2 / (len(values) - 1) for square, values in zip(squares, (first, second), strict=True)]
-    return student_p(difference / math.sqrt(sum(squares)), sum(squares) ** 2 / sum(shares))
-
-
-def two_shares(successes: int, trials: int, others: int, other_trials: int) -> float:
-    """P of the z-test: two samples of puzzles have the same share of successes."""
-    pooled = (successes + others) / (trials + other_trials)
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / trials + 1 / other_trials))
-    difference = successes / trials - others / other_trials
-    return math.erfc(abs(difference) / spread / math.sqrt(2)) if spread else 1.0

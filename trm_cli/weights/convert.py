@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, cat, stack, zeros
 
 from trm_cli import __version__
-from trm_cli.config import ModelConfig
+from trm_cli.config import OF_HRM, ModelConfig
 from trm_cli.errors import ConfigError, ModelError, PuzzleError
 from trm_cli.files import sha256_of
 from trm_cli.model.network import TinyRecursiveModel
@@ -168,7 +168,7 @@ HALT_ROWS = 2  # halt and continue; nano-trm has the first
 HEAD_SIZE = 64  # channels of an attention head in every published network
 PREFIX = 16  # positions that a puzzle embedding takes in every published network
 PUBLISHED_T = 3  # recursions in a supervision step of every published network
-HRM: dict[str, Any] = {"num_nets": 2, "gradient": "one_step", "halting": "q_learning", "n": 2, "T": 2, "num_prefix": 1}
+HRM_PREFIX = 1  # of HRM's networks
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     mixes_tokens = MIXER in bare
     if not (given.num_heads or mixes_tokens) and hidden_size % HEAD_SIZE:  # no shape tells the number
         raise ModelError(f"has {hidden_size} channels; say how many attention heads with `trm models convert --heads`")
-    num_prefix = 0 if table is None else HRM["num_prefix"] if layout == "hrm" else PREFIX
+    num_prefix = 0 if table is None else HRM_PREFIX if layout == "hrm" else PREFIX
     task, side = _board(bare, num_prefix, given)
     try:
         *_, box_height, box_width = task.boxes(side * side)
@@ -247,7 +247,7 @@ def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
         )
         if layout == "hrm":
             said = {"n": given.n, "T": given.T}
-            config = replace(config, **HRM | {name: number for name, number in said.items() if number})
+            config = replace(config, **OF_HRM | {name: number for name, number in said.items() if number})
     except (ConfigError, PuzzleError) as error:
         raise ModelError(f"cannot be: {error}") from error
     nets = {LAYER: "net.f_L", LAYER_OF_H: "net.f_H"} if layout == "hrm" else {LAYER: "net"}
