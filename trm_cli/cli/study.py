@@ -79,19 +79,20 @@ def study(
     asked.refuse_unreadable()
     command = options.as_typed()
     goes_on, failed = asked.begin(), ""
-    with StudyDisplay(asked, quiet=quiet) as display, options.stop_on_signals(patient=True) as stopped:
+    with StudyDisplay(asked, quiet=quiet) as display:
         if goes_on:
             display.console.print(f"{output}: goes on where it was left")
         puzzles = asked.generated(display.generating)
-        for run, problem in train_study(asked, puzzles, devices=devices, threads=threads, stopped=stopped):
-            if run is None:
-                time.sleep(POLL_SECONDS)
-            else:
-                display.ends(run, problem)
-                failed = failed or problem
-                write_results(asked, results(asked), command, draws=False)
-            display.tick()
-        was_stopped = stopped()
+        with options.stop_on_signals(patient=True) as stopped:
+            for run, problem in train_study(asked, puzzles, devices=devices, threads=threads, stopped=stopped):
+                if run is None:
+                    time.sleep(POLL_SECONDS)
+                else:
+                    display.ends(run, problem)
+                    failed = failed or problem
+                    write_results(asked, results(asked), command, draws=False)
+                display.tick()
+            was_stopped = stopped()
     found = results(asked)
     write_results(asked, found, command, draws=True)
     if was_stopped:

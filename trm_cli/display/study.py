@@ -120,7 +120,6 @@ class StudyDisplay:
         self.study = study
         self.console = remarks_console(quiet)
         self.symbols = REST if is_ascii(self.console) else FULL
-        self.ended: dict[tuple[str, int], float] = {}  # exact of the runs that are over
         self.began = time.monotonic()
         self.drawn = 0.0
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if self._draws else None
