@@ -1,5 +1,8 @@
 """What can go wrong for a user; each kind knows its exit code."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class TRMError(Exception):
     """A user's mistake or a failure outside our control: one line, no traceback."""
@@ -29,6 +32,13 @@ class TrainingError(TRMError):
     """A training run that cannot go on."""
 
     exit_code = 3
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question to put behind a message about an unknown word, or nothing where no known one is like it."""
+    by_lower_case = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[close[0]]}?" if close else ""
 
 
 def printable(text: str) -> str:
