@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
-from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, page, rectangles, save_run
+from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, page_of, rectangles, save_run
 from trm_cli.errors import UsageError
 from trm_cli.solving.trace import Header, Moment
 
@@ -82,7 +82,7 @@ def test_a_gif_has_a_picture_for_every_shot(header: Header, moments: list[Moment
 
 @pytest.mark.parametrize(("header", "moments"), RUNS.values(), ids=RUNS.keys())
 def test_a_page_is_whole_and_asks_for_nothing(header: Header, moments: list[Moment]) -> None:
-    content = page(header, moments, 0.8).decode()
+    content = page_of(header, moments)
     assert not re.findall(r"https?://|src=|href=|@import|url\(|fetch\(|XMLHttp|WebSocket", content)
     assert "default-src 'none'" in content
     told = re.search(r'<script type="application/json" id="run">(.*?)</script>', content, re.DOTALL)

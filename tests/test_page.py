@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser import Page, browsing, find_browser
 from tests.watched import HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_two
-from trm_cli.display.export import page as written
+from trm_cli.display.export import page_of
 
 BROWSER = find_browser()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser that can be driven")
@@ -21,8 +21,8 @@ PAPER = "getComputedStyle(document.body).backgroundColor"
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("page")
     path = folder / "run.html"
-    path.write_bytes(written(HEADER_INSIDE, run_inside(), 0.2))
-    (folder / "two.html").write_bytes(written(HEADER_OF_TWO, run_of_two(), 0.2))
+    path.write_text(page_of(HEADER_INSIDE, run_inside(), pause=0.2), encoding="utf-8")
+    (folder / "two.html").write_text(page_of(HEADER_OF_TWO, run_of_two(), pause=0.2), encoding="utf-8")
     assert BROWSER is not None
     with browsing(BROWSER, folder / "profile") as opened:
         opened.folder = folder

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -26,6 +26,7 @@ from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
 from trm_cli.tasks.base import Colour
 
 ONE_SIZE, MANY_SIZE = (80, 24), (116, 42)  # columns and rows of a picture of one puzzle, of several
+STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
 NAMED = ("484f58", "e5534b", "57ab5a", "c69026", "539bf5", "b083f0", "39c5cf", "909dab")  # black to white
@@ -240,14 +241,17 @@ TEMPLATE = Path(__file__).with_name("page.html")
 SHAPE = ("height", "width", "box_height", "box_width")
 
 
-def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
-    """The page; `seconds` is how long each step stays when it plays."""
-    task = header.task
+def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = None) -> str:
+    """The player of a run as one HTML document, for a file or an iframe.
+
+    A step stays for `pause` seconds when it plays, or as long as is easy to follow.
+    """
+    task, moments = header.task, list(moments)
     questions = [moment.frames for moment in moments if moment.is_question]
     run = {
         **{name: value for name, value in vars(header).items() if name != "task"},
         "task": task.name,
-        "seconds": seconds,
+        "seconds": pause or STEP_SECONDS,
         "layout": task.layout.value,
         "roles": [{"name": name, **vars(role)} for name, role in task.roles.items()],
         "praise": task.praise,
@@ -262,7 +266,7 @@ def page(header: Header, moments: list[Moment], seconds: float) -> bytes:
         ],
     }
     told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
-    return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told).encode()
+    return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told)
 
 
 def _frame(frame: Frame) -> dict[str, Any]:
@@ -336,9 +340,6 @@ def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: list[Ima
         draw.line((x0, low, x0 + len(glyph.text) * GIF_CELL_WIDTH - 1, low), fill=glyph.ink, width=1)
 
 
-STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
-
-
 def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float | None) -> None:
     """Write a run as its file's name asks for; a step stays for `pause` seconds, or as long as is easy to follow."""
     content = WRITERS[path.suffix](header, moments, pause or STEP_SECONDS)
@@ -356,6 +357,10 @@ def check_names(paths: list[Path]) -> list[Path]:
     return paths
 
 
+def _page(header: Header, moments: list[Moment], seconds: float) -> bytes:
+    return page_of(header, moments, pause=seconds).encode()
+
+
 def _trace(header: Header, moments: list[Moment], _seconds: float) -> bytes:
     return "".join(f"{line}\n" for line in trace_lines(header, moments)).encode()
 
@@ -364,5 +369,5 @@ WRITERS: dict[str, Callable[[Header, list[Moment], float], bytes]] = {
     ".jsonl": _trace,
     ".gif": animated_gif,
     ".svg": animated_svg,
-    ".html": page,
+    ".html": _page,
 }
