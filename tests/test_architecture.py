@@ -19,6 +19,7 @@ FLOORS = {
     "solving": 4,
     "training": 5,
     "display": 6,
+    "api": 6.5,
     "cli": 7,
     "__version__": -1,
     "__main__": 8,

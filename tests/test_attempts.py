@@ -14,7 +14,7 @@ from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import run, solve_stream
-from trm_cli.solving.search import Attempt, Guess, Solution, Views, choose, rank_guesses
+from trm_cli.solving.search import Attempt, Guess, Outcome, Views, choose, rank_guesses
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Transforms
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -26,12 +26,12 @@ def network() -> TinyRecursiveModel:
     return TinyRecursiveModel(small_config("mlp")).eval()
 
 
-def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8, **settings: Any) -> list[Solution]:
+def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8, **settings: Any) -> list[Outcome]:
     chosen = SolveConfig(**{"max_steps": 2, "attempts": 4, **settings})
     return list(solve_stream(network, Sudoku(), data.puzzles, batch_size=batch_size, settings=chosen))
 
 
-def answers(solutions: list[Solution]) -> list[list[bytes]]:
+def answers(solutions: list[Outcome]) -> list[list[bytes]]:
     """Every attempt's answer to every puzzle."""
     return [[attempt.answer.tobytes() for attempt in s.attempts] for s in solutions]
 

@@ -8,12 +8,12 @@ from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import run, solve_stream
-from trm_cli.solving.search import Solution
+from trm_cli.solving.search import Outcome
 from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
 
-def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens, settings: SolveConfig) -> list[Solution]:
+def solve(network: TinyRecursiveModel, task: Sudoku, puzzles: Tokens, settings: SolveConfig) -> list[Outcome]:
     """All puzzles in one batch."""
     size = len(puzzles)
     return list(solve_stream(network, task, puzzles, batch_size=size, settings=settings))

@@ -26,7 +26,7 @@ from trm_cli.solving.evaluate import (
     subject,
     write_kept,
 )
-from trm_cli.solving.search import Attempt, Solution
+from trm_cli.solving.search import Attempt, Outcome
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -139,7 +139,7 @@ def test_solving_steps_are_counted_in_every_group(ten: Dataset, scripted: Script
     assert [tally.whole.solving_steps(percent) for percent in (50, 90)] == [3, 4]
 
 
-def solution(question: Question, *courses: list[bool]) -> Solution:
+def solution(question: Question, *courses: list[bool]) -> Outcome:
     """Of attempts of at most four steps, each with whether its answer was right after each step that it took."""
     attempts = []
     for number, course in enumerate(courses):
@@ -147,7 +147,7 @@ def solution(question: Question, *courses: list[bool]) -> Solution:
         for holds in course:
             attempt.note(question.answer, holds=holds, halt_probability=0.9 * holds, score=0.0)
         attempts.append(attempt)
-    return Solution(tuple(attempts), attempts[-1], 0.0)
+    return Outcome(tuple(attempts), attempts[-1], 0.0)
 
 
 def test_only_what_the_first_attempt_solved_counts_where_it_stopped(small_data: Dataset) -> None:
@@ -238,7 +238,7 @@ def test_only_a_batch_of_questions_is_in_memory(ten: Dataset, scripted: Scripted
             read.append(number)
             yield chunk
 
-    seen: list[tuple[int, Solution]] = []
+    seen: list[tuple[int, Outcome]] = []
     for solution in evaluate(scripted, Sudoku(), counted(), Tally(), batch_size=2, settings=SolveConfig(max_steps=2)):
         seen.append((len(read), solution))
     assert all(ahead <= done + 2 for done, (ahead, _) in enumerate(seen, 1))

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from tests.conftest import sudokus
 from trm_cli.cli.app import app
-from trm_cli.cli.options import parse_duration
-from trm_cli.config import SolveConfig, override
+from trm_cli.config import SolveConfig, override, parse_duration
 from trm_cli.errors import TRMError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.sudoku import Sudoku

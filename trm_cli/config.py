@@ -14,13 +14,14 @@ by settings (`--set train.batch_size=64`) or by a TOML file,
 import difflib
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-from trm_cli.errors import ConfigError, UsageError
+from trm_cli.errors import ConfigError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -236,6 +237,7 @@ class TrainConfig:
             raise ConfigError("train.label_smoothing: is for train.loss=softmax")
 
 
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing in one attempt
 
 
@@ -287,6 +289,41 @@ class SolveConfig:
     def varies_guess_alone(self) -> bool:
         """Whether further attempts with the same guess, or with none, would be the same."""
         return self.starts == "fixed" and self.noise == 0 and self.views == 1
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds)."""
+    if text is None:
+        return None
+    text = text.strip()
+    is_number = text.replace(".", "", 1).isdecimal()
+    match = DURATION.fullmatch(text + "s" if is_number else text)
+    hours, minutes, seconds = (float(part or 0) for part in (match.groups() if match else ("", "", "")))
+    if not (hours or minutes or seconds):
+        raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfig:
+    """The settings that a user gives, the rest as the checkpoint's own.
+
+    Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
+    """
+    plain = asdict(SolveConfig())
+    try:
+        SolveConfig(**own)
+    except (TypeError, UsageError) as error:
+        raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
+    settings = SolveConfig(**{**own, **given})
+    idle = [name for name in FURTHER if given.get(name, plain[name]) != plain[name]]
+    if settings.attempts == 1 and idle:
+        raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
+    if settings.attempts > 1 and settings.varies_guess_alone and not settings.guess:
+        raise UsageError(
+            f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
+            "random, --noise, --views or --guess"
+        )
+    return settings
 
 
 def override(config: "Config", settings: list[str]) -> "Config":

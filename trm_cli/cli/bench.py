@@ -14,7 +14,7 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
-from trm_cli.config import SolveConfig
+from trm_cli.config import SolveConfig, parse_duration
 from trm_cli.errors import TRMError, UsageError
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ def bench_train(
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise UsageError(f"--batch-sizes {batch_sizes}: write whole numbers with commas between: 16,64")
     sizes = [int(word) for word in words]
-    device, _ = options.choose_machine(**machine)
-    measured = measure(resolved, sizes, seconds=options.parse_duration(seconds) or 0.0, device=device)
+    from trm_cli.model.network import choose_machine
+
+    device, _ = choose_machine(**machine)
+    measured = measure(resolved, sizes, seconds=parse_duration(seconds) or 0.0, device=device)
     speeds: list[Speed] = []
     try:
         with remarks_console(quiet).status("") as status:
@@ -113,9 +115,9 @@ def bench_watch(
 
     Example: trm bench watch sudoku
     """
-    from trm_cli.cli.inputs import read_example
     from trm_cli.solving.engine import header_of
     from trm_cli.tasks import get_task
+    from trm_cli.tasks.inputs import read_example
 
     puzzles = read_example(get_task(task), NUM_WATCHED)
     loaded = options.Request(model, None, {}, machine, quiet=False).open(task, puzzles.num_cells)
@@ -179,8 +181,8 @@ def bench_start(
 
     Example: trm bench start
     """
-    from trm_cli.cli.inputs import read_example
     from trm_cli.tasks import get_task, task_names
+    from trm_cli.tasks.inputs import read_example
 
     name = task_names()[0]
     task = get_task(name)

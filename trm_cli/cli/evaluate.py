@@ -79,10 +79,11 @@ def evaluate_command(
 
     from trm_cli.display.console import SolvingDisplay
     from trm_cli.display.report import show_scores, write_report
+    from trm_cli.model.network import choose_machine
     from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, record_scores, subject, write_kept
     from trm_cli.tasks.tables import first_rows, read_chunks, survey
 
-    options.choose_machine(**machine)  # refuses what cannot be, before the data is read
+    choose_machine(**machine)  # refuses what cannot be, before the data is read
     surveyed = survey(data, puzzle_task, limit)
     models = [request.open(task, surveyed.num_cells) for request in requests]
     if record and not os.access(models[0].folder, os.W_OK):

@@ -3,14 +3,13 @@
 import inspect
 import math
 import os
-import re
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import InitVar, asdict, dataclass
+from dataclasses import InitVar, dataclass
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -19,20 +18,16 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer import Argument, Option
 
-from trm_cli.errors import ModelError, TRMError, UsageError, printable
+from trm_cli.errors import TRMError, UsageError, printable
 from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
-    import torch
-
     from trm_cli.config import SolveConfig
     from trm_cli.solving.voting import Voter
     from trm_cli.tasks.problems import Demonstrated
     from trm_cli.weights.tensors import LoadedModel
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
-CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
-DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 LARGEST_SEED = 2**63 - 1
 KIND_OF_PUZZLE = f"Kind of puzzle: {', '.join(BUILT_IN)}, or one that a package adds."
 A_MODEL = "A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub"
@@ -46,6 +41,22 @@ def _hide_download_bars(quiet: bool) -> bool:
 
 
 TaskName = Annotated[str, Argument(metavar="TASK", show_default=False, help=KIND_OF_PUZZLE)]
+TaskAndPuzzles = Annotated[
+    Optional[list[str]],
+    Argument(
+        metavar="[TASK] [PUZZLE|FILE|-]...",
+        show_default=False,
+        help=f"{KIND_OF_PUZZLE} Then puzzles, or files of them: text, CSV or JSON; - or nothing reads stdin.",
+    ),
+]
+TaskAndPuzzle = Annotated[
+    Optional[list[str]],
+    Argument(
+        metavar="[TASK] [PUZZLE|FILE|-]",
+        show_default=False,
+        help=f"{KIND_OF_PUZZLE} Then a puzzle, or a file as text, CSV or JSON; - reads stdin; nothing: an example.",
+    ),
+]
 ModelName = Annotated[
     Optional[str],
     Option(
@@ -60,6 +71,14 @@ BatchSize = Annotated[
 ]
 Compile = Annotated[
     bool, Option("--compile", help="Compile the net first: a minute that pays off on thousands of puzzles.")
+]
+Check = Annotated[
+    bool,
+    Option(
+        "--check/--no-check",
+        help="Count the solutions of a puzzle that the first attempt fails at: it says why, and is not tried again if "
+        "the puzzle is at fault.",
+    ),
 ]
 Settings = Annotated[
     Optional[list[str]], Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
@@ -131,7 +150,6 @@ SOLVING = [  # the options of SolveConfig, each by its name
     ),
     option("seed", int, True, "Same seed, same result.", default=0, min=0, max=LARGEST_SEED),
 ]
-VOTING = ("views", "seed")  # what a vote heeds, too
 TIMED_SOLVING = [
     *SOLVING,
     option(
@@ -252,42 +270,6 @@ def writing(output: Path | None) -> Iterator[None]:
         raise UsageError(f"{output}: cannot be written ({error.strerror}); choose another") from error
 
 
-def choose_machine(device: str, threads: int | None, dtype: str = "auto") -> "tuple[torch.device, torch.dtype]":
-    """Where to compute, and in which number type.
-
-    device  auto prefers cuda, then mps, then cpu.
-    dtype   auto is bfloat16 on cuda and float32 elsewhere.
-    """
-    import torch
-
-    if threads:
-        torch.set_num_threads(threads)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    chosen = next(name for name in there if there[name]) if device == "auto" else device
-    if chosen not in there:
-        raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
-    if not there[chosen]:
-        raise UsageError(f"--device {device}: torch finds no such device here; use --device auto")
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    types["auto"] = types["bfloat16" if chosen == "cuda" else "float32"]
-    if dtype not in types:
-        raise UsageError(f"--dtype {dtype}: choose auto, float32 or bfloat16")
-    return torch.device(chosen), types[dtype]
-
-
-def parse_duration(text: str | None) -> float | None:
-    """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds)."""
-    if text is None:
-        return None
-    text = text.strip()
-    is_number = text.replace(".", "", 1).isdecimal()
-    match = DURATION.fullmatch(text + "s" if is_number else text)
-    hours, minutes, seconds = (float(part or 0) for part in (match.groups() if match else ("", "", "")))
-    if not (hours or minutes or seconds):
-        raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
-    return hours * 3600 + minutes * 60 + seconds
-
-
 def as_typed() -> str:
     """The command line, with the allocator's variables that change a run's speed."""
     variables = [f"{name}={value}" for name, value in os.environ.items() if "MALLOC" in name]
@@ -311,7 +293,7 @@ class Request:
     compiles: bool = False
 
     def __post_init__(self, chosen: dict[str, Any]) -> None:
-        from trm_cli.config import SolveConfig
+        from trm_cli.config import SolveConfig, parse_duration
 
         self.settings = {name: value for name, value in chosen.items() if value is not None}
         limit = self.settings.pop("time_limit", None)
@@ -330,6 +312,7 @@ class Request:
 
     def open(self, task: str, num_cells: int) -> "LoadedModel":
         """The network for puzzles of a task."""
+        from trm_cli.model.network import choose_machine
         from trm_cli.weights.catalogue import open_model
 
         device, dtype = choose_machine(**self.machine)
@@ -345,6 +328,7 @@ class Request:
 
     def open_voter(self, task: "Demonstrated") -> "Voter":
         """The network and the table of the problems that it knows."""
+        from trm_cli.model.network import choose_machine
         from trm_cli.solving.voting import Voter
 
         device, dtype = choose_machine(**self.machine)
@@ -352,37 +336,18 @@ class Request:
 
     def refuse_attempts(self, task: "Demonstrated", **others: Any) -> None:
         """Raise UsageError where something was typed that says nothing about a vote, as all about attempts does."""
-        from trm_cli.config import SolveConfig
+        from trm_cli.solving.voting import refuse_attempts
 
-        plain = asdict(SolveConfig())
-        typed = [name for name, value in self.settings.items() if value != plain[name] and name not in VOTING]
-        for name in typed + [name for name, value in others.items() if value]:
-            flag = "time-limit" if name == "breadth_first" else name.replace("_", "-")
-            raise UsageError(f"--{flag}: answers to {task.name} are voted on, in all views; drop it")
+        refuse_attempts(task, self.settings | {name: value for name, value in others.items() if value})
 
     def batch_size_for(self, loaded: "LoadedModel") -> int:
-        """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
-        return self.batch_size or (CPU_BATCH if loaded.network.y_init.device.type == "cpu" else ACCELERATOR_BATCH)
+        """Puzzles to solve together."""
+        from trm_cli.solving.engine import batch_size_on
+
+        return self.batch_size or batch_size_on(loaded.network.y_init.device)
 
     def settings_for(self, loaded: "LoadedModel") -> "SolveConfig":
-        """The user's settings, the rest as the checkpoint's own.
+        """The user's settings, the rest as the checkpoint's own."""
+        from trm_cli.config import solve_config
 
-        Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
-        """
-        from trm_cli.config import FURTHER, SolveConfig
-
-        own, plain = loaded.checkpoint.solving, asdict(SolveConfig())
-        try:
-            SolveConfig(**own)
-        except (TypeError, UsageError) as error:
-            raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
-        settings = SolveConfig(**{**own, **self.settings})
-        idle = [name for name in FURTHER if self.settings.get(name, plain[name]) != plain[name]]
-        if settings.attempts == 1 and idle:
-            raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
-        if settings.attempts > 1 and settings.varies_guess_alone and not settings.guess:
-            raise UsageError(
-                f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
-                "random, --noise, --views or --guess"
-            )
-        return settings
+        return solve_config(loaded.checkpoint.solving, self.settings)

@@ -1,39 +1,35 @@
 """`trm solve`: puzzles in, answers out: by search where rules decide, else by a vote."""
 
 import time
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
 from trm_cli.cli import options
-from trm_cli.errors import ModelError, UsageError
+from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from trm_cli.display.answers import ProblemAnswer
     from trm_cli.solving.voting import Voter
-    from trm_cli.tasks.problems import Problem
+    from trm_cli.tasks.base import Task
+    from trm_cli.tasks.inputs import Source
+    from trm_cli.tasks.problems import Demonstrated, Problem
     from trm_cli.training.problems import Adaptation
 
 SOLVED, NOT_ALL_SOLVED = 0, 1
-AUGMENTATIONS = 30  # views of a new problem, if nothing is said
-SEEDS = 2**32  # of numpy's older generator, which views are drawn with
 
 
 @options.user_errors()
 @options.with_options(chosen=options.TIMED_SOLVING, machine=options.MACHINE)
 def solve(
-    task: options.TaskName,
-    file: Optional[Path] = Argument(
-        None,
-        metavar="[FILE|-]",
-        show_default=False,
-        help="Puzzles as text or CSV, problems as JSON; - or nothing reads stdin.",
-    ),
+    words: options.TaskAndPuzzles = None,
     model: options.ModelName = None,
     revision: options.Revision = None,
     chosen: Any = options.GROUP,
+    check: options.Check = True,
     adapt: Optional[int] = Option(
         None,
         min=1,
@@ -47,7 +43,7 @@ def solve(
         min=0,
         max=10_000,
         metavar="N",
-        show_default=str(AUGMENTATIONS),
+        show_default="30",
         help="Views of a new problem while it is learned, and votes on its tests.",
     ),
     train_network: bool = Option(
@@ -63,88 +59,113 @@ def solve(
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
 ) -> None:
-    """Solve every puzzle of a file or of stdin; answers go to stdout.
+    """Solve puzzles: typed, in files, or from stdin; answers go to stdout.
 
-    Where rules can check an answer, attempts are made until they hold. Where none can, each test is looked at in
-    many views and the answers are put to a vote: 0 means then that every test has an attempt, a right one where the
-    file holds the answer.
+    The kind of puzzle may be left out where the puzzles show it. Where rules can check an answer, attempts are made
+    until they hold. Where none can, each test is looked at in many views and the answers are put to a vote: 0 means
+    then that every test has an attempt, a right one where the file holds the answer.
 
     Exit code: 0 all solved, 1 some not solved, 2 bad input, 3 model unavailable.
 
     Example: trm solve sudoku examples/easy.txt
     """
-    from trm_cli.cli.inputs import read_problems, read_puzzles
-    from trm_cli.tasks import get_task
+    from trm_cli.tasks.inputs import find_puzzles
     from trm_cli.tasks.problems import Demonstrated
 
-    puzzle_task = get_task(task)
     request = options.Request(model, revision, chosen, machine, quiet, batch_size, compile_net)
     options.refuse_existing(output, force)
-    if isinstance(puzzle_task, Demonstrated):
-        request.refuse_attempts(puzzle_task)
-        problems = read_problems(puzzle_task, file)
-
-        from trm_cli.display.console import answers_console
-        from trm_cli.training.problems import Adaptation
-
-        voter = request.open_voter(puzzle_task)
-        for problem in problems:
-            voter.refuse_large(problem)
+    task, sources = find_puzzles(words or [])
+    if isinstance(task, Demonstrated):
+        request.refuse_attempts(task)
         how = None
-        if adapt is None:
-            refuse_unknown(voter, problems, file, model)
-        else:
+        if adapt is not None:
+            from trm_cli.training.problems import AUGMENTATIONS, SEEDS, Adaptation
+
             views = AUGMENTATIONS if augment is None else augment
             how = Adaptation(adapt, views, train_network, request.settings.get("seed", 0) % SEEDS)
-        all_solved = True
-        with options.opened(output) as sink:
-            console = answers_console(sink)
-            for index, problem in enumerate(problems):
-                answer = _answer(voter, problem, how, request)
-                all_solved &= answer.solved
-                if json:
-                    sink.write(answer.as_json(index, voter.loaded) + "\n")
-                else:
-                    answer.draw(console)
-                sink.flush()
+        all_solved = _vote(task, sources, request, how, output=output, as_json=json)
     else:
         for flag, typed in (("--adapt", adapt), ("--augment", augment), ("--train-network", train_network or None)):
             if typed is not None:
-                raise UsageError(f"{flag}: {task} needs no learning before it is solved; drop it")
-        puzzles = read_puzzles(puzzle_task, file)
-
-        from trm_cli.display.answers import AnswerWriter
-        from trm_cli.display.console import SolvingDisplay
-        from trm_cli.solving.engine import solve_stream
-
-        loaded = request.open(task, puzzles.num_cells)
-        solutions = solve_stream(
-            loaded.network,
-            puzzle_task,
-            puzzles.tokens,
-            batch_size=request.batch_size_for(loaded),
-            settings=request.settings_for(loaded),
-            stops=request.stops,
-        )
-        with options.opened(output) as sink:
-            writer = AnswerWriter(puzzle_task, loaded, as_json=json, file=None if options.is_stdout(output) else sink)
-            display = SolvingDisplay(len(puzzles), quiet=quiet, answers_on_screen=writer.on_screen)
-            with display:
-                for index, (puzzle, solution) in enumerate(zip(puzzles, solutions, strict=True)):
-                    writer.write(index, puzzle, solution)
-                    display.show(solution.solved)
-        all_solved = display.solved == len(puzzles)
+                raise UsageError(f"{flag}: {task.name} needs no learning before it is solved; drop it")
+        all_solved = _search(task, sources, request, checks=check, output=output, as_json=json)
     raise typer.Exit(SOLVED if all_solved else NOT_ALL_SOLVED)
 
 
-def refuse_unknown(voter: "Voter", problems: "list[Problem]", file: Path | None, model: str | None) -> None:
-    """Raise ModelError, with what to type, where a network was not trained on a problem."""
-    for problem in voter.unknown(problems):
-        named = f" --model {model}" if model else ""
-        raise ModelError(
-            f"{file or 'stdin'}: task {problem.name}: this model was not trained on its demonstrations, so it cannot "
-            f"know it; let it learn: trm solve {voter.task.name} {file or '-'}{named} --adapt 500"
-        )
+def _search(
+    task: "Task", sources: "list[Source]", request: options.Request, *, checks: bool, output: Path | None, as_json: bool
+) -> bool:
+    """Make attempts at puzzles until the rules hold; returns whether all are solved.
+
+    Each size of board has its own network; sources of one size that follow one another share a batch.
+    """
+    from trm_cli.tasks.inputs import read_puzzles
+
+    lists = [read_puzzles(task, source) for source in sources]
+    total = sum(map(len, lists))
+
+    from trm_cli.display.answers import AnswerWriter
+    from trm_cli.display.console import SolvingDisplay, answers_console
+    from trm_cli.solving.engine import examiner, solve_stream
+
+    models = {num_cells: request.open(task.name, num_cells) for num_cells in {one.num_cells: None for one in lists}}
+    with options.opened(output) as sink:
+        console, file = answers_console(), None if options.is_stdout(output) else sink
+        draws = file is None and console.is_terminal
+        index = 0
+        with SolvingDisplay(total, quiet=request.quiet, answers_on_screen=draws) as display:
+            for num_cells, group in groupby(lists, key=lambda one: one.num_cells):
+                loaded, puzzles = models[num_cells], list(chain.from_iterable(group))
+                writer = AnswerWriter(task, loaded, as_json=as_json, file=file, console=console)
+                outcomes = solve_stream(
+                    loaded.network,
+                    task,
+                    (puzzle.tokens for puzzle in puzzles),
+                    batch_size=request.batch_size_for(loaded),
+                    settings=request.settings_for(loaded),
+                    stops=request.stops,
+                    examine=examiner(task) if checks else None,
+                )
+                for puzzle, outcome in zip(puzzles, outcomes, strict=True):
+                    writer.write(index, puzzle, outcome)
+                    display.show(outcome.solved)
+                    index += 1
+    return display.solved == total
+
+
+def _vote(
+    task: "Demonstrated",
+    sources: "list[Source]",
+    request: options.Request,
+    how: "Adaptation | None",
+    *,
+    output: Path | None,
+    as_json: bool,
+) -> bool:
+    """Put answers to problems to a vote, each problem learned first if that was asked for; returns whether all are."""
+    from trm_cli.tasks.inputs import read_problems
+
+    problems = [problem for source in sources for problem in read_problems(task, source)]
+
+    from trm_cli.display.console import answers_console
+
+    voter = request.open_voter(task)
+    for problem in problems:
+        voter.refuse_large(problem)
+    if how is None:
+        voter.refuse_unknown(problems, request.model)
+    all_solved = True
+    with options.opened(output) as sink:
+        console = answers_console(sink)
+        for index, problem in enumerate(problems):
+            answer = _answer(voter, problem, how, request)
+            all_solved &= answer.solved
+            if as_json:
+                sink.write(answer.as_json(index, voter.loaded) + "\n")
+            else:
+                answer.draw(console)
+            sink.flush()
+    return all_solved
 
 
 def _answer(voter: "Voter", problem: "Problem", how: "Adaptation | None", request: options.Request) -> "ProblemAnswer":

@@ -9,6 +9,7 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
+from trm_cli.config import parse_duration
 from trm_cli.errors import TrainingError, UsageError
 
 
@@ -66,7 +67,7 @@ def study(
     train = plan.recipe.train
     if max_steps is not None:
         train = replace(train, steps=max_steps, decay_by="steps")
-    if (seconds := options.parse_duration(max_time)) is not None:
+    if (seconds := parse_duration(max_time)) is not None:
         train = replace(train, decay_by="time", minutes=seconds / 60)
         train = train if max_steps else replace(train, steps=MANY_STEPS)
     if train.decay_by == "time" and not train.minutes:
@@ -112,7 +113,9 @@ def _devices(machine: dict[str, Any], jobs: int | None) -> tuple[list[str], int]
     import torch
 
     cores = os.cpu_count() or 1
-    chosen, _ = options.choose_machine(**machine)
+    from trm_cli.model.network import choose_machine
+
+    chosen, _ = choose_machine(**machine)
     if chosen.type == "cuda":
         count = torch.cuda.device_count()
         devices = [f"cuda:{number % count}" for number in range(jobs or count)]

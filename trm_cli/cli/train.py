@@ -12,7 +12,7 @@ from typer import Option
 from typer.core import TyperCommand
 
 from trm_cli.cli import options
-from trm_cli.config import NEWEST
+from trm_cli.config import NEWEST, parse_duration
 from trm_cli.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def train(
     from trm_cli.training.loop import Evaluation, Limits, SavePoint, start_run
 
     check_loggers(log_to or [])
-    limits = Limits(max_steps, options.parse_duration(max_time))
+    limits = Limits(max_steps, parse_duration(max_time))
     work = resumed_run(typed) if resume is not None else new_run(typed, limits.max_seconds, is_worker=is_worker())
     device = _device(machine, gpus)
     if gpus is not None and gpus > 1 and not is_worker():
@@ -159,9 +159,10 @@ def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
     """The device of this process: with several workers on GPUs, each has its own."""
     import torch
 
+    from trm_cli.model.network import choose_machine
     from trm_cli.training.distributed import check_count, local_rank
 
-    chosen, _ = options.choose_machine(**machine)
+    chosen, _ = choose_machine(**machine)
     if gpus is not None:
         check_count(gpus, chosen, wants_cpu=machine["device"] == "cpu")
     if chosen.type == "cuda":

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
 from trm_cli.cli import options
-from trm_cli.cli.solve import NOT_ALL_SOLVED, SOLVED, refuse_unknown
+from trm_cli.cli.solve import NOT_ALL_SOLVED, SOLVED
 from trm_cli.errors import UsageError
-from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
-    from trm_cli.cli.inputs import PuzzleList
+    from trm_cli.api import Run
     from trm_cli.solving.trace import Trace
-    from trm_cli.tasks.base import Puzzle, Task
 
 LARGEST_GRID = 8  # puzzles across or down
 
@@ -24,16 +22,11 @@ LARGEST_GRID = 8  # puzzles across or down
 @options.user_errors()
 @options.with_options(chosen=options.SOLVING, machine=options.MACHINE)
 def watch(
-    task: Optional[str] = Argument(None, metavar="[TASK]", show_default=False, help=options.KIND_OF_PUZZLE),
-    file: Optional[Path] = Argument(
-        None,
-        metavar="[FILE|-]",
-        show_default=False,
-        help="Puzzles as text or CSV, one problem as JSON; - reads stdin; nothing: an example.",
-    ),
+    words: options.TaskAndPuzzle = None,
     model: options.ModelName = None,
     revision: options.Revision = None,
     chosen: Any = options.GROUP,
+    check: options.Check = True,
     inner: bool = Option(False, "--inner", help="Also show every update of z and y inside a step."),
     grid: str = Option("1x1", metavar="ROWSxCOLUMNS", help="Puzzles side by side."),
     pause: Optional[float] = Option(
@@ -62,7 +55,6 @@ def watch(
     from trm_cli.display.export import check_names, save_run
     from trm_cli.display.watch import Viewer
     from trm_cli.solving.trace import read_trace
-    from trm_cli.tasks import get_task
 
     match = re.fullmatch(r"(\d+)[x×](\d+)", grid)
     shape = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -70,57 +62,55 @@ def watch(
         raise UsageError(f"--grid {grid}: write rows and columns from 1 to {LARGEST_GRID}: 3x3")
     for path in check_names(save or []):
         options.refuse_existing(path, force)
-    if replay and (task or file):
+    if replay and words:
         raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")
     if replay:
-        trace = read_trace(replay)
-    elif task is None:
-        raise UsageError(f"what should be watched? Give a task, such as {next(iter(BUILT_IN))}, or --replay TRACE")
+        run: Trace | Run = read_trace(replay)
     else:
         request = options.Request(model, revision, chosen, machine, quiet)
-        trace = _computed(get_task(task), file, request, shape, inner=inner)
-    viewer = Viewer(trace.header, pause, fps, quiet, keeps=bool(save))
-    viewer.show(trace.moments)
+        run = _computed(words or [], request, shape, inner=inner, checks=check)
+    viewer = Viewer(run.header, pause, fps, quiet, keeps=bool(save))
+    viewer.show(run.moments)
     for path in save or []:
-        save_run(path, trace.header, viewer.moments, pause=pause)
-    raise typer.Exit(SOLVED if viewer.num_solved == trace.header.num_puzzles else NOT_ALL_SOLVED)
+        save_run(path, run.header, viewer.moments, pause=pause)
+    raise typer.Exit(SOLVED if viewer.num_solved == run.header.num_puzzles else NOT_ALL_SOLVED)
 
 
 def _computed(
-    task: "Task", file: Path | None, request: options.Request, shape: tuple[int, int], *, inner: bool
-) -> "Trace":
+    words: list[str], request: options.Request, shape: tuple[int, int], *, inner: bool, checks: bool
+) -> "Run":
     """Everything that is to be computed, not one step of it done yet.
 
     Where rules decide: attempts at puzzles, as many at once as `shape` has rows times columns. Where answers are
     voted on: the tests of one problem that the network knows, as it is, in all steps, as for a vote.
     """
-    from trm_cli.cli.inputs import read_example, read_problems, read_puzzles
+    from trm_cli.tasks import get_task, task_names
+    from trm_cli.tasks.inputs import find_puzzles, read_example, read_problems, read_puzzles
     from trm_cli.tasks.problems import Demonstrated
 
-    at_once = shape[0] * shape[1]
-    puzzles: PuzzleList | list[Puzzle]
+    names = words or task_names()[:1]
+    task, sources = (get_task(names[0]), []) if len(names) == 1 and names[0] in task_names() else find_puzzles(words)
+    if len(sources) > 1:
+        raise UsageError(f"{sources[1].name}: one file or puzzle at a time can be watched; put them in one file")
     if isinstance(task, Demonstrated):
-        if file is None:
+        if not sources:
             raise UsageError(f"no {task.name} task comes with trm: give a file of one")
-        problems = read_problems(task, file)
+        problems = read_problems(task, sources[0])
         if len(problems) > 1:
-            raise UsageError(f"{file}: {len(problems)} tasks; watch one at a time, from a file of its own")
+            raise UsageError(f"{sources[0].name}: {len(problems)} tasks; watch one at a time, from a file of its own")
         voter = request.open_voter(task)
         voter.refuse_large(problems[0])
-        refuse_unknown(voter, problems, file, request.model)
-        loaded, judge = voter.loaded, task.judged_by_answers(problems[0], voter.side)
-        puzzles = task.tests_of(problems[0], voter.side)
-        loaded.network.recall(voter.table.rows(voter.known(problems[0], 1)))
-        request.settings.setdefault("max_steps", loaded.network.config.N_sup)
-        settings = replace(request.settings_for(loaded), halt="never")
-    else:
-        puzzles = read_puzzles(task, file) if file else read_example(task, at_once)
-        loaded, judge = request.open(task.name, puzzles.num_cells), task
-        settings = request.settings_for(loaded)
+        voter.refuse_unknown(problems, request.model)
 
-    from trm_cli.solving.engine import header_of, moments
-    from trm_cli.solving.trace import Trace
+        from trm_cli.api import watch_of
 
-    header = header_of(loaded, settings, num_puzzles=len(puzzles), shape=shape, inner=inner)
-    told = moments(loaded.network, judge, puzzles, settings=settings, at_once=at_once, inner=inner)
-    return Trace(replace(header, task=judge), told)
+        request.settings.setdefault("max_steps", voter.loaded.network.config.N_sup)
+        settings = replace(request.settings_for(voter.loaded), halt="never")
+        watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), voter.loaded.network)
+        return replace(watch, settings=settings, inner=inner, shape=shape).run(task.tests_of(problems[0], voter.side))
+    puzzles = read_puzzles(task, sources[0]) if sources else read_example(task, shape[0] * shape[1])
+    loaded = request.open(task.name, puzzles.num_cells)
+
+    from trm_cli.api import Watch
+
+    return Watch(loaded, task, request.settings_for(loaded), checks, inner, shape).run(list(puzzles))

@@ -13,7 +13,7 @@ from rich.text import Text
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves, look_of
 from trm_cli.display.console import answers_console
 from trm_cli.display.screen import beside, broken_rules, widest
-from trm_cli.solving.search import Solution
+from trm_cli.solving.search import Outcome
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem
@@ -85,7 +85,7 @@ class ProblemAnswer:
     def solved(self) -> bool:
         """Whether every test has an attempt that is right, or any where its answer is unknown."""
         tests = zip(self.ballots, self.problem.answers, strict=True)
-        return all(_is_right(ballot, answer) if answer is not None else ballot.grids for ballot, answer in tests)
+        return all(ballot.is_right(answer) if answer is not None else ballot.grids for ballot, answer in tests)
 
     def as_json(self, index: int, loaded: LoadedModel) -> str:
         """One line; the fields stand in docs/arc.md."""
@@ -94,7 +94,7 @@ class ProblemAnswer:
             best = ballot.attempts()
             grids = [one.grid.tolist() for one in best] + [None] * (ATTEMPTS - len(best))
             told: dict[str, Any] = {f"attempt_{number}": grid for number, grid in enumerate(grids, 1)}
-            told["solved"] = None if answer is None else _is_right(ballot, answer)
+            told["solved"] = None if answer is None else ballot.is_right(answer)
             told["votes"] = [one.votes for one in best]
             told["halt_probability"] = [round(one.halt_probability, 4) for one in best]
             told |= {"predictions": ballot.predictions, "malformed": ballot.malformed, "empty": ballot.empty}
@@ -144,11 +144,6 @@ class ProblemAnswer:
         return shown
 
 
-def _is_right(ballot: Ballot, answer: Grid) -> bool:
-    """Whether one of the attempts is the answer."""
-    return ballot.place_of(answer) in range(1, ATTEMPTS + 1)
-
-
 def votes_json(scores: VoteScores, loaded: LoadedModel, data: str) -> str:
     """An evaluation of votes as one line of JSON."""
     counted = asdict(scores)
@@ -187,7 +182,7 @@ class AnswerWriter:
         """Whether answers are seen on a terminal."""
         return self.file is None and self.console.is_terminal
 
-    def write(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
+    def write(self, index: int, puzzle: Puzzle, solution: Outcome) -> None:
         """Write one answer."""
         if self.on_screen and not self.as_json:
             self._draw(index, puzzle, solution)
@@ -196,7 +191,7 @@ class AnswerWriter:
         sink.write((self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)) + "\n")
         sink.flush()
 
-    def _line(self, puzzle: Puzzle, solution: Solution) -> str:
+    def _line(self, puzzle: Puzzle, solution: Outcome) -> str:
         """The answer as its task writes it; an unsolved one is marked by a comment after it."""
         text = self.task.write_rows(solution.answer)
         if solution.solved:
@@ -204,7 +199,7 @@ class AnswerWriter:
         remark = _unsolved(solution, len(rules_of(self.task).violations(puzzle.tokens, solution.answer)))
         return f"{text}{remark}\n" if "\n" in text else f"{text} # {remark}"
 
-    def _json(self, index: int, puzzle: Puzzle, solution: Solution) -> str:
+    def _json(self, index: int, puzzle: Puzzle, solution: Outcome) -> str:
         violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
         guess: dict[str, Any] | None = None
         if solution.chosen.guess:
@@ -234,7 +229,7 @@ class AnswerWriter:
         }
         return json.dumps(told)
 
-    def _draw(self, index: int, puzzle: Puzzle, solution: Solution) -> None:
+    def _draw(self, index: int, puzzle: Puzzle, solution: Outcome) -> None:
         console, violations = self.console, rules_of(self.task).violations(puzzle.tokens, solution.answer)
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
         look = replace(look_of(console), max_width=console.width, max_height=console.height - REMARKS, in_a_list=True)
@@ -254,11 +249,11 @@ class AnswerWriter:
         console.print()
 
 
-def _unsolved(solution: Solution, broken: int) -> str:
+def _unsolved(solution: Outcome, broken: int) -> str:
     return f"not solved: {broken_rules(broken) if solution.total_steps else 'no time was left for it'}"
 
 
-def _course(solution: Solution, width: int) -> str:
+def _course(solution: Outcome, width: int) -> str:
     """Which attempt the answer comes from, in how many steps, and what it varied."""
     steps = "1 step" if solution.chosen.steps == 1 else f"{solution.chosen.steps} steps"
     if len(solution.attempts) == 1:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm_cli.config import ModelConfig
+from trm_cli.errors import UsageError
 from trm_cli.model.layers import BLOCKS, TABLES, Linear, truncated_normal
 from trm_cli.model.recursion import GRADIENTS, RECURSIONS, damped
 from trm_cli.tasks.base import FIRST_SYMBOL
@@ -207,3 +208,24 @@ class TinyRecursiveModel(nn.Module):
         summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.any_size else y[:, 0]
         logits: Tensor = self.halt_head(summary).float()
         return logits
+
+
+def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
+    """Where to compute, and in which number type.
+
+    device  auto prefers cuda, then mps, then cpu.
+    dtype   auto is bfloat16 on cuda and float32 elsewhere.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name in there if there[name]) if device == "auto" else device
+    if chosen not in there:
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
+    if not there[chosen]:
+        raise UsageError(f"--device {device}: torch finds no such device here; use --device auto")
+    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    types["auto"] = types["bfloat16" if chosen == "cuda" else "float32"]
+    if dtype not in types:
+        raise UsageError(f"--dtype {dtype}: choose auto, float32 or bfloat16")
+    return torch.device(chosen), types[dtype]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -23,12 +24,14 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.search import Attempt, Search, Solution, Views
+from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
 from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
 from trm_cli.weights.tensors import LoadedModel
 
+CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
+CHECK_SECONDS = 2.0  # that counting the solutions of one puzzle may take
 Stops = Callable[[], bool]
 Call = tuple[tuple[Tensor, ...], Tensor]  # of the net: the streams that it added, and what it made of them
 
@@ -36,6 +39,16 @@ Call = tuple[tuple[Tensor, ...], Tensor]  # of the net: the streams that it adde
 def never() -> bool:
     """No reason to stop early."""
     return False
+
+
+def batch_size_on(device: torch.device) -> int:
+    """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
+    return CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH
+
+
+def examiner(task: Task) -> Examine:
+    """What looks at a puzzle that was not solved, to say why; bounded in time."""
+    return partial(rules_of(task).examine, seconds=CHECK_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Step:
 
     attempts: list[Attempt]  # [R]
     halted: NDArray[np.bool_]  # [R] the halt criterion is met
-    solutions: dict[int, Solution]  # of the puzzles that ended in it, by row
+    solutions: dict[int, Outcome]  # of the puzzles that ended in it, by row
     details: Details | None = None  # if it is watched
 
 
@@ -127,10 +140,12 @@ def run(
     batch_size: int,
     settings: SolveConfig,
     stops: Stops = never,
+    examine: Examine | None = None,
     watched: bool = False,
 ) -> Iterator[Step]:
     """Yield the steps of a rolling batch until every puzzle [L] of the stream is done.
 
+    examine  asked about a puzzle that attempt 0 has not solved; if the puzzle is at fault, that was all.
     stops    asked before every step; once it says yes, a last, empty step ends what was begun.
     watched  have every step carry its details, which cost a little; begin no attempt at a puzzle
              while an earlier one runs.
@@ -139,7 +154,7 @@ def run(
         raise UsageError(f"--guess fills blanks, and a {task.name} has none; drop it")
     rules = rules_of(task)
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
-    search, batch = Search(puzzles, views, settings, ahead=not watched), Batch(network, settings)
+    search, batch = Search(puzzles, views, settings, examine=examine, ahead=not watched), Batch(network, settings)
     while not stops():
         batch.add(search.take(batch_size - len(batch.attempts)))
         if not batch.attempts:
@@ -197,23 +212,26 @@ def solve_stream(
     batch_size: int,
     settings: SolveConfig,
     stops: Stops = never,
-) -> Iterator[Solution]:
+    examine: Examine | None = None,
+) -> Iterator[Outcome]:
     """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order.
 
+    examine  as in `run`.
     stops  once it says yes, the rest gets no further step: what was begun is given with what its
            attempts have come to, what was not comes back as it was, unsolved, after 0 steps.
     """
     waiting = iter(puzzles)
-    done: dict[int, Solution] = {}  # solutions that wait for an earlier puzzle's
+    done: dict[int, Outcome] = {}  # solutions that wait for an earlier puzzle's
     following = 0  # the next row to yield
-    for step in run(network, task, waiting, batch_size=batch_size, settings=settings, stops=stops):
+    steps = run(network, task, waiting, batch_size=batch_size, settings=settings, stops=stops, examine=examine)
+    for step in steps:
         done |= step.solutions
         while following in done:
             yield done.pop(following)
             following += 1
     for puzzle in waiting:
         untouched = Attempt.begin(following, puzzle, settings)
-        yield Solution((untouched,), untouched, 0.0)
+        yield Outcome((untouched,), untouched, 0.0)
 
 
 def header_of(
@@ -269,9 +287,11 @@ def moments(
     settings: SolveConfig,
     at_once: int = 1,
     inner: bool = False,
+    examine: Examine | None = None,
 ) -> Iterator[Moment]:
     """Yield what there is to see, `at_once` puzzles at a time: each question, then each step.
 
+    examine  as in `run`.
     inner  also yield a moment after every call of the net inside a step.
     """
     coming = iter(puzzles)
@@ -279,7 +299,7 @@ def moments(
         frames = [Frame(puzzle, task, 0, puzzle.tokens, settings.steps_of(0)) for puzzle in group]
         yield Moment(page, tuple(frames), frozenset(range(len(frames))))
         tokens = (puzzle.tokens for puzzle in group)
-        steps = run(network, task, tokens, batch_size=len(group), settings=settings, watched=True)
+        steps = run(network, task, tokens, batch_size=len(group), settings=settings, examine=examine, watched=True)
         observer: AbstractContextManager[list[Call]] = observed(network) if inner else nullcontext([])
         with observer as calls:
             seconds, began = 0.0, time.perf_counter()
@@ -308,7 +328,7 @@ def _new_frames(
     for row, last in zip(rows, now, strict=True):
         if (solution := step.solutions.get(row)) and not last.is_last:
             end = next(frame for frame in reversed(last.history) if frame.attempt == solution.chosen.number)
-            chosen[row] = replace(end, previous=last, seconds=last.seconds, is_last=True)
+            chosen[row] = replace(end, previous=last, seconds=last.seconds, is_last=True, finding=solution.finding)
     if chosen:
         yield chosen
 
@@ -333,6 +353,7 @@ def _end(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
         attempt=attempt.number,
         halted=bool(step.halted[index]),
         is_last=solution is not None and solution.chosen is attempt,
+        finding=solution.finding if solution else None,
     )
 
 

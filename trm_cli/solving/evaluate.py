@@ -22,7 +22,7 @@ from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, never, solve_stream
-from trm_cli.solving.search import Solution, choose
+from trm_cli.solving.search import Outcome, choose
 from trm_cli.solving.statistics import mcnemar, wilson
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
@@ -82,7 +82,7 @@ class Counts:
         enough = (step for step, solved in within if solved and 100 * solved >= percent * self.solved_first)
         return next(enough, None)
 
-    def add(self, question: Question, solution: Solution, *, valid: bool) -> None:
+    def add(self, question: Question, solution: Outcome, *, valid: bool) -> None:
         """Count one puzzle."""
         right = solution.answer == question.answer
         self.puzzles += 1
@@ -133,7 +133,7 @@ class Tally:
         """Of all puzzles so far."""
         return self.groups.get("all", {}).get("all", Counts())
 
-    def add(self, question: Question, solution: Solution, task: Task, select: str) -> None:
+    def add(self, question: Question, solution: Outcome, task: Task, select: str) -> None:
         """Count one puzzle in the groups that it belongs to; `select` is how its attempt was chosen."""
         valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
         for kind, (order, name) in groups_of(question, task).items():
@@ -278,7 +278,7 @@ def evaluate(
     settings: SolveConfig,
     stops: Stops = never,
     keeps_solved: bool = False,
-) -> Iterator[Solution]:
+) -> Iterator[Outcome]:
     """Solve the puzzles of a data set and count them, from where the tally stands.
 
     chunks        the whole data set in order, in parts of any size: what was counted is skipped.
@@ -308,7 +308,7 @@ def _questions(chunks: Iterable[Dataset]) -> Iterator[Question]:
         yield from map(Question, chunk.puzzles, chunk.answers, chunk.sources, chunk.ratings.tolist())
 
 
-def score(data: Dataset, solutions: list[Solution]) -> Scores:
+def score(data: Dataset, solutions: list[Outcome]) -> Scores:
     """Compare solutions with the answers of a data set, row by row."""
     counts = Counts()
     for question, solution in zip(_questions([data]), solutions, strict=True):

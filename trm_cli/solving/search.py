@@ -3,6 +3,7 @@
 A puzzle whose attempt 0 ends without an answer that is taken is tried again, each time otherwise:
 from another start of z, with noise on z, in another symmetric view, or with a blank filled by a
 guess: what the network itself believed. Its answer is checked against the puzzle as it was given.
+If the puzzle is found to be at fault (no solution, or several), it is not tried again.
 What a further attempt is follows from the puzzle and its attempt 0 alone, so that it is the same in
 any batch. Further attempts come before new puzzles; where neither fills the batch, later attempts
 at the puzzles in it are begun ahead of their turn, and dropped if an earlier one succeeds.
@@ -21,7 +22,7 @@ import hashlib
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -30,10 +31,11 @@ from numpy.typing import NDArray
 
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Symmetries, Task, Tokens
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Finding, Symmetries, Task, Tokens
 
 Beliefs = NDArray[np.float32]  # [L, V] shares that add up to 1 for every cell
 Cells = NDArray[np.float32]  # [R, L]
+Examine = Callable[[Tokens], Finding]  # looks at a puzzle [L]; see `Rules.examine`
 NEGLIGIBLE = 0.05  # share of a cell that is not worth another guess
 TINY = 1e-9  # keeps the logarithm of a share finite
 DRAWN_FOR_ONE = 8  # symmetries drawn for each view wanted: some tasks have few, and draw them twice
@@ -153,12 +155,13 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Solution:
+class Outcome:
     """How one puzzle ended: with the answer of one of its attempts."""
 
     attempts: tuple[Attempt, ...]  # that had a step, in order; none after one that succeeded
     chosen: Attempt  # whose answer it is
     seconds: float  # from its entry into the batch to the end of its last attempt
+    finding: Finding | None = None  # why it is not solved; None where it is, or where nobody looked
 
     @property
     def answer(self) -> Tokens:
@@ -194,13 +197,23 @@ class _UnderWay:
     attempts: list[Attempt]  # that were begun, in order
     guesses: list[Guess] = field(default_factory=list)
     needed: int = 1  # attempts, unless one of them succeeds: then those up to it
+    finding: Finding | None = None
 
 
 class Search:
     """The queue that the batch is filled from: first and further attempts at a stream of puzzles."""
 
-    def __init__(self, puzzles: Iterable[Tokens], views: Views, settings: SolveConfig, *, ahead: bool = True) -> None:
+    def __init__(
+        self,
+        puzzles: Iterable[Tokens],
+        views: Views,
+        settings: SolveConfig,
+        *,
+        examine: Examine | None = None,
+        ahead: bool = True,
+    ) -> None:
         self.settings = settings
+        self._examine = examine  # asked once attempt 0 has not solved a puzzle
         self._ahead = ahead  # whether a puzzle may have several attempts running
         self._views = views
         self._fresh = enumerate(puzzles)
@@ -217,7 +230,7 @@ class Search:
         begun = (attempt for begin in sources for attempt in iter(begin, None))
         return list(islice(begun, count))
 
-    def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Solution | None:
+    def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Outcome | None:
         """Note that an attempt ended; returns how its puzzle ended if it needs no other.
 
         beliefs  [L, V] shares of attempt 0; needed where there are to be guesses.
@@ -236,6 +249,9 @@ class Search:
                 puzzle.guesses = rank_guesses(attempt.puzzle, beliefs, puzzle.needed - 1)
             if self.settings.varies_guess_alone:
                 puzzle.needed = min(puzzle.needed, 1 + len(puzzle.guesses))
+            if self._examine and not attempt.solved:
+                puzzle.finding = self._examine(attempt.puzzle)
+                puzzle.needed = 1 if puzzle.finding.is_hopeless else puzzle.needed
         if any(other.is_running for other in puzzle.attempts):
             return None
         if len(puzzle.attempts) >= puzzle.needed:
@@ -244,18 +260,20 @@ class Search:
         heapq.heappush(self._due, (rank, attempt.row))
         return None
 
-    def give_up(self) -> dict[int, Solution]:
+    def give_up(self) -> dict[int, Outcome]:
         """End every puzzle that has had a step, as it stands; by row."""
         rows = [row for row, puzzle in self._under_way.items() if puzzle.attempts[0].steps]
         return {row: self._conclude(row) for row in rows}
 
-    def _conclude(self, row: int) -> Solution:
+    def _conclude(self, row: int) -> Outcome:
         puzzle, select = self._under_way.pop(row), self.settings.select
         made = [attempt for attempt in puzzle.attempts if attempt.steps]
         if select == "verified":
             needed = next((place for place, attempt in enumerate(made, 1) if attempt.solved), len(made))
             made = made[:needed]
-        return Solution(tuple(made), choose(made, select), time.perf_counter() - puzzle.since)
+        chosen = choose(made, select)
+        finding = None if chosen.solved else puzzle.finding
+        return Outcome(tuple(made), chosen, time.perf_counter() - puzzle.since, finding)
 
     def _begin_due(self) -> Attempt | None:
         return self._further(heapq.heappop(self._due)[1]) if self._due else None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
+from trm_cli.tasks.base import Finding, Puzzle, Task, Tokens, rules_of
 
 TRACE = 1  # the version of the format
 DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
@@ -74,6 +74,7 @@ class Frame:
     attempt: int = 0  # which start this is; 0 is the first
     halted: bool = False  # the halt criterion is met
     is_last: bool = False  # the end: this is the answer that is taken
+    finding: Finding | None = None  # at the end of a puzzle that was not solved: why, if somebody looked
     update: Update | None = None  # inside a step: the call of the net; else None or the last call
 
     @property
@@ -156,6 +157,7 @@ def _as_dict(frame: Frame) -> dict[str, Any]:
         "changed": sorted(frame.changed),
         "violated": sorted(frame.violated),
         **{name: getattr(frame, name) for name in STANDS},
+        "finding": frame.finding and frame.finding.name.lower(),
         "update": frame.update and vars(frame.update),
     }
 
@@ -239,13 +241,14 @@ def _frame(told: dict[str, Any], task: Task, previous: Frame | None) -> Frame:
         return Frame(puzzle, task, 0, answer, told["max_steps"])
     if len(answer) != len(previous.answer):
         raise ValueError(f"{len(answer)} cells after {len(previous.answer)}")
-    confidence, update = told["confidence"], told["update"]
+    confidence, update, finding = told["confidence"], told["update"], told.get("finding")
     return Frame(
         puzzle=previous.puzzle,
         task=task,
         previous=previous,
         answer=answer,
         confidence=None if confidence is None else np.array(confidence, np.float32),
+        finding=finding and Finding[finding.upper()],
         update=update and Update(**{**update, "heat": np.array(update["heat"], np.float32)}),
         **{name: told[name] for name in ("step", *CHANGES, *STANDS)},
     )

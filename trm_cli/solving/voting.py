@@ -6,16 +6,18 @@ Source: evaluators/arc.py of github.com/SamsungSAILMontreal/TinyRecursiveModels.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.errors import ModelError, PuzzleError
+from trm_cli.config import SolveConfig
+from trm_cli.errors import ModelError, PuzzleError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks.base import Tokens
 from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, View, key
@@ -29,8 +31,18 @@ ATTEMPTS = 2  # that ARC Prize takes
 NO_GRID = [[0]]  # in a submission, which must say something
 SEED = 0  # of random starts
 
+HEEDED = ("views", "seed")  # of a SolveConfig
 Prediction = tuple[Tokens, list[float]]  # of one board: answers [N_sup, L], and halt probabilities, after each step
 Submission = dict[str, list[dict[str, list[list[int]]]]]
+
+
+def refuse_attempts(task: Demonstrated, given: Mapping[str, Any]) -> None:
+    """Raise UsageError where a setting was given that says nothing about a vote, as all about attempts does."""
+    plain = asdict(SolveConfig())
+    for name, value in given.items():
+        if name not in HEEDED and (name not in plain or value != plain[name]):
+            flag = "time-limit" if name == "breadth_first" else name.replace("_", "-")
+            raise UsageError(f"--{flag}: answers to {task.name} are voted on, in all views; drop it")
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,10 @@ class Ballot:
     def attempts(self) -> list[Candidate]:
         """The candidates that are tried, best first; fewer where there are no more."""
         return self.ranked()[:ATTEMPTS]
+
+    def is_right(self, answer: Grid) -> bool:
+        """Whether one of the candidates that are tried is the answer."""
+        return self.place_of(answer) in range(1, ATTEMPTS + 1)
 
     def place_of(self, answer: Grid) -> float:
         """The place of an answer among the candidates, from 1; infinite where nothing said it."""
@@ -178,7 +194,11 @@ class Voter:
         cls, task: Demonstrated, name: str | None, revision: str | None, *, device: torch.device, dtype: torch.dtype
     ) -> "Voter":
         """Open a checkpoint and its table; raises ModelError where it has none, or they do not fit."""
-        loaded = open_model(name, task=task.name, device=device, dtype=dtype, revision=revision)
+        return cls.of(task, open_model(name, task=task.name, device=device, dtype=dtype, revision=revision))
+
+    @classmethod
+    def of(cls, task: Demonstrated, loaded: LoadedModel) -> "Voter":
+        """A network that is open, with its table; raises ModelError as `open` does."""
         config = loaded.network.config
         if not config.looks_up_puzzles:
             raise ModelError(f"model {loaded.checkpoint.name!r} knows no puzzles; choose another")
@@ -201,6 +221,15 @@ class Voter:
             raise PuzzleError(
                 f"{problem.source}: task {problem.name}: a grid with a side of {problem.largest}; this model's "
                 f"boards are {self.side}x{self.side}, choose another with --model"
+            )
+
+    def refuse_unknown(self, problems: list[Problem], model: str | None = None) -> None:
+        """Raise ModelError, with what to type, where the network was not trained on a problem's demonstrations."""
+        named = f" --model {model}" if model else ""
+        for problem in self.unknown(problems):
+            raise ModelError(
+                f"{problem.source}: task {problem.name}: this model was not trained on its demonstrations, so it "
+                f"cannot know it; let it learn: trm solve {self.task.name} {problem.source}{named} --adapt 500"
             )
 
     def unknown(self, problems: list[Problem]) -> list[Problem]:

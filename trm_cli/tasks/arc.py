@@ -107,6 +107,14 @@ class Arc(Demonstrated, Rules):
         problems = self.parse_problems("".join(lines), source, "task")
         return (puzzle for problem in problems for puzzle in self.tests_of(problem, self.side))
 
+    def recognises(self, text: str) -> bool:
+        return text.lstrip().startswith("{") and '"train"' in text
+
+    def as_array(self, tokens: Tokens) -> NDArray[Any]:
+        """The colours of the grid at the first cell; empty, [0, 0], without one."""
+        grid = decode(tokens).grid
+        return np.zeros((0, 0), np.uint8) if grid is None else grid
+
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         return next(iter(self.read([text], f"{source}:{line}")))
 

@@ -231,6 +231,16 @@ class Task(ABC):
         Raises PuzzleError naming source, line, column and remedy where one cannot be right.
         """
 
+    def recognises(self, text: str) -> bool:
+        """Whether a text, or the beginning of one, looks like a puzzle of this kind, be it right or wrong.
+
+        Where a task does not say what its puzzles are spelled with: whether the first one can be read.
+        """
+        try:
+            return next(iter(self.read(text.splitlines(), "")), None) is not None
+        except PuzzleError:
+            return False
+
     @abstractmethod
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
@@ -250,6 +260,11 @@ class Task(ABC):
     def write_rows(self, tokens: Tokens) -> str:
         """The same as people write it in a text file, which may take several lines."""
         return self.write(tokens)
+
+    def as_array(self, tokens: Tokens) -> NDArray[Any]:
+        """One puzzle or answer [L] as people write it in an array [height, width]; if not said, of letters."""
+        height, width, *_ = self.boxes(len(tokens))
+        return np.array(list(self.write(tokens))).reshape(height, width)
 
     @abstractmethod
     def vocab_size(self, num_cells: int) -> int:
@@ -281,8 +296,27 @@ class Task(ABC):
         return {}
 
 
+class Finding(Enum):
+    """What counting the solutions of a puzzle found; the count says nothing of what they are."""
+
+    NO_SOLUTION = "no solution exists"
+    SEVERAL_SOLUTIONS = "several solutions exist"
+    NOT_FOUND = "one solution exists, the network did not find it"
+    NONE_FOUND = "a solution exists, the network did not find it"  # of a puzzle that may have several
+    UNKNOWN = "the network found no solution, whether one exists is unknown"
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the puzzle is at fault, so that further attempts would be in vain."""
+        return self in (Finding.NO_SOLUTION, Finding.SEVERAL_SOLUTIONS)
+
+
 class Rules(ABC):
     """A task whose answers can be checked."""
+
+    def examine(self, puzzle: Tokens, *, seconds: float) -> Finding:
+        """Count the solutions of a puzzle [L] that was not solved, as far as `seconds` allow."""
+        return Finding.UNKNOWN
 
     @abstractmethod
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:

@@ -153,6 +153,12 @@ class Maze(base.Task, base.Rules, base.Symmetries, base.Generator):
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         return (_puzzle(rows) for rows in SPELLING.read(lines, source))
 
+    def recognises(self, text: str) -> bool:
+        return {"S", "G"} <= set(text) <= ANSWER_TOKENS.keys() | {"\n", "\r"}
+
+    def examine(self, puzzle: Tokens, *, seconds: float) -> base.Finding:
+        return base.Finding.NONE_FOUND  # `read` takes no maze without a way
+
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         return _puzzle(SPELLING.split(text, line, source))
 

@@ -6,7 +6,8 @@
 Token 1 is a blank and token d + 1 the digit d, as in the official code.
 Spellings: 81 characters a line (`.sdm`), nine lines of nine (`.sdk`), grids with borders of `|`,
 `+`, `-`, `*` or box lines (`.ss`), CSV with a `question`, `puzzle` or `quizzes` column; `0 . _ *`
-for a blank; `#` comments; 4x4 and 6x6 grids in the same spellings.
+for a blank; cells parted by commas, semicolons or tabs, with nothing between two for a blank; `#`
+comments; 4x4 and 6x6 grids in the same spellings.
 """
 
 import re
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks import base
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Option, Puzzle, Tokens, Violation, Wanted
-from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, generate_sudokus, units
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Finding, Option, Puzzle, Tokens, Violation, Wanted
+from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, count_solutions, generate_sudokus, units
 from trm_cli.tasks.tables import QUESTION_COLUMNS, plain_tokens, printable, read_column
 
 SIDE_OF = {side * side: side for side in BOXES}  # number of cells: side
@@ -31,6 +32,12 @@ LINES = "|│┃║"
 IGNORED = set(" \t\r\n" + LINES)  # between cells
 BORDER = set("-+=: \t" + LINES + "─━═┌┬┐├┼┤└┴┘╔╦╗╠╬╣╚╩╝┏┳┓┣╋┫┗┻┛╟╢╫╤╧╪")
 CORNERS = set("*.'")  # also found in borders, but only in those with a run of dashes
+SEPARATORS = ",;\t"  # between the cells of a row
+QUOTES = set("\"'")  # around a cell
+SYMBOL = re.compile(r"\s*[\"']?([1-9A-Pa-p]|1\d|2[0-5]|[0._*]?)[\"']?\s*")  # in a cell of a grid of up to 25x25
+LARGE = re.compile(r"[A-Pa-p]|\d\d")  # one of a grid larger than 9x9
+LARGE_SIDES = {16: 16, 25: 25, 256: 16, 625: 25}  # by cells of a line: a row, or a whole grid
+SIZES = "the grids known are " + ", ".join(f"{side}x{side}" for side in BOXES)
 SECTION = re.compile(r"\[([A-Za-z ]+)\]")  # of an .sdk file
 
 # Minimal ones of `trm data sudoku --generate 150 --minimal --seed 11`: those that take the bundled
@@ -79,7 +86,7 @@ class Grid:
     def add_row(self, text: str, number: int) -> None:
         """Add a line, which must be a row as long as the first, or a whole grid."""
         row = len(self.cells) // self.side if self.side else 0
-        count = self.add_line(text, number)
+        count = self.add_line(_without_separators(text), number)
         if not self.side:
             if count not in BOXES and count not in SIDE_OF:
                 raise PuzzleError(
@@ -92,6 +99,14 @@ class Grid:
                 f"{self.place(-1)}: expected {self.side} cells, got {count}; row {row + 1} of the grid "
                 f"that starts at line {self.places[0][0]} must be as long as the first"
             )
+
+    def refuse_large(self, text: str, number: int) -> None:
+        """Raise PuzzleError where a grid begins with a row of 16x16 or 25x25, or with all its rows on a line."""
+        parted = next((text.split(separator) for separator in SEPARATORS if separator in text), text.split())
+        symbols = parted if len(parted) in LARGE_SIDES else [letter for letter in text if letter not in IGNORED]
+        side, is_grid = LARGE_SIDES.get(len(symbols), 0), all(SYMBOL.fullmatch(symbol) for symbol in symbols)
+        if not self.side and is_grid and side and (len(symbols) > side or any(map(LARGE.search, symbols))):
+            raise PuzzleError(f"{self.source}:{number}: a Sudoku of {side}x{side}; {SIZES}")
 
     def refuse_gap(self, rows: int) -> None:
         """Raise PuzzleError where the grid ends here, but not after a multiple of so many rows."""
@@ -117,6 +132,15 @@ class Grid:
                 f"first at {line}:{column}; correct one of them"
             )
         return Puzzle(tokens, side, side, self.source, self.places[0][0])
+
+
+def _without_separators(text: str) -> str:
+    """A row without what parts its cells, and with a dot where nothing stands between two; any other as it is."""
+    for separator in SEPARATORS:
+        fields = [field.strip(" \"'\r\n") for field in text.split(separator)]
+        if len(fields) in (*BOXES, *SIDE_OF) and all(field == "" or field in TOKENS for field in fields):
+            return "".join(field or "." for field in fields)
+    return text
 
 
 def _is_border(text: str) -> bool:
@@ -180,24 +204,32 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
                 continue
             if not text.strip():
                 grid.refuse_gap(BOXES[grid.side][0] if grid.side else 1)  # a blank line may part two bands
-            elif _is_border(text):
-                pass
-            elif not grid.side and ("," in text or text.strip(' "').lower() in QUESTION_COLUMNS):
+                continue
+            if _is_border(text):
+                continue
+            grid.refuse_large(text, number)
+            if not grid.side and (text.strip(' "').lower() in QUESTION_COLUMNS or "," in _without_separators(text)):
                 rest = (line for _, line in numbered)
                 for one, at, before in read_column(
                     line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(TOKENS).issuperset
                 ):
                     yield self.read_one(one, at, source, before)
                 return
-            else:
-                found = True
-                grid.add_row(text, number)
-                if len(grid.cells) == grid.side**2:
-                    yield grid.puzzle()
-                    grid = Grid(source)
+            found = True
+            grid.add_row(text, number)
+            if len(grid.cells) == grid.side**2:
+                yield grid.puzzle()
+                grid = Grid(source)
         grid.refuse_gap(grid.side)
         if not found:
             raise PuzzleError(f"{source}:1: no puzzle in it; write 81 digits a line, 0 or . for blanks")
+
+    def recognises(self, text: str) -> bool:
+        lines = (line.split("#", 1)[0] for line in text.splitlines())
+        letters = "".join(line for line in lines if not SECTION.fullmatch(line.strip()))
+        spelled = TOKENS.keys() | IGNORED | BORDER | CORNERS | set(SEPARATORS) | QUOTES
+        is_grid = sum(map(TOKENS.__contains__, letters)) >= min(SIDE_OF)
+        return is_grid and set(letters) <= spelled and any(map(str.isdigit, letters))
 
     def read_one(self, text: str, line: int, source: str, before: int = 0) -> Puzzle:
         grid = Grid(source)
@@ -216,6 +248,18 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
 
     def write(self, tokens: Tokens) -> str:
         return "".join("." if token <= BLANK else str(token - BLANK) for token in tokens)
+
+    def as_array(self, tokens: Tokens) -> NDArray[Any]:
+        """Digits, and 0 for a blank."""
+        side = self.boxes(len(tokens))[0]
+        digits: NDArray[np.uint8] = np.maximum(tokens, BLANK) - np.uint8(BLANK)
+        return digits.reshape(side, side)
+
+    def examine(self, puzzle: Tokens, *, seconds: float) -> Finding:
+        found = count_solutions(puzzle, most=2, seconds=seconds)
+        return {0: Finding.NO_SOLUTION, 1: Finding.NOT_FOUND, 2: Finding.SEVERAL_SOLUTIONS, None: Finding.UNKNOWN}[
+            found
+        ]
 
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         side = self.boxes(answers.shape[1])[0]

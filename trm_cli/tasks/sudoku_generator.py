@@ -6,14 +6,18 @@ A cell may lose its given when no other digit at that cell leads to a solution: 
 candidate, most of them refuted at once.
 """
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK, Dataset, Progress, Seed, Wanted
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Progress, Seed, Tokens, Wanted
 
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # side: height and width of a box
 FEWEST_GIVENS = {4: 4, 6: 8, 9: 17}  # proven minima; 9x9: arXiv:1201.0749
@@ -52,6 +56,7 @@ class Board:
         self.side = side
         members = units(side)
         self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))] for cell in range(side * side)]
+        self.members = members.tolist()
         self.free = [(1 << side) - 1] * len(members)
         self.cells = [0] * (side * side)
 
@@ -103,6 +108,38 @@ class Board:
             self.clear(best)
         return False
 
+    def completions(self, end: float) -> Iterator[None]:
+        """Fill the board in every way there is, one after another; what was filled is cleared behind each.
+
+        Where a digit has one place left in a unit it goes there; else the cell with fewest candidates branches.
+        Raises TimeoutError when `end` has come on the monotonic clock.
+        """
+        if time.monotonic() > end:
+            raise TimeoutError
+        left = [0 if digit else self.candidates(cell) for cell, digit in enumerate(self.cells)]
+        empty = [cell for cell, digit in enumerate(self.cells) if not digit]
+        if not empty:
+            yield
+            return
+        best = min(empty, key=lambda cell: left[cell].bit_count())
+        digits = left[best]
+        if digits.bit_count() > 1:
+            for unit, members in enumerate(self.members):
+                once = twice = 0  # digits with a place in the unit, with two
+                for cell in members:
+                    twice |= once & left[cell]
+                    once |= left[cell]
+                if once != self.free[unit]:
+                    return
+                if single := once & ~twice:
+                    digits = single & -single
+                    best = next(cell for cell in members if left[cell] & digits)
+                    break
+        for digit in bits(digits):
+            self.put(best, digit)
+            yield from self.completions(end)
+            self.clear(best)
+
     def needs(self, cell: int) -> bool:
         """Whether the puzzle would have a second solution without the given of a cell.
 
@@ -120,6 +157,20 @@ class Board:
                 break
         self.put(cell, given)
         return needed
+
+
+def count_solutions(puzzle: Tokens, *, most: int, seconds: float) -> int | None:
+    """How many solutions a puzzle [L] has, counted up to `most`; None where `seconds` do not suffice."""
+    board, end = Board(isqrt(len(puzzle))), time.monotonic() + seconds
+    for cell in np.flatnonzero(puzzle > BLANK).tolist():
+        digit = 1 << (int(puzzle[cell]) - FIRST_SYMBOL)
+        if not board.candidates(cell) & digit:
+            return 0
+        board.put(cell, digit)
+    try:
+        return sum(1 for _ in islice(board.completions(end), most))
+    except TimeoutError:
+        return None
 
 
 @cache

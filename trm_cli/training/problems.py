@@ -19,7 +19,7 @@ from torch import Tensor
 from trm_cli.config import SolveConfig, TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops
-from trm_cli.solving.search import Attempt, Solution
+from trm_cli.solving.search import Attempt, Outcome
 from trm_cli.solving.voting import Prediction, ProblemRows, predict
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem, ProblemPart
@@ -29,6 +29,8 @@ from trm_cli.training.distributed import Workers
 from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.training.step import SUMS, Trainer
 
+AUGMENTATIONS = 30  # views of a new problem, if nothing is said
+SEEDS = 2**32  # of numpy's older generator, which views are drawn with
 CPU_BATCH, GPU_BATCH = 16, 512  # boards of the validation set looked at together
 CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step of adapting: few large ones, or more small ones
 
@@ -167,7 +169,7 @@ class PuzzleTrainer(Trainer):
         )
         return super().update()
 
-    def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Solution] | None:
+    def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Outcome] | None:
         """Answer pairs of known puzzles; solved is what equals the label where that says anything.
 
         All steps are taken, as in an answer by vote. Returns None if `stopped` said so on the way.
@@ -175,7 +177,7 @@ class PuzzleTrainer(Trainer):
         assert isinstance(validation, PuzzlePairs)
         network = self.ema_network()
         size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
-        found: list[Solution] = []
+        found: list[Outcome] = []
         for begin in range(0, len(validation), size):
             chosen = slice(begin, begin + size)
             ids = torch.from_numpy(validation.ids[chosen]).to(self.device)
@@ -186,14 +188,14 @@ class PuzzleTrainer(Trainer):
         return found
 
 
-def _solution(prediction: Prediction, label: Tokens) -> Solution:
+def _solution(prediction: Prediction, label: Tokens) -> Outcome:
     """A prediction, with nothing where the label holds nothing: there a network is not taught."""
     predicted, probabilities = prediction
     answers = np.where(label == PADDING, PADDING, predicted).astype(np.uint8)
     attempt = Attempt.begin(0, label, SolveConfig(max_steps=len(answers)))
     for answer, probability in zip(answers, probabilities, strict=True):
         attempt.note(answer, holds=bool((answer == label).all()), halt_probability=probability, score=0.0)
-    return Solution((attempt,), attempt, 0.0)
+    return Outcome((attempt,), attempt, 0.0)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from trm_cli.config import SolveConfig, TrainConfig
 from trm_cli.errors import TrainingError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, solve_stream
-from trm_cli.solving.search import Solution
+from trm_cli.solving.search import Outcome
 from trm_cli.tasks.base import FIRST_SYMBOL, PADDING, Dataset, Task
 from trm_cli.training.batches import Examples, RollingBatch, Supply
 from trm_cli.training.distributed import Workers
@@ -154,14 +154,14 @@ class Trainer:
         """The EMA weights, in what the recursion computes in."""
         return copy.deepcopy(self.ema.model).to(self.dtype)
 
-    def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Solution] | None:
+    def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Outcome] | None:
         """Solve the validation set with the EMA weights, halting as `trm solve` does.
 
         Returns None if `stopped` said so on the way.
         """
         network = self.ema_network()
         settings = SolveConfig(max_steps=network.config.N_sup)
-        solutions: list[Solution] = []
+        solutions: list[Outcome] = []
         batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         for solution in solve_stream(network, task, iter(validation.puzzles), batch_size=batch_size, settings=settings):
             solutions.append(solution)

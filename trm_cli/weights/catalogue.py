@@ -54,12 +54,17 @@ def find_model(name: str | None, *, task: str, num_cells: int | None = None, rev
     theirs = found.checkpoint
     if theirs.task != task:
         raise ModelError(f"model {theirs.name!r} is for {theirs.task}, not for {task}")
-    if not theirs.model.fits(num_cells):
+    refuse_board(theirs, num_cells)
+    return found
+
+
+def refuse_board(checkpoint: Checkpoint, num_cells: int | None) -> None:
+    """Raise ModelError where the weights of a checkpoint are not for boards of so many cells."""
+    if not checkpoint.model.fits(num_cells):
         raise ModelError(
-            f"model {theirs.name!r} is for grids of {theirs.model.board} cells, the puzzles have "
+            f"model {checkpoint.name!r} is for grids of {checkpoint.model.board} cells, the puzzles have "
             f"{num_cells} cells; choose another with --model"
         )
-    return found
 
 
 def _default(task: str, num_cells: int | None) -> Found:

@@ -1,0 +1,547 @@
+"""The library: a network that solves a puzzle in a line, and a run that can be looked at.
+
+    from trm_cli import TRM
+
+    model = TRM.from_pretrained("sudoku")        # bundled, folder, file, OWNER/NAME[:PATH]
+    solution = model.solve("53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79")
+    print(solution)                              # the board; in a notebook, a player of the run
+    for frame in model.watch(solution.question):
+        print(frame.step, frame.answer)
+
+What `trm solve` can be told is a keyword here, and what it refuses is refused with the same words.
+"""
+
+import copy
+import html
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import groupby, tee
+from math import inf
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.text import Text
+from torch import Tensor
+
+from trm_cli.config import ModelConfig, SolveConfig, parse_duration, solve_config
+from trm_cli.display.boards import BoardView, Look, board_text
+from trm_cli.display.export import check_names, page_of, save_run
+from trm_cli.errors import PuzzleError, UsageError, did_you_mean
+from trm_cli.model.network import TinyRecursiveModel, choose_machine
+from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
+from trm_cli.solving.search import Outcome
+from trm_cli.solving.trace import Frame as State
+from trm_cli.solving.trace import Header, Moment
+from trm_cli.solving.voting import Ballot, Candidate, ProblemRows, Voter, refuse_attempts
+from trm_cli.tasks import get_task, loadable_tasks
+from trm_cli.tasks.base import PADDING, Finding, Puzzle, Task, Tokens, Violation, rules_of
+from trm_cli.tasks.inputs import Source, find_source, read_problems, read_puzzles, rows_as_text
+from trm_cli.tasks.problems import Demonstrated, Problem
+from trm_cli.training.problems import AUGMENTATIONS, SEEDS, Adaptation, adapt
+from trm_cli.weights.card import write_card
+from trm_cli.weights.catalogue import find_by_name, refuse_board
+from trm_cli.weights.checkpoint import Checkpoint
+from trm_cli.weights.hub import Pushed, push
+from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
+
+PLAYER_HEIGHT = 720  # pixels, in a notebook
+SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"}
+OTHERS = frozenset({"batch_size", "time_limit", "check", "adapt", "augment", "train_network"})
+
+Puzzles = str | Path | NDArray[Any] | dict[str, Any] | Iterable[Any]
+
+
+class Board:
+    """An answer to a puzzle: as text, as an array, and drawn."""
+
+    task: Task
+    puzzle: Puzzle
+    tokens: Tokens  # [L]
+
+    @property
+    def question(self) -> str:
+        """The puzzle on one line, as its task writes it."""
+        return self.task.write(self.puzzle.tokens)
+
+    @property
+    def answer(self) -> str:
+        """The answer on one line, as its task writes it."""
+        return self.task.write(self.tokens)
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The answer as [height, width]: digits (0 for a blank), colours or letters."""
+        return self.task.as_array(self.tokens)
+
+    @cached_property
+    def violations(self) -> list[Violation]:
+        """The cells that break a rule; empty where the rules hold."""
+        return rules_of(self.task).violations(self.puzzle.tokens, self.tokens)
+
+    def _drawn(self, look: Look, confidence: NDArray[np.float32] | None = None) -> Text:
+        cells = {(one.row - 1) * self.puzzle.width + one.column - 1 for one in self.violations}
+        return board_text(BoardView(self.task, self.puzzle.tokens, self.tokens, cells, confidence=confidence), look)
+
+    def __str__(self) -> str:
+        lines = self._drawn(Look(in_a_list=True, marks=True)).plain.split("\n")
+        return "\n".join(line.rstrip() for line in lines)
+
+    def __rich__(self) -> Text:
+        return self._drawn(Look(in_a_list=True))
+
+
+class Frame(Board):
+    """One moment of a puzzle's run: its answer after a supervision step, or after a call of the net inside it."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state  # all that was measured, as a trace keeps it
+        self.task, self.puzzle, self.tokens = state.task, state.puzzle, state.answer
+
+    @property
+    def step(self) -> int:
+        """Supervision steps of its attempt begun; 0 is the question itself."""
+        return self.state.step
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt it is; 0 is the first."""
+        return self.state.attempt
+
+    @property
+    def halt_probability(self) -> float | None:
+        """What the halt head says; None in the question, and inside a step."""
+        return self.state.halt_probability
+
+    @property
+    def confidence(self) -> NDArray[np.float32] | None:
+        """[height, width] softmax of the symbol in each cell; None in the question."""
+        shape = self.puzzle.height, self.puzzle.width
+        return None if self.state.confidence is None else self.state.confidence.reshape(shape)
+
+    @property
+    def solved(self) -> bool:
+        """Whether the givens are kept and the rules hold."""
+        return self.state.solved
+
+    def __rich__(self) -> Text:
+        return self._drawn(Look(in_a_list=True), self.state.confidence)
+
+
+class Run:
+    """What there is to see of a run: its frames come as they are computed, and are kept."""
+
+    def __init__(self, header: Header, coming: Iterator[Moment]) -> None:
+        self.header = header
+        self._coming, self._kept = coming, list[Moment]()
+
+    @property
+    def moments(self) -> Iterator[Moment]:
+        """What each screen shows: a frame of every puzzle that is watched side by side."""
+        yield from self._kept
+        for moment in self._coming:
+            self._kept.append(moment)
+            yield moment
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (Frame(state) for moment in self.moments for state in moment.new_frames)
+
+    def save(self, path: str | Path, *, pause: float | None = None, force: bool = False) -> None:
+        """Write it as .jsonl, .svg, .gif or .html, as `trm watch --save` does.
+
+        pause  seconds that a step stays; None for what is easy to follow.
+        Raises UsageError for another ending, and for a file that exists unless `force` is given.
+        """
+        (path,) = check_names([Path(path)])
+        if path.exists() and not force:
+            raise UsageError(f"{path}: exists already; choose another name or give force=True")
+        save_run(path, self.header, list(self.moments), pause=pause)
+
+    def _repr_html_(self) -> str:
+        page = html.escape(page_of(self.header, self.moments))
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: {PLAYER_HEIGHT}px; border: 0"></iframe>'
+
+
+@dataclass(frozen=True, repr=False)
+class Solution(Board):
+    """How one puzzle ended: the network's answer, whether it is right, and the run that led to it."""
+
+    task: Task
+    puzzle: Puzzle
+    tokens: Tokens  # [L] of the answer
+    solved: bool  # the givens are kept and the rules hold; of a vote: one of `candidates` is the known answer
+    steps: int  # supervision steps of the attempt that gave the answer
+    attempts: int  # how often the puzzle was tried; of a vote: predictions that were counted
+    halt_probability: float  # what the halt head said at the last step of that attempt
+    seconds: float  # from its entry into the batch to the end of its last attempt
+    finding: Finding | None  # why it is not solved, as far as counting its solutions tells
+    candidates: tuple[Candidate, ...] = ()  # of a vote: the grids that are tried, best first
+    _watch: "Watch | None" = None  # the run again
+
+    @property
+    def why(self) -> str | None:
+        """Why it is not solved, in words; None where it is."""
+        if self.solved or not self.steps:
+            return None if self.solved else "no time was left for it"
+        return (self.finding or Finding.UNKNOWN).value
+
+    @cached_property
+    def trace(self) -> Run:
+        """Its run, frame by frame: solved once more when asked for, with the same draws."""
+        assert self._watch is not None
+        return self._watch.run([self.puzzle])
+
+    def __repr__(self) -> str:
+        told = ("answer", "solved", "steps", "attempts", "halt_probability", "why")
+        return f"Solution({', '.join(f'{name}={getattr(self, name)!r}' for name in told)})"
+
+    def __str__(self) -> str:
+        return super().__str__() if self.solved else f"{super().__str__()}\nnot solved: {self.why}"
+
+    def _repr_html_(self) -> str:
+        return self.trace._repr_html_()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is shown: the network, and the settings that it was or will be solved with."""
+
+    loaded: LoadedModel
+    task: Task  # that judges the answers
+    settings: SolveConfig
+    checks: bool = False  # whether the solutions of a puzzle that is not solved are counted
+    inner: bool = False
+    shape: tuple[int, int] = (1, 1)  # rows and columns of puzzles side by side
+    row: Tensor | None = None  # [1, D] by which the network knows the problem
+
+    def run(self, puzzles: list[Puzzle]) -> Run:
+        """The run of puzzles of one size; nothing is computed yet."""
+        header = header_of(self.loaded, self.settings, num_puzzles=len(puzzles), shape=self.shape, inner=self.inner)
+        return Run(replace(header, task=self.task), self._moments(puzzles))
+
+    def _moments(self, puzzles: list[Puzzle]) -> Iterator[Moment]:
+        network = self.loaded.network
+        if self.row is not None:
+            network = copy.deepcopy(network)
+            network.recall(self.row)
+        yield from moments(
+            network,
+            self.task,
+            puzzles,
+            settings=self.settings,
+            at_once=self.shape[0] * self.shape[1],
+            inner=self.inner,
+            examine=examiner(self.task) if self.checks else None,
+        )
+
+
+class TRM(TinyRecursiveModel):
+    """A Tiny Recursive Model with what is known about it; calling it takes a supervision step.
+
+    x, (y, z) = model.embed(tokens), model.starting_state(len(tokens))
+    y, z, logits, halt = model(x, y, z)
+
+    Without a checkpoint its task is the one with such boards and as many tokens, or `unknown`.
+    """
+
+    def __init__(self, config: ModelConfig, checkpoint: Checkpoint | None = None) -> None:
+        super().__init__(config)
+        self.checkpoint = checkpoint or Checkpoint("trm", _task_of(config), config)
+        self.folder, self.source, self.sha256 = Path(), "", ""  # that it was loaded from; of the weights file
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: str = "float32",
+        compile_net: bool = False,
+    ) -> "TRM":
+        """Load whatever `--model` takes, without gradients.
+
+        device       auto, cpu, cuda or mps, or one of torch's own.
+        dtype        auto, float32 or bfloat16: what it computes in.
+        compile_net  compile the net first, as `--compile` does.
+        Raises ModelError where there is no such model, where a tensor is missing, unexpected or of
+        another shape, and where a file is unsafe. Nothing is printed.
+        """
+        kind = device.type if isinstance(device, torch.device) else device.partition(":")[0]
+        where, number_type = choose_machine(kind, dtype=dtype)
+        found = find_by_name(str(name), revision)
+        loaded = load_checkpoint(found.folder, source=found.source)
+        with torch.random.fork_rng(devices=[]):
+            model = cls(loaded.checkpoint.model, loaded.checkpoint)
+        model.load_state_dict(loaded.network.state_dict())
+        model.folder, model.source, model.sha256 = loaded.folder, loaded.source, loaded.sha256
+        if compile_net:
+            model.net.compile(dynamic=True)
+        return model.to(where if kind == "auto" else device, number_type).eval().requires_grad_(False)
+
+    @property
+    def task(self) -> Task:
+        """What its puzzles are; raises UsageError where nobody knows them."""
+        return get_task(self.checkpoint.task)
+
+    @overload
+    def solve(self, puzzles: Path | list[Any], **options: Any) -> list[Solution]: ...
+    @overload
+    def solve(self, puzzles: Any, **options: Any) -> Any: ...
+    def solve(self, puzzles: Puzzles, **options: Any) -> Any:
+        """Solve a puzzle, or several.
+
+        puzzles  the text of one puzzle, an array [height, width] or rows of cells: a Solution comes back. A
+                 path, a list of any of these, an array [N, height, width]: a list of Solutions, in order. Of
+                 problems that are shown by demonstrations: a path, the JSON of one, or what it means in
+                 Python; a list comes back, a Solution for each test.
+        options  what `trm solve` takes, each by its name: attempts, max_steps, retry_steps, step_limit,
+                 guess, starts, noise, views, select, halt, seed, batch_size; time_limit in seconds or as
+                 text; check=False spends every attempt on a puzzle at fault; adapt, augment, train_network.
+        Raises PuzzleError for what is no puzzle, UsageError for settings that cannot be, ModelError
+        for puzzles that the network is not for.
+        """
+        solutions = list(self.solve_many(puzzles, **options))
+        if isinstance(self.task, Demonstrated) or not _is_one(puzzles):
+            return solutions
+        if len(solutions) > 1:
+            raise PuzzleError(f"puzzle: {len(solutions)} puzzles in one text; give a list of them")
+        return solutions[0]
+
+    def solve_many(self, puzzles: Puzzles, **options: Any) -> Iterator[Solution]:
+        """Solve puzzles and yield each Solution as soon as those before it are done.
+
+        puzzles  as in `solve`; an iterator is read as the network asks for more.
+        options  as in `solve`.
+        """
+        how = _Options.of(options)
+        if isinstance(self.task, Demonstrated):
+            return self._vote(self.task, puzzles, how)
+        return self._search(puzzles, how)
+
+    def watch(self, puzzles: Puzzles, *, inner: bool = False, grid: tuple[int, int] = (1, 1), **options: Any) -> Run:
+        """See the recursion think: a Run whose frames are computed as they are asked for.
+
+        puzzles  as in `solve`, of one size.
+        inner    also a frame after every call of the net inside a step.
+        grid     rows and columns of puzzles that are solved side by side.
+        options  as in `solve`.
+        """
+        how, task = _Options.of(options), self.task
+        if isinstance(task, Demonstrated):
+            problems = list(_problems(task, puzzles))
+            voter = self._voter(task)
+            voter.refuse_unknown(problems)
+            if len(problems) != 1:
+                raise PuzzleError(f"{len(problems)} problems; watch one at a time")
+            watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), self)
+            return replace(watch, inner=inner, shape=grid).run(task.tests_of(problems[0], voter.side))
+        found = list(self._puzzles(puzzles))
+        if len({puzzle.tokens.size for puzzle in found}) > 1:
+            raise PuzzleError("puzzles of different sizes; watch those of one size")
+        loaded = self._loaded_for(found[0].tokens.size)
+        settings = solve_config(self.checkpoint.solving, how.settings)
+        return Watch(loaded, task, settings, how.check, inner, grid).run(found)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, model.safetensors (in float32) and the card."""
+        save_checkpoint(Path(folder), self.checkpoint, self)
+        write_card(Path(folder), self.checkpoint)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False) -> Pushed:
+        """Upload config, weights and card to OWNER/NAME; returns where they are now."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, private=private)
+
+    def _loaded_for(self, num_cells: int) -> LoadedModel:
+        """The network for boards of so many cells: itself, or its weights on another board if they fit any."""
+        refuse_board(self.checkpoint, num_cells)
+        network: TinyRecursiveModel = self
+        if num_cells != self.config.num_cells:
+            height, width, *_ = self.task.boxes(num_cells)
+            network = TinyRecursiveModel(replace(self.config, height=height, width=width))
+            network.load_state_dict(self.state_dict())
+            network.to(self.y_init.device, self.y_init.dtype).eval().requires_grad_(False)
+        return LoadedModel(self.checkpoint, network, self.folder, self.source, self.sha256)
+
+    def _puzzles(self, given: Puzzles) -> Iterator[Puzzle]:
+        """The puzzles in whatever was given, those of an iterator one by one."""
+        for source in _sources(given):
+            yield from read_puzzles(self.task, source)
+
+    def _search(self, given: Puzzles, how: "_Options") -> Iterator[Solution]:
+        """Attempts at puzzles until the rules hold; those of one size that come in a row share a batch."""
+        task, settings = self.task, solve_config(self.checkpoint.solving, how.settings)
+        examine = examiner(task) if how.check else None
+        for num_cells, group in groupby(self._puzzles(given), key=lambda puzzle: puzzle.tokens.size):
+            loaded = self._loaded_for(num_cells)
+            ahead, told = tee(group)
+            outcomes = solve_stream(
+                loaded.network,
+                task,
+                (puzzle.tokens for puzzle in ahead),
+                batch_size=how.batch_size or batch_size_on(self.y_init.device),
+                settings=settings,
+                stops=how.stops,
+                examine=examine,
+            )
+            watch = Watch(loaded, task, settings, how.check)
+            for outcome, puzzle in zip(outcomes, told, strict=False):
+                yield _solution(watch, puzzle, outcome)
+
+    def _voter(self, task: Demonstrated) -> Voter:
+        return Voter.of(task, LoadedModel(self.checkpoint, self, self.folder, self.source, self.sha256))
+
+    def _vote(self, task: Demonstrated, given: Puzzles, how: "_Options") -> Iterator[Solution]:
+        """A vote over views on each test of problems, each of which is learned first if that was asked for."""
+        refuse_attempts(task, how.settings)
+        problems, voter = list(_problems(task, given)), self._voter(task)
+        for problem in problems:
+            voter.refuse_large(problem)
+        if how.adaptation is None:
+            voter.refuse_unknown(problems)
+        for problem in problems:
+            began = time.perf_counter()
+            network: TinyRecursiveModel = self
+            if voter.unknown([problem]):
+                assert how.adaptation is not None
+                trained = self.checkpoint.training.get("train", {})
+                learned = adapt(self, task, problem, how.adaptation, trained, lambda: None)
+                network, rows = learned.network, learned.known
+            else:
+                rows = voter.read(voter.known(problem, how.settings.get("views")))
+            batch_size = how.batch_size or batch_size_on(self.y_init.device)
+            ballots = voter.vote(problem, rows, batch_size=batch_size, network=network)
+            seconds = time.perf_counter() - began
+            watch = watch_of(voter, problem, rows, network)
+            for place, ballot in enumerate(ballots):
+                yield _voted(watch, voter, problem, place, ballot, seconds)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The keywords of `solve` and `watch`; its clock starts when it is made."""
+
+    settings: dict[str, Any]  # of SolveConfig
+    batch_size: int | None = None
+    check: bool = True
+    adaptation: Adaptation | None = None
+    end: float = inf  # on the monotonic clock
+
+    @classmethod
+    def of(cls, typed: dict[str, Any]) -> "_Options":
+        """Sort keywords; raises TypeError for one that means nothing, UsageError for a value that cannot be."""
+        for name in typed:
+            if name not in SETTINGS | OTHERS:
+                raise TypeError(f"no option {name}{did_you_mean(name, SETTINGS | OTHERS)}")
+        settings = {name: value for name, value in typed.items() if name in SETTINGS and value is not None}
+        limit = typed.get("time_limit")
+        if limit is not None:
+            settings["breadth_first"] = True
+        SolveConfig(**settings)
+        seconds = parse_duration(limit if limit is None else str(limit))
+        adaptation = None
+        if (steps := typed.get("adapt")) is not None:
+            views, seed = typed.get("augment", AUGMENTATIONS), settings.get("seed", 0) % SEEDS
+            adaptation = Adaptation(steps, views, bool(typed.get("train_network")), seed)
+        end = inf if seconds is None else time.monotonic() + seconds
+        return cls(settings, typed.get("batch_size"), typed.get("check", True), adaptation, end)
+
+    def stops(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.end
+
+
+def _is_one(given: Puzzles) -> bool:
+    """Whether a single puzzle is meant, not a list of them."""
+    if isinstance(given, str):
+        return find_source(given).path is None
+    if isinstance(given, (dict, np.ndarray, Tensor)):
+        return (not isinstance(given, dict) and given.ndim == 2) or isinstance(given, dict)
+    return isinstance(given, (list, tuple)) and _is_board(given)
+
+
+def _is_board(rows: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether a list holds the rows of one board, cell by cell."""
+    return bool(rows) and all(isinstance(row, (list, tuple)) and not isinstance(row[0], list) for row in rows)
+
+
+def _sources(given: Puzzles) -> Iterator[Source]:
+    """Where the puzzles stand that were given, in whatever form."""
+    if isinstance(given, Path):
+        yield Source(str(given), given)
+    elif isinstance(given, str):
+        yield find_source(given)
+    elif isinstance(given, dict):
+        yield Source("puzzle", text=json.dumps(given))
+    elif _is_one(given):
+        yield Source("puzzle", text=rows_as_text(given, "puzzle"))
+    else:
+        for number, one in enumerate(given):
+            for source in _sources(one):
+                yield replace(source, name=f"puzzles[{number}]") if source.path is None else source
+
+
+def _problems(task: Demonstrated, given: Puzzles) -> Iterator[Problem]:
+    for source in _sources(given):
+        yield from read_problems(task, source)
+
+
+def _solution(watch: Watch, puzzle: Puzzle, outcome: Outcome) -> Solution:
+    chosen = outcome.chosen
+    return Solution(
+        watch.task,
+        puzzle,
+        outcome.answer,
+        outcome.solved,
+        chosen.steps,
+        len(outcome.attempts),
+        chosen.halt_probability,
+        outcome.seconds,
+        outcome.finding,
+        _watch=watch,
+    )
+
+
+def watch_of(voter: Voter, problem: Problem, rows: ProblemRows, network: TinyRecursiveModel) -> Watch:
+    """How a problem's tests are watched: in the plain view and in all steps, as for a vote."""
+    settings = SolveConfig(halt="never", max_steps=network.config.N_sup)
+    loaded = replace(voter.loaded, network=network)
+    return Watch(loaded, voter.task.judged_by_answers(problem, voter.side), settings, row=rows.rows[:1])
+
+
+def _voted(watch: Watch, voter: Voter, problem: Problem, test: int, ballot: Ballot, seconds: float) -> Solution:
+    """What the votes on one test of a problem came to."""
+    best, answer = ballot.attempts(), problem.answers[test]
+    puzzle = voter.task.tests_of(problem, voter.side)[test]
+    nothing = np.full_like(puzzle.tokens, PADDING)
+    return Solution(
+        watch.task,
+        puzzle,
+        voter.task.encode(best[0].grid, side=voter.side) if best else nothing,
+        bool(best) if answer is None else ballot.is_right(answer),
+        watch.settings.max_steps,
+        ballot.predictions,
+        best[0].halt_probability if best else 0.0,
+        seconds,
+        None,
+        tuple(best),
+        watch,
+    )
+
+
+def _task_of(config: ModelConfig) -> str:
+    board = (config.height, config.width, config.box_height, config.box_width)
+    for task in loadable_tasks():
+        with suppress(PuzzleError):
+            if task.boxes(config.num_cells) == board and task.vocab_size(config.num_cells) == config.vocab_size:
+                return task.name
+    return "unknown"

@@ -1,0 +1,323 @@
+"""Puzzles from wherever a user has them: typed, in files, piped in, in arrays; all checked before a model loads.
+
+Beside the spellings of its task, every puzzle may come as JSON: a list of puzzles, a list of rows, objects with
+a `puzzle`, `question` or `quizzes` field, one object or one a line, such as `trm solve --json` writes.
+"""
+
+import json
+import re
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trm_cli.errors import PuzzleError, UsageError, did_you_mean
+from trm_cli.tasks import get_task, loadable_tasks, task_names
+from trm_cli.tasks.base import Puzzle, Task, Tokens
+from trm_cli.tasks.problems import Demonstrated, Problem
+from trm_cli.tasks.tables import QUESTION_COLUMNS, open_text, read_column
+
+STDIN = "-"  # what stands for it among files
+SAMPLE = 1 << 16  # characters of a text that show what it is
+LONGEST_NAME = 200  # characters of a word that could be a file's name
+IS_JSON = re.compile(r'\s*(?:\{|\[\s*(?:[\[{"\d\]]|null|$))')  # not [Puzzle], the first line of an .sdk file
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where puzzles stand: in a file, on stdin (neither path nor text), or in a text that was typed."""
+
+    name: str  # in messages
+    path: Path | None = None
+    text: str | None = None
+
+    @contextmanager
+    def lines(self) -> Iterator[Iterator[str]]:
+        """Its lines; raises PuzzleError where they cannot be read, UsageError where nothing is piped in."""
+        if self.text is not None:
+            yield iter(self.text.splitlines(keepends=True))
+            return
+        if self.path is None and (sys.stdin is None or (self.name != STDIN and sys.stdin.isatty())):
+            raise UsageError("no puzzles: give a puzzle or a file, or - to type them in (end with Ctrl-D)")
+        with open_text(self.path) as text:
+            yield iter(text)
+
+
+@dataclass(frozen=True)
+class PuzzleList:
+    """Puzzles of one size from one source: a byte a cell and a number a puzzle."""
+
+    first: Puzzle
+    tokens: Tokens  # [count, L]
+    lines: "array[int]"  # where each starts
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[Puzzle]:
+        for row, line in zip(self.tokens, self.lines, strict=True):
+            yield replace(self.first, tokens=row, line=line)
+
+    @property
+    def num_cells(self) -> int:
+        """L, cells of each puzzle."""
+        return self.first.tokens.size
+
+
+def find_source(word: str, *, noun: str = "a puzzle") -> Source:
+    """What a word means: - is stdin; else a file of that name; else a puzzle itself.
+
+    noun  what it could have been but for a file.
+    Raises PuzzleError, with the nearest name of a file, where it is none of them.
+    """
+    if word == STDIN:
+        return Source(STDIN)
+    path = Path(word)
+    try:
+        is_there = path.exists()
+    except (OSError, ValueError):  # too long for a name, or a null character in it
+        is_there = False
+    if is_there:
+        return Source(word, path)
+    if "\n" in word or len(word) > LONGEST_NAME or IS_JSON.match(word) or tasks_of(word):
+        return Source("puzzle", text=word)
+    folder = path.parent if path.parent.is_dir() else Path()
+    near = did_you_mean(path.name, [other.name for other in folder.iterdir()])
+    if near and folder != Path():
+        near = near.replace("mean ", f"mean {folder}/")
+    raise PuzzleError(f"{word}: no such file, and not {noun}{near or '; check the path'}")
+
+
+def find_sources(words: list[str]) -> tuple[Task | None, list[Source]]:
+    """The task, if the first word names one, and what the others mean; without others, stdin.
+
+    Raises UsageError or PuzzleError where a word means nothing.
+    """
+    if not words:
+        return None, [Source("stdin")]
+    first, *rest = words
+    if first in task_names():
+        return get_task(first), [find_source(word) for word in rest] or [Source("stdin")]
+    is_task = not rest or first == STDIN or Path(first).suffix or len(first) > LONGEST_NAME
+    if rest and not is_task and not Path(first).exists() and not tasks_of(first):
+        get_task(first)  # raises: it is none
+    near = did_you_mean(first, task_names())
+    try:
+        return None, [find_source(word, noun="a task or a puzzle") for word in words]
+    except PuzzleError as error:
+        raise PuzzleError(f"{first}: neither a task, a file nor a puzzle{near}") if near else error from error
+
+
+def find_puzzles(words: list[str]) -> tuple[Task, list[Source]]:
+    """What words mean, and of which task the puzzles are, be it said or seen in them.
+
+    Raises UsageError or PuzzleError where that cannot be told.
+    """
+    task, sources = find_sources(words)
+    if task is None:
+        inferred = [infer_task(source) for source in sources]
+        task, sources = inferred[0][0], [source for _, source in inferred]
+        for other, source in inferred:
+            if other.name != task.name:
+                raise UsageError(
+                    f"{source.name}: holds a {other.name}, {sources[0].name} a {task.name}; solve them one by one"
+                )
+    return task, sources
+
+
+def tasks_of(text: str) -> list[Task]:
+    """The tasks that a text could hold a puzzle of."""
+    samples = [text, *_first_question(text)]
+    return [task for task in loadable_tasks() if any(map(task.recognises, samples))]
+
+
+def infer_task(source: Source) -> tuple[Task, Source]:
+    """The task that the puzzles of a source are of, and the source, which can be read from its beginning.
+
+    Raises UsageError where it cannot be told.
+    """
+    with source.lines() as lines:
+        if source.path is None and source.text is None:
+            source = replace(source, name="stdin", text="".join(lines))
+        sample = source.text[:SAMPLE] if source.text is not None else _sample(lines)
+    found = tasks_of(sample)
+    if len(found) == 1:
+        return found[0], source
+    choices = " or ".join(task.name for task in found) or f"one of {', '.join(task_names())}"
+    raise UsageError(f"{source.name}: which kind of puzzle is this? Name it before the file: {choices}")
+
+
+def _sample(lines: Iterator[str]) -> str:
+    """The beginning of a text, in whole lines where they are not longer than all of it."""
+    taken: list[str] = []
+    length = 0
+    for line in lines:
+        taken.append(line)
+        length += len(line)
+        if length > SAMPLE:
+            break
+    return "".join(taken)
+
+
+def _first_question(text: str) -> list[str]:
+    """The first puzzle in a text that is JSON or a table with a header; nothing where it is neither, or damaged."""
+    lines = text.splitlines(keepends=True)
+    header = next((number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
+    if header is None:
+        return []
+    try:
+        if IS_JSON.match(text):
+            return [next(_json_questions(iter(lines), ""))[0]]
+        if {name.strip(' "\r\n').lower() for name in lines[header].split(",")} & set(QUESTION_COLUMNS):
+            rest = iter(lines[header + 1 :])
+            return [next(read_column(lines[header], rest, 1, "", noun="puzzle", has_comments=True))[0]]
+    except (PuzzleError, StopIteration):
+        pass
+    return []
+
+
+def read_puzzles(task: Task, source: Source) -> PuzzleList:
+    """Read and check every puzzle of a source.
+
+    Raises PuzzleError or UsageError with what is wrong, where, and what to do; and, where the text is of
+    another task, which.
+    """
+    name = "stdin" if source.name == STDIN else source.name
+    seen: list[str] = []
+    with source.lines() as lines:
+        coming = _noting(lines, seen)
+        beginning = list(islice(coming, 1))
+        while beginning and not beginning[-1].strip() and (line := next(coming, None)) is not None:
+            beginning.append(line)
+        text = chain(beginning, coming)
+        if beginning and IS_JSON.match(beginning[-1]):
+            questions = _json_questions(text, name)
+            puzzles: Iterator[Puzzle] = (task.read_one(question, line, name) for question, line in questions)
+        else:
+            puzzles = task.read(text, name)
+        try:
+            return _collect(puzzles, name)
+        except PuzzleError as error:
+            others = tasks_of("".join(seen) + _sample(lines))
+            if len(others) != 1 or others[0].name == task.name:
+                raise
+            other = others[0].name
+            raise PuzzleError(
+                f"{name}: this looks like {'an' if other[0] in 'aeiou' else 'a'} {other}, not a {task.name}; "
+                f"write trm solve {other} {name if source.path else ''}".rstrip()
+            ) from error
+
+
+def _noting(lines: Iterable[str], seen: list[str]) -> Iterator[str]:
+    """Give lines on, and note the first of them."""
+    left = SAMPLE
+    for line in lines:
+        if left > 0:
+            seen.append(line)
+            left -= len(line)
+        yield line
+
+
+def read_example(task: Task, count: int) -> PuzzleList:
+    """The first puzzles of those that come with the task; raises UsageError where none do."""
+    if not task.examples:
+        raise UsageError(f"no {task.name} comes with trm: give a file of puzzles")
+    return _collect(islice(task.read(task.examples.splitlines(), "example"), count), "example")
+
+
+def _collect(coming: Iterable[Puzzle], source: str) -> PuzzleList:
+    first, tokens, lines = None, bytearray(), array("Q")
+    for puzzle in coming:
+        first = first or puzzle
+        if (puzzle.height, puzzle.width) != (first.height, first.width):
+            raise PuzzleError(
+                f"{puzzle.place}: a {puzzle.height}x{puzzle.width} grid after "
+                f"{first.height}x{first.width} ones; give each size a file of its own"
+            )
+        tokens += puzzle.tokens.tobytes()
+        lines.append(puzzle.line)
+    if first is None:
+        raise PuzzleError(f"{source}: no puzzle in it")
+    return PuzzleList(first, np.frombuffer(tokens, np.uint8).reshape(len(lines), -1), lines)
+
+
+def read_problems(task: Demonstrated, source: Source) -> list[Problem]:
+    """The problems of a source, which may be a folder; raises PuzzleError where they are none."""
+    if source.path is not None:
+        return task.read_problems(source.path)
+    with source.lines() as lines:
+        return task.parse_problems("".join(lines), source.name, source.name)
+
+
+def _json_questions(lines: Iterator[str], source: str) -> Iterator[tuple[str, int]]:
+    """The puzzles of a JSON text, each on one line, and the line of the text that each begins on.
+
+    Raises PuzzleError where the text is not JSON, or holds no puzzles.
+    """
+    number, rest = 1, ""
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line) if line.strip() else []
+        except (ValueError, RecursionError):
+            rest = line + "".join(lines)
+            break
+        for text in _questions(value, f"{source}:{number}"):
+            yield text, number
+    if rest:
+        try:
+            value = json.loads(rest)
+        except (ValueError, RecursionError) as error:
+            raise PuzzleError(f"{source}:{number}: not JSON ({error}); correct the file") from error
+        for text in _questions(value, source):
+            yield text, number
+
+
+def _questions(value: Any, place: str) -> Iterator[str]:
+    """The puzzles in a value of JSON: an object, a text, rows of one puzzle, or a list of any of these."""
+    if isinstance(value, dict):
+        name = next((name for name in (*QUESTION_COLUMNS, f"{QUESTION_COLUMNS[1]}s") if name in value), None)
+        if name is None:
+            raise PuzzleError(f"{place}: an object without a field named {' or '.join(QUESTION_COLUMNS)}; add one")
+        yield from _questions(value[name], place)
+    elif isinstance(value, str):
+        yield "".join(value.splitlines())
+    elif isinstance(value, list):
+        is_rows = bool(value) and all(isinstance(row, list) and not any(map(_is_list, row)) for row in value)
+        lengths = {len(row) for row in value if isinstance(row, str)}
+        if is_rows or (lengths == {len(value)} and not tasks_of(str(value[0]))):
+            yield rows_as_text(value, place)
+            return
+        for item in value:
+            if not isinstance(item, (dict, str, list)):
+                raise PuzzleError(f"{place}: {json.dumps(item)[:20]} where a puzzle should be; write text or rows")
+            yield from _questions(item, place)
+    else:
+        raise PuzzleError(f"{place}: {json.dumps(value)[:20]} is no puzzle; write text or rows")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def rows_as_text(rows: Iterable[Iterable[Any]], place: str) -> str:
+    """Rows of cells as one line: digits and letters as they are, nothing (None, NaN, an empty text) as a blank.
+
+    Raises PuzzleError for a cell that is more than one letter or digit.
+    """
+    return "".join(map(partial(_cell_as_text, place=place), chain.from_iterable(rows)))
+
+
+def _cell_as_text(cell: Any, place: str) -> str:
+    if cell is None or cell == "" or cell != cell:
+        return "."
+    text = str(int(cell)) if isinstance(cell, (float, np.floating)) and cell == int(cell) else str(cell)
+    if len(text) != 1:
+        raise PuzzleError(f"{place}: {text[:20]!r} in one cell; write one digit or letter a cell")
+    return text
