@@ -99,6 +99,7 @@ def test_json_has_one_object_per_puzzle_of_the_documented_shape(puzzle_file: Pat
         "puzzle",
         "answer",
         "solved",
+        "why",
         "violations",
         "steps",
         "halted",
@@ -110,6 +111,8 @@ def test_json_has_one_object_per_puzzle_of_the_documented_shape(puzzle_file: Pat
         "guess",
         "attempts",
         "total_steps",
+        "source",
+        "line",
     ]
     assert (first["puzzle"], first["answer"], first["solved"]) == (PUZZLE, ANSWER, True)
     assert (first["index"], second["index"], second["puzzle"]) == (0, 1, ANSWER)
@@ -123,10 +126,13 @@ def test_an_unsolved_puzzle_is_printed_marked_and_ends_with_1(puzzle_file: Path,
     assert done.returncode == 1
     answer, mark = done.stdout.rstrip("\n").split(" # not solved: ")
     assert len(answer) == 81
-    assert mark.endswith("cells break a rule")
+    reason, broken = mark.split("; ")
+    assert reason == "one solution exists, the network did not find it"
+    assert broken.endswith("cells break a rule")
     described = json.loads(trm("solve", "sudoku", puzzle_file, "-m", untrained, "--json").stdout)
     assert described["solved"] is False
-    assert len(described["violations"]) == int(mark.split()[0])
+    assert described["why"] == "one_solution"
+    assert len(described["violations"]) == int(broken.split()[0])
     assert set(described["violations"][0]) == {"row", "column", "rule"}
 
 
@@ -180,7 +186,7 @@ def test_bad_input_gets_one_line_and_2_before_any_model_loads(tmp_path: Path, co
 def test_a_missing_file_a_directory_and_an_unknown_task_are_one_line_each(tmp_path: Path) -> None:
     done = trm("solve", "sudoku", tmp_path / "none.txt")
     assert done.returncode == 2
-    assert done.stderr == (f"trm: {tmp_path}/none.txt: cannot be read (No such file or directory); check the path\n")
+    assert done.stderr == f"trm: {tmp_path}/none.txt: no such file, and not a puzzle; check the path\n"
     done = trm("solve", "sudoku", tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"trm: {tmp_path}: cannot be read (Is a directory); check the path\n"

@@ -52,6 +52,7 @@ from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.hub import Pushed, push
 from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
 
+LETTER = np.dtype("U1").itemsize  # bytes
 PLAYER_HEIGHT = 720  # pixels, in a notebook
 SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"}
 OTHERS = frozenset({"batch_size", "time_limit", "check", "adapt", "augment", "train_network"})
@@ -181,16 +182,9 @@ class Solution(Board):
     attempts: int  # how often the puzzle was tried; of a vote: predictions that were counted
     halt_probability: float  # what the halt head said at the last step of that attempt
     seconds: float  # from its entry into the batch to the end of its last attempt
-    finding: Finding | None  # why it is not solved, as far as counting its solutions tells
+    why: str | None  # it is not solved, in a sentence, as far as counting its solutions tells; None where it is
     candidates: tuple[Candidate, ...] = ()  # of a vote: the grids that are tried, best first
     _watch: "Watch | None" = None  # the run again
-
-    @property
-    def why(self) -> str | None:
-        """Why it is not solved, in words; None where it is."""
-        if self.solved or not self.steps:
-            return None if self.solved else "no time was left for it"
-        return (self.finding or Finding.UNKNOWN).value
 
     @cached_property
     def trace(self) -> Run:
@@ -298,9 +292,9 @@ class TRM(TinyRecursiveModel):
     def solve(self, puzzles: Puzzles, **options: Any) -> Any:
         """Solve a puzzle, or several.
 
-        puzzles  the text of one puzzle, an array [height, width] or rows of cells: a Solution comes back. A
-                 path, a list of any of these, an array [N, height, width]: a list of Solutions, in order. Of
-                 problems that are shown by demonstrations: a path, the JSON of one, or what it means in
+        puzzles  the text of one puzzle, an array [height, width] or [L], rows of cells: a Solution comes back.
+                 A path, a list of any of these, an array [N, height, width] or [N, L]: a list of Solutions, in
+                 order. Of problems that are shown by demonstrations: a path, the JSON of one, or what it means in
                  Python; a list comes back, a Solution for each test.
         options  what `trm solve` takes, each by its name: attempts, max_steps, retry_steps, step_limit,
                  guess, starts, noise, views, select, halt, seed, batch_size; time_limit in seconds or as
@@ -447,7 +441,7 @@ class _Options:
         if limit is not None:
             settings["breadth_first"] = True
         SolveConfig(**settings)
-        seconds = parse_duration(limit if limit is None else str(limit))
+        seconds = parse_duration(limit)
         adaptation = None
         if (steps := typed.get("adapt")) is not None:
             views, seed = typed.get("augment", AUGMENTATIONS), settings.get("seed", 0) % SEEDS
@@ -461,12 +455,13 @@ class _Options:
 
 
 def _is_one(given: Puzzles) -> bool:
-    """Whether a single puzzle is meant, not a list of them."""
+    """Whether a single puzzle is meant, not several."""
     if isinstance(given, str):
         return find_source(given).path is None
-    if isinstance(given, (dict, np.ndarray, Tensor)):
-        return (not isinstance(given, dict) and given.ndim == 2) or isinstance(given, dict)
-    return isinstance(given, (list, tuple)) and _is_board(given)
+    if isinstance(given, (np.ndarray, Tensor)):
+        is_text = isinstance(given, np.ndarray) and given.dtype.kind == "U" and given.dtype.itemsize > LETTER
+        return not is_text and (given.ndim == 1 or (given.ndim == 2 and given.shape[0] == given.shape[1]))
+    return isinstance(given, dict) or (isinstance(given, (list, tuple)) and _is_board(given))
 
 
 def _is_board(rows: list[Any] | tuple[Any, ...]) -> bool:
@@ -482,8 +477,11 @@ def _sources(given: Puzzles) -> Iterator[Source]:
         yield find_source(given)
     elif isinstance(given, dict):
         yield Source("puzzle", text=json.dumps(given))
+    elif isinstance(given, Tensor):
+        yield from _sources(given.numpy(force=True))
     elif _is_one(given):
-        yield Source("puzzle", text=rows_as_text(given, "puzzle"))
+        rows = np.atleast_2d(given) if isinstance(given, np.ndarray) else given
+        yield Source("puzzle", text=rows_as_text(rows, "puzzle"))
     else:
         for number, one in enumerate(given):
             for source in _sources(one):
@@ -506,7 +504,7 @@ def _solution(watch: Watch, puzzle: Puzzle, outcome: Outcome) -> Solution:
         len(outcome.attempts),
         chosen.halt_probability,
         outcome.seconds,
-        outcome.finding,
+        None if outcome.solved else outcome.reason or Finding.UNKNOWN.value,
         _watch=watch,
     )
 
@@ -523,16 +521,17 @@ def _voted(watch: Watch, voter: Voter, problem: Problem, test: int, ballot: Ball
     best, answer = ballot.attempts(), problem.answers[test]
     puzzle = voter.task.tests_of(problem, voter.side)[test]
     nothing = np.full_like(puzzle.tokens, PADDING)
+    solved = bool(best) if answer is None else ballot.is_right(answer)
     return Solution(
         watch.task,
         puzzle,
         voter.task.encode(best[0].grid, side=voter.side) if best else nothing,
-        bool(best) if answer is None else ballot.is_right(answer),
+        solved,
         watch.settings.max_steps,
         ballot.predictions,
         best[0].halt_probability if best else 0.0,
         seconds,
-        None,
+        None if solved else "no attempt is the known answer" if best else "no prediction holds a grid",
         tuple(best),
         watch,
     )

@@ -291,11 +291,13 @@ class SolveConfig:
         return self.starts == "fixed" and self.noise == 0 and self.views == 1
 
 
-def parse_duration(text: str | None) -> float | None:
-    """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds)."""
-    if text is None:
+def parse_duration(given: str | float | None) -> float | None:
+    """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds); raises UsageError where it is none."""
+    if given is None:
         return None
-    text = text.strip()
+    if not isinstance(given, str) and 0 < given < math.inf:
+        return float(given)
+    text = str(given).strip()
     is_number = text.replace(".", "", 1).isdecimal()
     match = DURATION.fullmatch(text + "s" if is_number else text)
     hours, minutes, seconds = (float(part or 0) for part in (match.groups() if match else ("", "", "")))

@@ -214,6 +214,7 @@ class AnswerWriter:
             "puzzle": self.task.write(puzzle.tokens),
             "answer": self.task.write(solution.answer),
             "solved": solution.solved,
+            "why": solution.why,
             "violations": [asdict(violation) for violation in violations],
             **self.task.details(puzzle.tokens, solution.answer),
             "steps": solution.chosen.steps,
@@ -226,6 +227,8 @@ class AnswerWriter:
             "guess": guess,
             "attempts": len(solution.attempts),
             "total_steps": solution.total_steps,
+            "source": puzzle.source,
+            "line": puzzle.line,
         }
         return json.dumps(told)
 
@@ -235,13 +238,16 @@ class AnswerWriter:
         look = replace(look_of(console), max_width=console.width, max_height=console.height - REMARKS, in_a_list=True)
         console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
         console.print(board_text(BoardView(self.task, puzzle.tokens, solution.answer, cells), look))
-        halt = f"halt probability {solution.chosen.halt_probability:.1%}  {solution.seconds:.2f} s"
+        halt = f"halt probability {solution.chosen.halt_probability:.1%}"
+        if solution.chosen.halt_probability > 0.5 and not solution.solved:
+            halt += ", yet the rules do not hold"
         verdict = "solved" if solution.solved else _unsolved(solution, len(violations))
         style = "bold green" if solution.solved else "bold red"
         model = self.model.checkpoint.name
-        console.print(
-            Text.assemble((verdict, style), (f"  {_course(solution, puzzle.width)}  {halt}  model {model}", "dim"))
-        )
+        course = f"  {_course(solution, puzzle.width)}  {halt}  {solution.seconds:.2f} s  model {model}"
+        console.print(Text.assemble((verdict, style), (course, "dim")))
+        if solution.finding and solution.finding.is_hopeless:
+            console.print("  the puzzle is at fault, so it was not tried again; --no-check tries on", style="dim")
         for violation in violations[:SHOWN_VIOLATIONS]:
             console.print(f"  row {violation.row}, column {violation.column}: {violation.rule}", style="red")
         if len(violations) > SHOWN_VIOLATIONS:
@@ -250,7 +256,10 @@ class AnswerWriter:
 
 
 def _unsolved(solution: Outcome, broken: int) -> str:
-    return f"not solved: {broken_rules(broken) if solution.total_steps else 'no time was left for it'}"
+    """Why a puzzle is not solved, and what is wrong with the answer."""
+    said = [solution.reason] if solution.reason else []
+    said += [broken_rules(broken)] if solution.total_steps else []
+    return f"not solved: {'; '.join(said)}"
 
 
 def _course(solution: Outcome, width: int) -> str:

@@ -174,6 +174,20 @@ class Outcome:
         return self.chosen.solved
 
     @property
+    def why(self) -> str | None:
+        """Why it is not solved, in a word for programs: of a Finding, or no_time; None where it is."""
+        if self.solved or not self.total_steps:
+            return None if self.solved else "no_time"
+        return (self.finding or Finding.UNKNOWN).name.lower()
+
+    @property
+    def reason(self) -> str | None:
+        """The same in a sentence; None where nobody looked."""
+        if not self.total_steps:
+            return "no time was left for it"
+        return self.finding.value if self.finding else None
+
+    @property
     def total_steps(self) -> int:
         """Supervision steps of all attempts."""
         return sum(attempt.steps for attempt in self.attempts)

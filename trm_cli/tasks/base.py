@@ -301,8 +301,8 @@ class Finding(Enum):
 
     NO_SOLUTION = "no solution exists"
     SEVERAL_SOLUTIONS = "several solutions exist"
-    NOT_FOUND = "one solution exists, the network did not find it"
-    NONE_FOUND = "a solution exists, the network did not find it"  # of a puzzle that may have several
+    ONE_SOLUTION = "one solution exists, the network did not find it"
+    SOME_SOLUTION = "a solution exists, the network did not find it"  # of a puzzle that may have several
     UNKNOWN = "the network found no solution, whether one exists is unknown"
 
     @property

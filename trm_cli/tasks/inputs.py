@@ -9,7 +9,7 @@ import re
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -37,6 +37,7 @@ class Source:
     name: str  # in messages
     path: Path | None = None
     text: str | None = None
+    may_wait: bool = False  # on stdin, for someone to type
 
     @contextmanager
     def lines(self) -> Iterator[Iterator[str]]:
@@ -44,7 +45,7 @@ class Source:
         if self.text is not None:
             yield iter(self.text.splitlines(keepends=True))
             return
-        if self.path is None and (sys.stdin is None or (self.name != STDIN and sys.stdin.isatty())):
+        if self.path is None and (sys.stdin is None or (not self.may_wait and sys.stdin.isatty())):
             raise UsageError("no puzzles: give a puzzle or a file, or - to type them in (end with Ctrl-D)")
         with open_text(self.path) as text:
             yield iter(text)
@@ -78,7 +79,7 @@ def find_source(word: str, *, noun: str = "a puzzle") -> Source:
     Raises PuzzleError, with the nearest name of a file, where it is none of them.
     """
     if word == STDIN:
-        return Source(STDIN)
+        return Source("stdin", may_wait=True)
     path = Path(word)
     try:
         is_there = path.exists()
@@ -145,7 +146,7 @@ def infer_task(source: Source) -> tuple[Task, Source]:
     """
     with source.lines() as lines:
         if source.path is None and source.text is None:
-            source = replace(source, name="stdin", text="".join(lines))
+            source = replace(source, text="".join(lines))
         sample = source.text[:SAMPLE] if source.text is not None else _sample(lines)
     found = tasks_of(sample)
     if len(found) == 1:
@@ -174,11 +175,14 @@ def _first_question(text: str) -> list[str]:
         return []
     try:
         if IS_JSON.match(text):
-            return [next(_json_questions(iter(lines), ""))[0]]
+            with suppress(PuzzleError):
+                return [next(_json_questions(iter(lines), ""))[0]]
+            first, _ = json.JSONDecoder().raw_decode(text.lstrip()[1:].lstrip())  # of a list without its end
+            return [next(_questions(first, ""))]
         if {name.strip(' "\r\n').lower() for name in lines[header].split(",")} & set(QUESTION_COLUMNS):
             rest = iter(lines[header + 1 :])
             return [next(read_column(lines[header], rest, 1, "", noun="puzzle", has_comments=True))[0]]
-    except (PuzzleError, StopIteration):
+    except (PuzzleError, StopIteration, ValueError, RecursionError):
         pass
     return []
 
@@ -189,7 +193,7 @@ def read_puzzles(task: Task, source: Source) -> PuzzleList:
     Raises PuzzleError or UsageError with what is wrong, where, and what to do; and, where the text is of
     another task, which.
     """
-    name = "stdin" if source.name == STDIN else source.name
+    name = source.name
     seen: list[str] = []
     with source.lines() as lines:
         coming = _noting(lines, seen)

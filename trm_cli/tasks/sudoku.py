@@ -228,8 +228,9 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         lines = (line.split("#", 1)[0] for line in text.splitlines())
         letters = "".join(line for line in lines if not SECTION.fullmatch(line.strip()))
         spelled = TOKENS.keys() | IGNORED | BORDER | CORNERS | set(SEPARATORS) | QUOTES
-        is_grid = sum(map(TOKENS.__contains__, letters)) >= min(SIDE_OF)
-        return is_grid and set(letters) <= spelled and any(map(str.isdigit, letters))
+        cells = [letter for letter in letters if letter in TOKENS]
+        is_grid = len(cells) in SIDE_OF or (len(cells) > min(SIDE_OF) and any(map(str.isdigit, cells)))
+        return is_grid and set(letters) <= spelled
 
     def read_one(self, text: str, line: int, source: str, before: int = 0) -> Puzzle:
         grid = Grid(source)
@@ -257,9 +258,9 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
 
     def examine(self, puzzle: Tokens, *, seconds: float) -> Finding:
         found = count_solutions(puzzle, most=2, seconds=seconds)
-        return {0: Finding.NO_SOLUTION, 1: Finding.NOT_FOUND, 2: Finding.SEVERAL_SOLUTIONS, None: Finding.UNKNOWN}[
-            found
-        ]
+        if found is None:
+            return Finding.UNKNOWN
+        return (Finding.NO_SOLUTION, Finding.ONE_SOLUTION, Finding.SEVERAL_SOLUTIONS)[found]
 
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         side = self.boxes(answers.shape[1])[0]

@@ -1,0 +1,150 @@
+"""Puzzles are found wherever a user has them, in whatever spelling, and whatever is none is told what it is."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from trm_cli.errors import PuzzleError, TRMError, UsageError
+from trm_cli.tasks import get_task
+from trm_cli.tasks.inputs import Source, find_puzzles, find_source, find_sources, infer_task, read_puzzles, tasks_of
+
+PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+ROWS = [PUZZLE[start : start + 9] for start in range(0, 81, 9)]
+NUMBERS = [[0 if cell == "." else int(cell) for cell in row] for row in ROWS]
+MAZE = "S..#\n.#..\n.#.#\n...G\n"
+ARC = json.dumps({"train": [{"input": [[0]], "output": [[1]]}], "test": [{"input": [[2]]}]})
+
+
+def separated(separator: str, blank: str) -> str:
+    return "\n".join(separator.join(row).replace(".", blank) for row in ROWS)
+
+
+SPELLINGS = {
+    "a line": PUZZLE,
+    "rows": "\n".join(ROWS),
+    "commas and zeros": separated(", ", "0"),
+    "commas and nothing": separated(",", ""),
+    "semicolons": separated(";", ""),
+    "tabs": separated("\t", ""),
+    "quoted cells": "\n".join(",".join(f'"{cell}"' for cell in row).replace(".", "") for row in ROWS),
+    "81 cells with commas": ",".join(PUZZLE),
+    "an .sdk file": "[Puzzle]\n" + "\n".join(ROWS),
+    "a table": f"source,question\nx,{PUZZLE}\n",
+    "JSON rows of numbers": json.dumps(NUMBERS),
+    "JSON rows with null": json.dumps([[cell or None for cell in row] for row in NUMBERS], indent=2),
+    "JSON rows of text": json.dumps(ROWS),
+    "a JSON list": json.dumps([PUZZLE]),
+    "JSON boards": json.dumps([NUMBERS]),
+    "a JSON object": json.dumps({"puzzle": PUZZLE, "answer": "?"}),
+    "a JSON object of many": json.dumps({"puzzles": [PUZZLE]}, indent=1),
+    "after empty lines": f"\n\n[\n{json.dumps(PUZZLE)}\n]\n",
+}
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_a_puzzle_in_any_spelling_is_read_and_its_task_is_seen(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "puzzle"
+    path.write_text(text)
+    task, source = infer_task(find_source(str(path)))
+    found = read_puzzles(task, source)
+    assert (task.name, [task.write(puzzle.tokens) for puzzle in found]) == ("sudoku", [PUZZLE])
+    if "," not in text or "[" in text:  # else it could be a name
+        assert list(map(task.write, read_puzzles(task, Source("puzzle", text=text)).tokens)) == [PUZZLE]
+
+
+def test_json_lines_and_what_trm_solve_writes_are_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps({"index": index, "puzzle": PUZZLE}) + "\n" for index in range(3)))
+    found = read_puzzles(get_task("sudoku"), find_source(str(path)))
+    assert [puzzle.line for puzzle in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"puzzle": "53', "puzzle:1: not JSON ("),
+        ('{"quiz": "53"}', "puzzle:1: an object without a field named question or puzzle or quizzes; add one"),
+        ("[1, 2]", "puzzle:1: 1 where a puzzle should be; write text or rows"),
+        ('{"puzzle": 5}', "puzzle:1: 5 is no puzzle; write text or rows"),
+        ("[[10, 1], [1, 1]]", "puzzle:1: '10' in one cell; write one digit or letter a cell"),
+        (json.dumps(PUZZLE[:80]).join("[]"), "puzzle:1:1: expected 81 cells, got 80; write 0 or . for a blank"),
+        (PUZZLE[:80], "puzzle:1:80: expected 81 cells on a line (or 9 for a row), got 80"),
+        ("0" * 100 + "A" * 10 + "." * 146, "puzzle:1: a Sudoku of 16x16; the grids known are 4x4, 6x6, 9x9"),
+        ("1..4..A..B....G.\n" * 16, "puzzle:1: a Sudoku of 16x16; the grids known are 4x4, 6x6, 9x9"),
+        ("\n".join([" ".join(map(str, range(1, 17)))] * 16), "puzzle:1: a Sudoku of 16x16; the grids known are"),
+        ("\n".join([",".join(map(str, range(1, 26)))] * 25), "puzzle:1: a Sudoku of 25x25; the grids known are"),
+        (MAZE, "puzzle: this looks like a maze, not a sudoku; write trm solve maze"),
+        (ARC, "puzzle: this looks like an arc, not a sudoku; write trm solve arc"),
+    ],
+)
+def test_what_is_no_sudoku_is_told_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(PuzzleError) as refused:
+        read_puzzles(get_task("sudoku"), find_source(text))
+    assert str(refused.value).startswith(message)
+
+
+def test_the_other_task_is_named_with_the_file_and_on_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "maze.txt"
+    path.write_text(MAZE)
+    with pytest.raises(
+        PuzzleError, match=f"^{path}: this looks like a maze, not a sudoku; write trm solve maze {path}$"
+    ):
+        read_puzzles(get_task("sudoku"), find_source(str(path)))
+    path.write_text(PUZZLE)
+    with pytest.raises(PuzzleError, match=f"this looks like a sudoku, not a maze; write trm solve sudoku {path}$"):
+        read_puzzles(get_task("maze"), find_source(str(path)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(MAZE.encode()))))
+    with pytest.raises(PuzzleError, match="stdin: this looks like a maze"):
+        read_puzzles(get_task("sudoku"), find_source("-"))
+
+
+def test_a_wrong_puzzle_of_the_right_task_keeps_its_own_message() -> None:
+    with pytest.raises(PuzzleError, match="row 1 has the given 5 twice"):
+        read_puzzles(get_task("sudoku"), find_source("55" + PUZZLE[2:]))
+    with pytest.raises(PuzzleError, match="no way leads from S to G"):
+        read_puzzles(get_task("maze"), find_source("S#G\n###\n...\n"))
+
+
+def test_a_task_is_seen_in_its_puzzles_alone() -> None:
+    assert [[task.name for task in tasks_of(text)] for text in (PUZZLE, MAZE, ARC, "hello", "12")] == [
+        ["sudoku"],
+        ["maze"],
+        ["arc"],
+        [],
+        [],
+    ]
+    assert [task.name for task in tasks_of(json.dumps([PUZZLE] * 9, indent=1)[:300])] == ["sudoku"]  # cut short
+
+
+def test_words_are_a_task_files_and_puzzles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("easy.txt").write_text(PUZZLE)
+    Path("maze.txt").write_text(MAZE)
+    task, sources = find_sources(["sudoku", "easy.txt", PUZZLE, "-"])
+    assert task is not None
+    assert task.name == "sudoku"
+    assert [source.name for source in sources] == ["easy.txt", "puzzle", "stdin"]
+    assert find_puzzles(["easy.txt"])[0].name == "sudoku"
+    assert find_puzzles([MAZE])[0].name == "maze"
+    assert find_sources(["maze"])[1] == find_sources([])[1] == [Source("stdin")]
+    refusals = {
+        ("easi.txt",): "easi.txt: no such file, and not a task or a puzzle; did you mean easy.txt?",
+        ("sudoku", "esy.txt"): "esy.txt: no such file, and not a puzzle; did you mean easy.txt?",
+        ("sudko",): "sudko: neither a task, a file nor a puzzle; did you mean sudoku?",
+        ("sudko", "easy.txt"): "'sudko' is not a task",
+        ("nonsense",): "nonsense: no such file, and not a task or a puzzle; check the path",
+        ("easy.txt", "maze.txt"): "maze.txt: holds a maze, easy.txt a sudoku; solve them one by one",
+    }
+    for words, message in refusals.items():
+        with pytest.raises(TRMError) as refused:
+            find_puzzles(list(words))
+        assert str(refused.value).startswith(message)
+
+
+def test_a_text_of_no_known_kind_asks_for_the_task(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear reader,\n")
+    with pytest.raises(UsageError, match="Name it before the file: one of sudoku, maze, arc"):
+        infer_task(find_source(str(path)))
