@@ -137,17 +137,17 @@ def test_heat_is_drawn_two_columns_a_cell_or_as_dots_or_as_densities() -> None:
 MAZE = "#S  #\n# # #\n#   #\n## ##\n#  G#\n"
 PATH = "#S  #\n#o# #\n#oo #\n##o##\n# oG#\n"
 WIDE = """\
-██S     ██
-██┃ ██  ██
-██┗━┓   ██
-████┃ ████
-██  ┗━G ██"""
+▒▒S     ▒▒
+▒▒┃ ▒▒  ▒▒
+▒▒┗━┓   ▒▒
+▒▒▒▒┃ ▒▒▒▒
+▒▒  ┗━G ▒▒"""
 NARROW = """\
-█S  █
-█┃█ █
-█┗┓ █
-██┃██
-█ ┗G█"""
+▒S  ▒
+▒┃▒ ▒
+▒┗┓ ▒
+▒▒┃▒▒
+▒ ┗G▒"""
 ASCII = """\
 ##S     ##
 ##o ##  ##
@@ -181,10 +181,33 @@ def test_a_maze_of_30_fits_a_terminal_of_80_by_24() -> None:
 def test_violations_of_a_path_are_marked_by_colour_or_by_sign() -> None:
     broken = replace(maze(PATH.replace("##o##", "## ##")), violations={12, 22})
     coloured = board_text(broken, Look())
-    assert coloured.plain.splitlines()[2] == "██┗━╸   ██"
+    assert coloured.plain.splitlines()[2] == "▒▒┗━╸   ▒▒"
     style_of_12 = [span.style for span in coloured.spans if span.start <= 2 * 11 + 4 < span.end]
     assert any("on #" in str(style) for style in style_of_12)
-    assert board_text(broken, Look(marks=True)).plain.splitlines()[2] == "██┗━╸!  ██"
+    assert board_text(broken, Look(marks=True)).plain.splitlines()[2] == "▒▒┗━╸!  ▒▒"
+
+
+LOST = "#o  #\n#o# #\n#oo #\n##o##\n# o##\n"  # S became a path and G a wall
+
+
+WIDE_LOOK, NARROW_LOOK, DOTS_LOOK = Look(), Look(max_width=9), Look(max_width=5, max_height=4)
+
+
+@pytest.mark.parametrize("look", [WIDE_LOOK, NARROW_LOOK, DOTS_LOOK])
+@pytest.mark.parametrize(("is_plain", "mark"), [(False, "on #a32f3f"), (True, "reverse")])
+def test_start_and_goal_are_drawn_as_the_question_has_them(look: Look, is_plain: bool, mark: str) -> None:
+    """Whatever the answer made of them: then they are on red or, without colours, have a mark."""
+    view, look = maze(LOST), replace(look, marks=is_plain, ascii_only=is_plain)
+    found = {(v.row - 1) * 5 + v.column - 1 for v in Maze().violations(view.puzzle, view.answer)}
+    lost, kept = board_text(replace(view, violations=found), look), board_text(maze(), look)
+    for letter in "SG":
+        place = lost.plain.index(letter)
+        assert kept.plain.index(letter) == place
+        styles = {str(span.style) for span in lost.spans if span.start <= place < span.end}
+        if is_plain and look.max_width is None:
+            assert (lost.plain[place + 1], kept.plain[place + 1]) == ("!", " ")
+        else:
+            assert any(mark in style for style in styles)
 
 
 GRID = np.array([[0, 1, 2], [9, 8, 7]], np.uint8)

@@ -128,7 +128,7 @@ def test_an_unsolved_puzzle_is_printed_marked_and_ends_with_1(puzzle_file: Path,
     assert len(answer) == 81
     reason, broken = mark.split("; ")
     assert reason == "one solution exists, the network did not find it"
-    assert broken.endswith("cells break a rule")
+    assert broken.endswith(" violations")
     described = json.loads(trm("solve", "sudoku", puzzle_file, "-m", untrained, "--json").stdout)
     assert described["solved"] is False
     assert described["why"] == "one_solution"

@@ -45,7 +45,7 @@ def test_keys_step_through_the_run(page: Page) -> None:
     assert page.value("document.querySelectorAll('#heat i').length") == 16
     page.press("ArrowRight")
     assert page.value(GLYPHS) == ["1334341231244221"]
-    assert page.value(VERDICT) == "9 cells break a rule"
+    assert page.value(VERDICT) == "9 violations"
     assert page.value("document.querySelectorAll('.cell.violated').length") == 9
     assert page.value("document.querySelectorAll('.cell.changed').length") == 10
     page.press("End")

@@ -17,13 +17,14 @@ from trm_cli.solving.trace import trace_lines
 
 EXAMPLE = Path(__file__).parents[1] / "examples/4x4.txt"
 PLAIN = """\
-trm watch sudoku   ! breaks a rule   * changed since the step before
+trm watch sudoku   ! violation   * changed since the step before
 puzzle 1 of 1  puzzles.txt:1
 1..4..1..1..4..1
 
-step 1 of 4  attempt 1  0.12 s
-changed 10  violations 9  halt 1.0%
-confidence 62.5%  change y 1.500  change z 1.000
+step 1 of 4  attempt 1 of 2  0.12 s
+halt probability 1.0%  confidence 62.5%
+changed 10  violations 9
+change of y 1.500  change of z 1.000
 ┌─────┬─────┐
 │ 1 3!│ 3!4!│
 │ 3!4*│ 1 2*│
@@ -32,9 +33,10 @@ confidence 62.5%  change y 1.500  change z 1.000
 │ 4 2!│ 2!1 │
 └─────┴─────┘
 
-step 2 of 4  attempt 1  0.25 s
-changed 1  violations 8  halt 25.0%
-confidence 75.0%  change y 0.750  change z 0.500
+step 2 of 4  attempt 1 of 2  0.25 s
+halt probability 25.0%  confidence 75.0%
+changed 1  violations 8
+change of y 0.750  change of z 0.500
 ┌─────┬─────┐
 │ 1 2!│ 3 4!│
 │ 3!4 │ 1 2 │
@@ -43,9 +45,10 @@ confidence 75.0%  change y 0.750  change z 0.500
 │ 4 2!│ 2!1 │
 └─────┴─────┘
 
-step 3 of 4  attempt 1  0.38 s
-changed 4  violations 0  halt 90.0%
-confidence 87.5%  change y 0.500  change z 0.333
+step 3 of 4  attempt 1 of 2  0.38 s
+halt probability 90.0%  confidence 87.5%
+changed 4  violations 0
+change of y 0.500  change of z 0.333
 ┌─────┬─────┐
 │ 1 2 │ 3 4 │
 │ 3 4 │ 1 2 │
@@ -86,7 +89,7 @@ def test_several_puzzles_are_printed_side_by_side_and_counted(tmp_path: Path) ->
     done = shown("watch", "--replay", path)
     frame = done.stdout.split("\n\n")[2].splitlines()
     assert frame[0].split() == ["puzzle", "1", "puzzle", "2"]
-    assert frame[4].split() == ["┌─────┬─────┐", "┌─────┬─────┐"]
+    assert frame[5].split() == ["┌─────┬─────┐", "┌─────┬─────┐"]
     assert frame[-1] == "solved in 2 steps"
     assert done.stdout.endswith("solved in 3 steps\n\n2 of 2 solved\n")
 
@@ -101,7 +104,7 @@ def test_a_replay_says_what_the_run_said(tmp_path: Path) -> None:
     assert run.stdout.endswith("\n5 of 5 solved\n")
     header = json.loads(saved.read_text().splitlines()[0])
     calls = header["T"] * (header["n"] + 1)
-    frames = re.findall(r"^step (\d+) of 16  attempt 1  recursion", run.stdout, re.MULTILINE)
+    frames = re.findall(r"^step (\d+) of 16  attempt 1 of \d+  recursion", run.stdout, re.MULTILINE)
     steps = [int(count) for count in re.findall(r"^solved in (\d+) step", run.stdout, re.MULTILINE)]
     assert len(frames) == calls * sum(steps)
 
@@ -109,7 +112,7 @@ def test_a_replay_says_what_the_run_said(tmp_path: Path) -> None:
 def test_an_unsolved_puzzle_ends_with_1_and_a_plain_verdict(untrained: Path) -> None:
     done = shown("watch", "sudoku", "-m", untrained, "--max-steps", 2)
     assert done.returncode == 1
-    assert re.search(r"\nnot solved: \d+ cells break a rule after 2 steps\n\n$", done.stdout)
+    assert re.search(r"\nnot solved: \d+ violations after 2 steps\n\n$", done.stdout)
 
 
 def test_without_a_file_there_is_an_example_and_a_grid_takes_more_of_them(untrained: Path) -> None:

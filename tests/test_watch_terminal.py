@@ -10,6 +10,7 @@ import pytest
 
 from tests.terminal import STYLES, Terminal
 from tests.watched import HEADER, HEADER_INSIDE, run_inside, run_of_one
+from trm_cli.display.screen import meanings
 from trm_cli.solving.trace import trace_lines
 
 RIGHT, LEFT, HOME, END = "\x1b[C", "\x1b[D", "\x1b[H", "\x1bOF"
@@ -46,35 +47,44 @@ def test_it_plays_to_the_end_and_leaves_the_verdict_behind(start: Start) -> None
 
 def test_keys_pause_step_back_and_forth_change_the_speed_and_quit(start: Start) -> None:
     terminal = start("--pause", "20")
-    assert "step       0 of 4" in terminal.wait("20 s a step")
+    assert "step             0 of 4" in terminal.wait("20 s/step")
     terminal.press("+")
-    terminal.wait("13 s a step")
+    terminal.wait("13 s/step")
     terminal.press("-")
-    terminal.wait("20 s a step")
+    terminal.wait("20 s/step")
     terminal.press(" ")
-    terminal.wait("paused 1/1")
+    terminal.wait("paused")
     terminal.press("++++++++++++ ")  # to the shortest pause, and on
-    terminal.wait("step       3 of 4")
-    terminal.press(LEFT)
-    assert "step       2 of 4" in terminal.wait("paused 3/4")
-    terminal.press(HOME)
-    assert "step       0 of 4" in terminal.wait("paused 1/4")
-    terminal.press(RIGHT)
-    assert "step       1 of 4" in terminal.wait("paused 2/4")
-    terminal.press(END)
-    assert "step       3 of 4" in terminal.wait("paused 4/4")
+    terminal.wait("step             3 of 4")
+    for key, step in ((LEFT, 2), (HOME, 0), (RIGHT, 1), (END, 3)):
+        terminal.press(key)
+        assert "paused" in terminal.wait(f"step             {step} of 4")
     terminal.press("\x1b")  # half of an arrow, the rest of it later
     terminal.read()
     terminal.press("[D")
-    terminal.wait("paused 3/4")
+    terminal.wait("step             2 of 4")
     terminal.press("xyz\x1b[5~q")  # keys without a meaning do nothing
     assert terminal.end() == 0
     assert terminal.is_restored
 
 
+def test_help_explains_every_reading_and_any_key_closes_it(start: Start) -> None:
+    terminal = start("--pause", "0.1", columns=50)
+    terminal.wait("? help")
+    terminal.press("?")
+    shown = terminal.wait("any key: back")
+    assert [name for name, _ in meanings(HEADER) if name not in shown] == []
+    assert "cells that break a rule" in shown
+    time.sleep(0.5)  # longer than the run takes
+    assert "any key: back" in terminal.screen()
+    terminal.press("q")  # it closes the help, and no more
+    terminal.wait("q quit")
+    assert terminal.end() == 0
+
+
 def test_to_quit_before_the_end_is_not_to_have_solved_it(start: Start) -> None:
     terminal = start("--pause", "20")
-    terminal.wait("20 s a step")
+    terminal.wait("20 s/step")
     terminal.press("q")
     assert terminal.end() == 1
     assert terminal.is_restored
@@ -82,7 +92,7 @@ def test_to_quit_before_the_end_is_not_to_have_solved_it(start: Start) -> None:
 
 def test_it_is_drawn_anew_when_the_terminal_changes_its_size(start: Start) -> None:
     terminal = start("--pause", "20")
-    assert "┏━━━┯" in terminal.wait("20 s a step")
+    assert "┏━━━┯" in terminal.wait("20 s/step")
     terminal.resize(40, 10)
     assert "┌─────┬" in terminal.wait("┌─────┬─────┐")
     terminal.resize(120, 40)
@@ -95,7 +105,7 @@ def test_it_is_drawn_anew_when_the_terminal_changes_its_size(start: Start) -> No
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_signals_leave_the_terminal_as_it_was(start: Start, number: int, code: int) -> None:
     terminal = start("--pause", "20")
-    terminal.wait("20 s a step")
+    terminal.wait("20 s/step")
     if number == signal.SIGINT:
         terminal.press("\x03")
     else:
@@ -107,13 +117,13 @@ def test_signals_leave_the_terminal_as_it_was(start: Start, number: int, code: i
 
 def test_in_the_background_the_terminal_is_the_shell_s_again(start: Start) -> None:
     terminal = start("--pause", "20")
-    terminal.wait("20 s a step")
+    terminal.wait("20 s/step")
     os.kill(terminal.pid, signal.SIGTSTP)  # with no shell above it, it goes on at once
     limit = time.monotonic() + 30
     while terminal.read().count("\x1b[?1049h") < 2:
         assert time.monotonic() < limit
     assert "\x1b[?1049l" in terminal.written
-    terminal.wait("20 s a step")
+    terminal.wait("20 s/step")
     terminal.press("q")
     terminal.end()
     assert terminal.is_restored

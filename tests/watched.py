@@ -9,7 +9,7 @@ from trm_cli.tasks.base import Puzzle, Tokens
 from trm_cli.tasks.sudoku import Sudoku
 
 TASK = Sudoku()
-HEADER = Header(TASK, "tiny", 1234, n=1, T=1, halt="verified", num_puzzles=1)
+HEADER = Header(TASK, "tiny", 1234, n=1, T=1, halt="verified", num_puzzles=1, num_attempts=2)
 MAX_STEPS = 4
 QUESTION = "1..4..1..1..4..1"
 ANSWERS = ("1334341231244221", "1234341231244221", "1234341221434321")

@@ -1,7 +1,7 @@
 """Boards of every task, drawn from what the task says of its cells, as large as fits.
 
-    ┏━━━┯━━━┯━━━┳    ┌───────┬──    5 3 · │ · 7    ▀▀▀     ██  S━━━┓     █ S━┓
-    ┃ 5 │ 3 │ · ┃    │ 5 3 · │ ·    6 · · │ 1 9    ▀▀▀     ██████  ┃     ███ ┃
+    ┏━━━┯━━━┯━━━┳    ┌───────┬──    5 3 · │ · 7    ▀▀▀     ▒▒  S━━━┓     ▒ S━┓
+    ┃ 5 │ 3 │ · ┃    │ 5 3 · │ ·    6 · · │ 1 9    ▀▀▀     ▒▒▒▒▒▒  ┃     ▒▒▒ ┃
     ┠───┼───┼───╂    │ 6 · · │ 1    ──────┼────            G━━━━━━━┛     G━━━┛
     open             boxed          compact        dots    wide          narrow
 
@@ -47,7 +47,7 @@ HEAT = tuple(map(parse_rgb_hex, ["26214a", "57156d", "8f2669", "c73e4c", "ed6925
 
 NOTHING = "·"  # in a cell of a grid without a glyph, and on a black block
 CROSS, DOT = "×", "•"  # on a block: a violation, a change
-WALL, ASCII_WALL = "█", "#"
+WALL, ASCII_WALL = "▒", "#"
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8  # where a line leads
 STROKES, ASCII_STROKES = "•╹╻┃╸┛┓┫╺┗┏┣━┻┳╋", "o" * 16  # by the sum of the above
 HALVES, ASCII_HALVES = " ▀▄█", " '.:"  # neither, the upper, the lower, both
@@ -217,7 +217,7 @@ def _draw_path(view: BoardView, look: Look) -> Text:
     """Blocks, and a line through the cells that join; the narrow one where colours are missing."""
     height, width, *_ = view.shape
     columns = 2 if look.has_room(2 * width, height) else 1
-    if not (look.has_room(columns * width, height) or look.is_plain):
+    if not (look.has_room(columns * width, height) or (look.is_plain and look.in_a_list)):
         return _dots(view, look)
     joins = np.pad(np.reshape([role.joins for role in view.roles], (height, width)), 1)
     ways = UP * joins[:-2, 1:-1] + DOWN * joins[2:, 1:-1] + LEFT * joins[1:-1, :-2] + RIGHT * joins[1:-1, 2:]
@@ -227,8 +227,10 @@ def _draw_path(view: BoardView, look: Look) -> Text:
         glyph = view.cells[cell].glyph or (strokes[way] if role.joins else wall if role.fills else " ")
         filler = glyph if not role.joins else strokes[LEFT + RIGHT] if way & RIGHT else " "
         mark = view.mark(cell).strip() if look.marks else ""
-        drawn = mark or glyph if columns == 1 else glyph + (mark or filler)
-        pieces.append((drawn, cell_style(view, cell, look.flash)))
+        if columns == 2:
+            pieces.append((glyph + (mark or filler), cell_style(view, cell, look.flash)))
+        else:
+            pieces.append(_letter(view, cell, look) or (mark or glyph, cell_style(view, cell, look.flash)))
     return _tiled(pieces, width)
 
 
@@ -251,19 +253,36 @@ DRAWERS = {Layout.GRID: _draw_grid, Layout.PATH: _draw_path, Layout.BLOCKS: _dra
 
 
 def _dots(view: BoardView, look: Look) -> Text:
-    """A board without glyphs: two rows of dots in one; without colours, the violations alone."""
+    """A board of dots, two rows in one; of a path, the letters stay. Without colours, violations and path alone."""
     height, width, *_ = view.shape
-    if not look.is_plain:
-        return halves([dot_colour(view, cell, look.flash) for cell in range(height * width)], width)
-    marks = ASCII_HALVES if look.ascii_only else HALVES
-    dots = ["!" * (cell in view.violations) for cell in range(height * width)]
-    return _tiled([(marks[bool(upper) + 2 * bool(lower)], "") for upper, lower in _pairs(dots, width)], width)
+    cells, is_path = range(height * width), view.task.layout is Layout.PATH
+    if look.is_plain:
+        marks = ASCII_HALVES if look.ascii_only else HALVES
+        seen = ["!" * (cell in view.violations or (is_path and view.roles[cell].joins)) for cell in cells]
+        pieces = [(marks[bool(upper) + 2 * bool(lower)], "") for upper, lower in _pairs(seen, width)]
+    else:
+        colours = [written(dot_colour(view, cell, look.flash)) for cell in cells]
+        pieces = [_half(upper, lower) for upper, lower in _pairs(colours, width)]
+    for cell in cells if is_path else ():
+        if letter := _letter(view, cell, look):
+            pieces[cell // width // 2 * width + cell % width] = letter
+    return _tiled(pieces, width)
+
+
+def _letter(view: BoardView, cell: int, look: Look) -> tuple[str, str] | None:
+    """The letter of a cell that has no room for a mark beside it, and its style."""
+    glyph, style = view.cells[cell].glyph, cell_style(view, cell, look.flash)
+    return (glyph, f"{style} reverse" if look.marks and view.mark(cell) != " " else style) if glyph else None
 
 
 def halves(colours: Iterable[Colour], width: int) -> Text:
     """Rows of dots, two in one of characters: the upper in the foreground, the lower behind."""
-    pairs = _pairs(list(map(written, colours)), width)
-    return _tiled([("▀", f"{upper} on {lower}" if lower else upper) for upper, lower in pairs], width)
+    return _tiled([_half(upper, lower) for upper, lower in _pairs(list(map(written, colours)), width)], width)
+
+
+def _half(upper: str, lower: str) -> tuple[str, str]:
+    """One character of two colours and its style; nothing is below the last row."""
+    return "▀", f"{upper} on {lower}" if lower else upper
 
 
 def heat_map(heat: Cells, height: int, width: int, look: Look) -> Text:

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, view_of, written
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, board_text, view_of, written
 from trm_cli.display.charts import plain
-from trm_cli.display.screen import HOTTEST, Scene, verdict
+from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, verdict, widest
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
 from trm_cli.tasks.base import Colour
 
-ONE_SIZE, MANY_SIZE = (80, 24), (116, 42)  # columns and rows of a picture of one puzzle, of several
+LEAST_SIZE, LARGEST_TILE = (80, 24), (30, 15)  # columns and rows of a picture, of a board of several
+FIGURES = 38  # columns beside a board
 STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
@@ -95,7 +96,7 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
 
     Each step stays for `seconds`, its flash included; the last stays for longer.
     """
-    width, height = ONE_SIZE if header.rows * header.columns == 1 else MANY_SIZE
+    width, height = _size(header, moments[0].frames[0])
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     options = console.options.update(width=width, height=height)
     shots = []
@@ -114,6 +115,16 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
     return [Shot(shot.rows[:used], shot.seconds) for shot in shots]
 
 
+def _size(header: Header, question: Frame) -> tuple[int, int]:
+    """Columns and rows with room for the boards, as large as they can be, and for what is told of them."""
+    is_one = header.rows * header.columns == 1
+    drawn = board_text(view_of(question), Look() if is_one else Look(*LARGEST_TILE)).split("\n")
+    width, height = widest(list(drawn)), len(drawn)
+    if is_one:
+        return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5)
+    return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 2)), header.rows * (height + 1) + 4
+
+
 def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
     column = 0
     for text, style, _ in line:
@@ -122,8 +133,12 @@ def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
         paper = style.bgcolor and style.bgcolor.get_truecolor(THEME, foreground=False)
         if style.dim:
             ink = blend_rgb(ink, paper or ColorTriplet(*PAPER), 0.45)
-        yield Glyph(column, text, ink, paper, bool(style.bold), bool(style.underline))
-        column += len(text)
+        if style.reverse:
+            ink, paper = paper or ColorTriplet(*PAPER), ink
+        for _, run in groupby(text, SHADED.get):  # each as dense as one of its marks says
+            marks = "".join(run)
+            yield Glyph(column, marks, ink, paper, bool(style.bold), bool(style.underline))
+            column += len(marks)
 
 
 def rectangles(character: str, aspect: float) -> list[Rectangle]:
@@ -175,7 +190,8 @@ def animated_svg(header: Header, moments: list[Moment], seconds: float) -> bytes
         f'<title id="title">{title}</title>\n'
         f"<style>{STYLE}{_timing(shots, sorted(drawn))}</style>\n"
         f'<rect width="{width}" height="{height}" rx="10" fill="{written(PAPER)}"/>\n'
-        f'<g transform="translate({MARGIN} {MARGIN})" fill="{written(INK)}">\n{always}\n{groups}\n</g>\n</svg>\n'
+        f'<g transform="translate({MARGIN} {MARGIN})" xml:space="preserve" fill="{written(INK)}">\n'
+        f"{always}\n{groups}\n</g>\n</svg>\n"
     ).encode()
 
 
@@ -260,7 +276,7 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
             {
                 "page": moment.page,
                 "inside": moment.is_inside,
-                "frames": [{"place": place, **_frame(moment.frames[place])} for place in sorted(moment.moved)],
+                "frames": [{"place": place, **_frame(moment.frames[place], header)} for place in sorted(moment.moved)],
             }
             for moment in moments
         ],
@@ -269,7 +285,7 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
     return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told)
 
 
-def _frame(frame: Frame) -> dict[str, Any]:
+def _frame(frame: Frame, header: Header) -> dict[str, Any]:
     cells, confidence, update = view_of(frame).cells, frame.confidence, frame.update
     roles = list(frame.task.roles)
     return {
@@ -281,7 +297,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
         "changed": sorted(frame.changed),
         "violations": sorted(frame.violated),
         "halt": frame.halt_probability,
-        "verdict": verdict(frame).plain,
+        "verdict": verdict(frame, header).plain,
         "ending": "" if not frame.is_last else "solved" if frame.solved else "failed",
         "update": update and {**vars(update), "heat": [round(value / HOTTEST, 3) for value in update.heat.tolist()]},
     }

@@ -22,7 +22,18 @@ from rich.text import Text
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, look_of, view_of
 from trm_cli.display.console import answers_console, is_ascii
-from trm_cli.display.screen import Scene, beside, figure, mean_confidence, moved_cells, numbers, verdict
+from trm_cli.display.screen import (
+    GAP,
+    Scene,
+    attempt_of,
+    beside,
+    broken_rules,
+    figure,
+    mean_confidence,
+    moved_cells,
+    numbers,
+    verdict,
+)
 from trm_cli.solving.trace import Frame, Header, Moment
 
 try:
@@ -45,10 +56,12 @@ class Key(Enum):
     LAST = (b"\x1b[F", b"\x1bOF", b"\x1b[4~")
     FASTER = (b"+", b"=")
     SLOWER = (b"-", b"_")
+    HELP = (b"?",)
     QUIT = (b"q", b"Q")
+    OTHER = ()  # every other key
 
 
-MEANINGS = {sent: key for key in Key for sent in key.value}
+KEYS_SENT = {sent: key for key in Key for sent in key.value}
 
 
 class Keys:
@@ -104,7 +117,7 @@ class Keys:
         came = self._rest + came
         unfinished = UNFINISHED.search(came)
         self._rest = unfinished.group() if unfinished else b""
-        return [MEANINGS[sent] for sent in PRESSED.findall(came.removesuffix(self._rest)) if sent in MEANINGS]
+        return [KEYS_SENT.get(sent, Key.OTHER) for sent in PRESSED.findall(came.removesuffix(self._rest))]
 
     def _forget(self) -> None:
         if self.descriptor is not None:
@@ -112,8 +125,7 @@ class Keys:
         self.descriptor, self._before = None, []
 
 
-LEGEND = "! breaks a rule   * changed since the step before"
-GAP = 3  # columns between boards
+LEGEND = "! violation   * changed since the step before"
 
 
 def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator[str]:
@@ -139,24 +151,26 @@ def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
     """The figures of a step or of an update inside it, and the board below them."""
     told = [f"puzzle {number}"] if header.rows * header.columns > 1 else []
     board = list(board_text(view_of(frame), look).split("\n"))
-    step = f"step {frame.step} of {frame.max_steps}  attempt {frame.attempt + 1}"
+    step = f"step {frame.step} of {frame.max_steps}  attempt {attempt_of(frame, header)}"
     counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
-    update = frame.update
+    update, (y, z) = frame.update, header.letters
     if update is not None:
-        step += f"  recursion {update.recursion}/{header.T} call {update.number}/{header.n + 1}"
+        step += f"  recursion {update.recursion} of {header.T}, call {update.number} of {header.n + 1}"
         name = header.letters["yz".index(update.stream)]
         board = beside([board, [Text(f"{name} moved"), *moved_cells(frame, look)]], GAP)
     if update is not None and frame.is_inside:
-        told += [step, f"{counts}  change {name} {update.change:.3f}"]
-    else:
-        y, z = header.letters
-        moved = f"change {y} {frame.change_y:.3f}  change {z} {frame.change_z:.3f}"
-        told += [
-            f"{step}  {frame.seconds:.2f} s",
-            f"{counts}  halt {figure(frame.halt_probability, '.1%')}",
-            f"confidence {figure(mean_confidence(frame), '.1%')}  {moved}",
-        ]
-    return [*map(Text, told), *board, *([verdict(frame)] if frame.is_last else [])]
+        told += [step, f"{counts}  change of {name} {update.change:.3f}"]
+        return [*map(Text, told), *board]
+    halt, confidence = (figure(value, ".1%") for value in (frame.halt_probability, mean_confidence(frame)))
+    told += [
+        f"{step}  {frame.seconds:.2f} s",
+        f"halt probability {halt}  confidence {confidence}",
+        counts,
+        f"change of {y} {figure(frame.change_y, '.3f')}  change of {z} {figure(frame.change_z, '.3f')}",
+    ]
+    stands = verdict(frame, header)
+    says_more = stands.plain != broken_rules(len(frame.violated))
+    return [*map(Text, told), *board, *([stands] if says_more else [])]
 
 
 FLASH_SECONDS = 0.18  # of each of the two brightnesses of a flash
@@ -167,7 +181,7 @@ LEAST_PAUSE, MOST_PAUSE = 0.02, 20.0  # seconds that + and - reach
 DRAWING_SHARE = 0.01  # of the time while the network computes: drawing takes no more
 CELL_COST = 2e-4  # seconds that drawing a cell is expected to take, until a drawing was timed
 POLL_SECONDS = 0.002  # that the network rests until it looks again whether a moment was shown
-HINTS = "space pause  ←→ step  +- speed  q quit"
+HINTS = ("? help", "q quit", "space pause", "←→ step", "+- speed")  # the most important first
 TERMINATED = 143  # exit code after SIGTERM
 
 
@@ -188,7 +202,7 @@ class Player:
     def __post_init__(self) -> None:
         self.cursor = -1  # which moment is shown
         self.shown_at = self._polled = time.monotonic()  # since when; when keys were last looked for
-        self.is_paused = self.is_quit = False
+        self.is_paused = self.is_quit = self.is_help = False
         self._coming: deque[Moment] = deque()  # computed, and not shown yet
         self._is_computing = True
         self._error: BaseException | None = None  # what ended the computing
@@ -218,7 +232,9 @@ class Player:
                     self._advance()
                     self._draw(live, is_busy=self._is_computing and not pressed)
                     is_at_end = is_over and not self._coming and self.cursor == len(self.history) - 1
-                    lingers = self.is_paused or time.monotonic() < self.shown_at + LINGERING * self.pause
+                    lingers = (
+                        self.is_paused or self.is_help or time.monotonic() < self.shown_at + LINGERING * self.pause
+                    )
                     self.is_quit |= is_at_end and not lingers
             finally:
                 self.is_quit = True
@@ -230,7 +246,7 @@ class Player:
         try:
             for moment in self.source:
                 self._coming.append(moment)
-                while self._coming and (self.pause > 0 or self.is_paused) and not self.is_quit:
+                while self._coming and (self.pause > 0 or self.is_paused or self.is_help) and not self.is_quit:
                     self._is_computing = False
                     time.sleep(POLL_SECONDS)
                 if self.is_quit:
@@ -245,7 +261,10 @@ class Player:
 
     def _press(self, key: Key) -> None:
         last = len(self.history) - 1
-        if key == Key.QUIT:
+        if self.is_help or key == Key.HELP:  # what is shown waits until any key closes the help
+            self.is_help = not self.is_help
+            self.shown_at = time.monotonic()
+        elif key == Key.QUIT:
             self.is_quit = True
         elif key == Key.TOGGLE:
             self.is_paused = not self.is_paused
@@ -253,7 +272,7 @@ class Player:
         elif key in (Key.FASTER, Key.SLOWER):
             factor = 1 / PACE_FACTOR if key == Key.FASTER else PACE_FACTOR
             self.pause = min(MOST_PAUSE, max(LEAST_PAUSE, self.pause * factor))
-        else:
+        elif key != Key.OTHER:
             self.is_paused = True
             places = {Key.BACK: self.cursor - 1, Key.FORTH: self.cursor + 1, Key.FIRST: 0, Key.LAST: last}
             self._show(min(max(places[key], 0), max(last, 0)))
@@ -264,7 +283,7 @@ class Player:
 
     def _advance(self) -> None:
         """Show the next moment if the one that is shown has had its time."""
-        while not self.is_paused and time.monotonic() >= self.shown_at + self._stay():
+        while not (self.is_paused or self.is_help) and time.monotonic() >= self.shown_at + self._stay():
             if self.cursor == len(self.history) - 1:
                 if self._error and not self._coming:
                     raise self._error
@@ -288,16 +307,15 @@ class Player:
             return
         phase = int((before - self.shown_at) / FLASH_SECONDS)
         flash = (FLASH_STRONG, FLASH_SOFT, 0)[min(phase, 2)] if self.pause > 0 else 0
-        state = f"paused {self.cursor + 1}/{len(self.history)}" if self.is_paused else f"{self.pause:.2g} s a step"
-        new = (self.cursor, state, flash, self.console.size)
+        state = "paused" if self.is_paused else f"{self.pause:.2g} s/step"
+        new = (self.cursor, state, flash, self.is_help, self.console.size)
         is_dear = is_busy and self._spent + self._cost > DRAWING_SHARE * self._busy
         if new == self._drawn or is_dear:
             return
-        look = replace(self.look, flash=flash)
-        hints = (
-            (HINTS.replace("←→", "arrows") if look.ascii_only else HINTS) if self.keys.descriptor is not None else ""
-        )
-        live.update(Scene(self.history[self.cursor], self.header, look, state, hints), refresh=True)
+        hints = [hint.replace("←→", "arrows") if self.look.ascii_only else hint for hint in HINTS]
+        keys, look = hints if self.keys.descriptor is not None else (), replace(self.look, flash=flash)
+        shown = Scene(self.history[self.cursor], self.header, look, state, keys, self.is_help)
+        live.update(shown, refresh=True)
         self._drawn = new
         self.num_draws += 1
         self._cost = time.monotonic() - before

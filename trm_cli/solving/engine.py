@@ -241,7 +241,7 @@ def header_of(
     task, model, config = get_task(loaded.checkpoint.task), loaded.checkpoint.name, loaded.network.config
     num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
     counts = (num_parameters, config.n, config.T, settings.halt, num_puzzles)
-    return Header(task, model, *counts, *shape, inner, letters_of(config))
+    return Header(task, model, *counts, *shape, inner, letters_of(config), settings.num_attempts)
 
 
 def letters_of(config: ModelConfig) -> tuple[str, str]:

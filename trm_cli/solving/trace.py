@@ -42,6 +42,7 @@ class Header:
     columns: int = 1
     inner: bool = False  # with the updates inside each step
     letters: tuple[str, str] = ("y", "z")  # what y and z are called: in HRM, z_H and z_L
+    num_attempts: int | None = None  # at each puzzle, at most; None in traces of earlier versions
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,12 @@ SPELLING = Spelling(
 )
 
 NAMES = {WALL: "wall", OPEN: "open", START: "start", GOAL: "goal", PATH: "path"}
+WHITE = (0xFF, 0xFF, 0xFF)
 ROLES = {
-    "wall": Role("#7d8590", (0x6E, 0x76, 0x81), fills=True),
-    "open": Role("", (0x22, 0x27, 0x2E)),
-    "start": Role("bold green", (0x2D, 0xA4, 0x4E), ink=(0x2D, 0xA4, 0x4E), joins=True),
-    "goal": Role("bold magenta", (0xB0, 0x5C, 0xD6), ink=(0xB0, 0x5C, 0xD6), joins=True),
+    "wall": Role("#7d8590", (0x48, 0x4F, 0x58), fills=True),
+    "open": Role("", (0x16, 0x1B, 0x22)),
+    "start": Role("bold #ffffff on #1f8a43", (0x1F, 0x8A, 0x43), ink=WHITE, fills=True, joins=True),
+    "goal": Role("bold #ffffff on #9a45c4", (0x9A, 0x45, 0xC4), ink=WHITE, fills=True, joins=True),
     "path": Role(fills=True, joins=True),
     "empty": base.EMPTY,  # a token that is no cell of a maze
 }
@@ -215,7 +216,9 @@ class Maze(base.Task, base.Rules, base.Symmetries, base.Generator):
         return [base.Violation(c // width + 1, c % width + 1, rules[c]) for c in sorted(rules)]
 
     def cells(self, puzzle: Tokens, answer: Tokens) -> list[Cell]:
-        return [Cell(GLYPHS.get(token, ""), NAMES.get(token, "empty")) for token in answer.tolist()]
+        # S and G stay where the question has them, whatever the answer makes of them.
+        seen = np.where((puzzle == START) | (puzzle == GOAL), puzzle, answer)
+        return [Cell(GLYPHS.get(token, ""), NAMES.get(token, "empty")) for token in seen.tolist()]
 
     def details(self, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
         """`valid`, `path` as [row, column] from S to G if it is valid, `moves` and `shortest`."""
