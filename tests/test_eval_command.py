@@ -34,7 +34,10 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
     for kind, path in reports.items():
         done = trm(*evaluate, "-o", path)
         assert (done.returncode, kind in done.stdout) == (0, False)
-        assert "verified" in done.stdout
+        assert done.stdout.startswith(
+            "sudoku-4x4 solves 100.00% of d.csv (12 of 12, 95% interval 75.8–100.0%) in at most 3 "
+        )
+        assert (done.stdout.count("\n"), done.stderr) == (3, f"report: {path}\n")
     markdown = reports["md"].read_text()
     assert markdown.startswith("# sudoku-4x4 on d.csv, 12 puzzles\n\nMeasured by `trm eval sudoku")
     assert "| all | 12 | 100.00% | 100.00% | 100.00% | 100.00% | 75.8–100.0% |" in markdown
@@ -67,7 +70,15 @@ def test_two_models_are_compared_puzzle_by_puzzle(tmp_path: Path, untrained: Pat
     found = json.loads(trm(*evaluate, "--json").stdout)
     assert found["comparison"] == {"both": 0, "first_only": 2, "second_only": 0, "neither": 0, "mcnemar_p": 0.5}
     assert [model["name"] for model in found["models"]] == ["sudoku", "untrained"]
-    assert "solved by sudoku alone" in trm(*evaluate).stdout
+    lines = trm(*evaluate, "-q").stdout.splitlines()
+    assert [line.split(" (")[0] for line in lines] == [
+        "sudoku solves 100.00% of d.csv",
+        "untrained solves 0.00% of d.csv",
+        "sudoku alone solves 2 puzzles, untrained alone 0: p = 0.5 if both are equally good",
+    ]
+    assert "solved by sudoku alone" in trm(*evaluate, "--full").stdout
+    refused = trm(*evaluate, "--full", "--json")
+    assert (refused.returncode, refused.stdout) == (2, "")
 
 
 def test_an_interrupted_evaluation_keeps_its_counts_and_goes_on(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import torch
 from tests.forked import Done, Forked
 from tests.hub_server import OPTIONS, Fault, HubServer, Repo
 from tests.official import official_weights
+from tests.terminal import STYLES, Terminal
 from tests.test_upstream import weights
-from trm_cli.weights.catalogue import bundled_checkpoints
+from trm_cli.weights.catalogue import bundled_checkpoints, of_checkpoint
 from trm_cli.weights.checkpoint import CONFIG_FILE
 from trm_cli.weights.hub import known_models
 
@@ -87,6 +88,62 @@ def run(server: HubServer, home: Path, forked: Forked) -> Run:
         return outcomes
 
     return all_of
+
+
+def test_the_list_is_a_table_of_what_each_model_solves_with_how_many_attempts(run: Run, home: Path) -> None:
+    done, told = run("models list", "models list --json", HF_HUB_OFFLINE="1")
+    entries = {entry["name"]: entry for entry in map(json.loads, told.stdout.splitlines())}
+    bundled, public = done.stdout.split("\n\n")
+    for title, section, where in (("Bundled", bundled, "bundled"), ("On the Hub", public, "known")):
+        head, upper, lower, *rows = section.splitlines()
+        assert head.startswith(title)
+        assert upper.split() == ["attempts", "one"]
+        assert lower.split() == ["name", "task", "size", "solved", "x", "steps", "attempt", "data", "licence"]
+        assert [row.split()[0] for row in rows] == [e["name"] for e in entries.values() if e["where"] == where]
+        assert max(map(len, section.splitlines())) <= 100
+        assert len({row.rindex("%") for row in rows if "%" in row and "pass@" not in row}) == 1  # below each other
+    measured = json.loads((bundled_checkpoints()["sudoku-6x6"] / CONFIG_FILE).read_text())["measured"]
+    whole = measured["minimal-6x6.csv, 200 puzzles, at most 16 steps, 4 attempts, --guess"]
+    assert (whole["groups"][0]["verified"], whole["solved_within_attempts"][0]) == (1.0, 198)
+    assert re.search(
+        r"^sudoku-6x6 +sudoku +28 kB +100\.0% +4 x 16 +99\.0% +minimal-6x6 +apache-2\.0$", bundled, re.MULTILINE
+    )
+    assert re.search(r"^arcprize/arc-1 +arc +1\.8 GB +40\.0% +pass@2 +- +ARC-AGI-1 +MIT$", public, re.MULTILINE)
+    assert re.search(r"^trelis/arc-2 +arc +2\.5 GB +- +- +- +- +unstated$", public, re.MULTILINE)
+
+
+def test_a_measurement_with_the_default_attempts_is_listed_before_later_ones(tmp_path: Path) -> None:
+    def group(share: float) -> dict[str, object]:
+        return {"kind": "all", "verified": share, "puzzles": 10, "mean_steps": 3.5}
+
+    config = json.loads((OURS / CONFIG_FILE).read_text())
+    config["solving"] = {"attempts": 8}
+    config["measured"] = {
+        "a.csv.gz, 10 puzzles, at most 12 steps, 8 attempts, --guess": {
+            "groups": [group(0.5)],
+            "solved_within_attempts": [3, 4, 5, 5, 5, 5, 5, 5],
+        },
+        "b.csv, 10 puzzles, at most 16 steps": {"groups": [group(0.2)]},
+    }
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(json.dumps(config).encode() if name == CONFIG_FILE else content)
+    entry = of_checkpoint("mine", "cached", tmp_path, "mine")
+    assert (entry.solved, entry.attempts, entry.max_steps, entry.first_attempt) == (0.5, 8, 12, 0.3)
+    assert (entry.accuracy, entry.data, entry.puzzles, entry.mean_steps) == ("50.00% of a", "a", 10, 3.5)
+
+
+def test_a_card_is_drawn_on_a_terminal_and_markdown_on_a_pipe(run: Run, home: Path) -> None:
+    card = (OURS / "README.md").read_text()
+    (piped,) = run("models show sudoku-4x4")
+    assert piped.stdout == card
+    terminal = Terminal("models", "show", "sudoku-4x4")
+    assert terminal.end() == 0
+    drawn = STYLES.sub("", terminal.written)
+    terminal.close()
+    assert drawn.lstrip().startswith("sudoku-4x4: a Tiny Recursive Model for sudoku")
+    assert not [mark for mark in ("---", "##", "license:", "|", "`") if mark in drawn]
+    assert "• seed 0" in drawn
+    assert max(map(len, drawn.splitlines())) <= 80
 
 
 def test_a_model_is_pulled_solved_with_offline_listed_and_removed(

@@ -30,7 +30,8 @@ from trm_cli.training.study import PRESETS, Arm, Study, StudyRun, results, vary
 
 PAPER = PRESETS["paper"]
 BOARD = [
-    f"--set=model.{s}" for s in ("height=4", "width=4", "box_width=2", "vocab_size=6", "hidden_size=8", "num_heads=2")
+    f"--set=model.{size}"
+    for size in ("height=4", "width=4", "box_width=2", "vocab_size=6", "hidden_size=8", "num_heads=2", "token_width=16")
 ]
 FEW = [f"--set=data.{s}" for s in ("puzzles=60", "least_givens=5", "most_givens=8")]
 SHORT = [f"--set=train.{s}" for s in ("batch_size=8", "validation=20", "report_every=5", "save_minutes=0")]
@@ -253,11 +254,10 @@ def test_the_live_table_has_a_line_an_arm_and_fits(tmp_path: Path) -> None:
 
 
 def test_the_paper_s_table_is_made_by_one_command(tmp_path: Path) -> None:
-    words = ("--preset", "paper", "--recipe", "tiny", "--max-steps", 20)
-    done = trm("study", "sudoku", *words, "--threads", 1, "-o", tmp_path / "s")
+    done = trm(*SUDOKU, "--preset", "paper", "--max-steps", 3, "-o", tmp_path / "s")
     finished(done)
     table = (tmp_path / "s/table.md").read_text()
     assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")][2:] == [
         arm.name for arm in PAPER
     ]
-    assert done.stderr.count(", 20 steps in ") == len(PAPER)
+    assert done.stderr.count(", 3 steps in ") == len(PAPER)

@@ -52,13 +52,14 @@ def evaluate_command(
     resume: Optional[Path] = Option(
         None, show_default="none", metavar="FILE", help="Keep the counts in this file, and go on from it if it exists."
     ),
+    full: bool = Option(False, "--full", help="Print all tables, not three lines."),
     record: bool = Option(False, "--record", help="Write the figures into the checkpoint's config.json and card."),
     json: options.Json = False,
     force: options.Force = False,
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure a checkpoint: cells, exact, verified, steps, attempts, calibration, speed; of a vote, pass@K.
+    """Measure how many puzzles a checkpoint solves, in how many steps and attempts; of a vote, pass@K.
 
     Example: trm eval sudoku --data puzzles.csv.gz
     """
@@ -70,14 +71,16 @@ def evaluate_command(
     puzzle_task = get_task(task)
     if isinstance(puzzle_task, Demonstrated):
         options.refuse_existing(output, force)
-        requests[0].refuse_attempts(puzzle_task, compare=compare, record=record)
+        requests[0].refuse_attempts(puzzle_task, compare=compare, full=full, record=record)
         _vote(puzzle_task, requests[0], data, limit, output=output, as_json=json)
         return
+    if full and json:
+        raise UsageError("--full: --json holds all figures; give one of the two")
     if output is not None and output.suffix not in FORMATS:
         raise UsageError(f"{output}: name the report *{', *'.join(FORMATS)}")
     options.refuse_existing(output, force)
 
-    from trm_cli.display.console import SolvingDisplay
+    from trm_cli.display.console import SolvingDisplay, remarks_console
     from trm_cli.display.report import show_scores, write_report
     from trm_cli.model.network import choose_machine
     from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, record_scores, subject, write_kept
@@ -110,7 +113,8 @@ def evaluate_command(
             stops=requests[0].stops,
             keeps_solved=len(models) > 1,
         )
-        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, done=tally.whole.puzzles, solved=tally.whole.verified)
+        done, solved = tally.whole.puzzles, tally.whole.verified
+        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, sums_up=False, done=done, solved=solved)
         with options.stop_on_signals() as is_interrupted, display:
             for solution in solutions:
                 display.show(solution.solved)
@@ -124,9 +128,10 @@ def evaluate_command(
         Evaluated(data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally)
         for loaded, own, tally in zip(models, settings, tallies, strict=True)
     ]
-    show_scores(evaluated, as_json=json)
+    show_scores(evaluated, as_json=json, full=full)
     if output:
         write_report(output, evaluated, options.as_typed())
+        remarks_console(quiet).print(f"report: {output}")
     if record:
         record_scores(models[0], evaluated[0], options.as_typed())
 

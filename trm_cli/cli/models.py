@@ -4,7 +4,7 @@ import json as json_module
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from typer import Argument, Option
@@ -12,7 +12,13 @@ from typer import Argument, Option
 from trm_cli.cli import options
 from trm_cli.errors import UsageError, printable
 
-HEADINGS = {"bundled": "Bundled", "cached": "In the cache", "known": "On the Hub, accuracy as published"}
+if TYPE_CHECKING:
+    from trm_cli.weights.catalogue import Entry
+
+HEADINGS = {"bundled": "Bundled", "cached": "In the cache", "known": "On the Hub"}
+UNTESTED = ", as published, untested here"
+NUMBERS = SIZE, SOLVED, TRIES, ONE = ("", "size"), ("", "solved"), ("attempts", "x steps"), ("one", "attempt")
+HEADERS = (("", "name"), ("", "task"), SIZE, SOLVED, TRIES, ONE, ("", "data"), ("", "licence"))  # each of two lines
 
 models = typer.Typer(help="List, pull, push, convert and export models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -22,12 +28,14 @@ AnyModel = Annotated[str, Argument(metavar="MODEL", show_default=False, help=f"{
 @models.command("list")
 @options.user_errors()
 def list_models(json: options.Json = False) -> None:
-    """Show bundled, cached and publicly known models.
+    """Show bundled, cached and publicly known models, and what each solves.
 
+    Solved: by its default settings, with so many attempts of so many steps at most.
     Asks nothing of the network.
 
     Example: trm models list
     """
+    from trm_cli.display.console import answers_console
     from trm_cli.weights.catalogue import listing
 
     entries = listing()
@@ -35,15 +43,36 @@ def list_models(json: options.Json = False) -> None:
         for entry in entries:
             typer.echo(json_module.dumps(asdict(entry)))
         return
-    columns = ("name", "task", "size", "licence")
-    name, task, size, licence = (max(len(getattr(entry, column)) for entry in entries) for column in columns)
     entries.sort(key=lambda entry: (list(HEADINGS).index(entry.where), not entry.tried))
+    console = answers_console()
     for number, ((where, tried), group) in enumerate(groupby(entries, lambda entry: (entry.where, entry.tried))):
-        typer.echo("\n" * (number > 0) + HEADINGS[where] + ("" if tried else ", untested here"))
-        for entry in group:
-            first = f"  {entry.name:{name}}  {entry.task:{task}}  {entry.size:>{size}}  {entry.accuracy}"
-            second = f"    {entry.licence:{licence}}  {entry.source}"
-            typer.echo(f"{printable(first)}\n{printable(second)}")
+        if number:
+            console.print()
+        console.print(HEADINGS[where] + ("" if tried else UNTESTED), style="bold")
+        upper, lower, *rows = aligned([*zip(*HEADERS, strict=True), *map(_cells, group)])
+        console.print(upper, lower, sep="\n", style="dim")
+        console.print(*rows, sep="\n")
+
+
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as lines, each column as wide as its longest cell; the numbers stand at the right of theirs."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = [">" if header in NUMBERS else "<" for header in HEADERS]
+    return [
+        "  ".join(f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(entry: "Entry") -> tuple[str, ...]:
+    """What the list says of a model, column by column."""
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    tries = f"{entry.attempts} x {entry.max_steps}" if entry.attempts else entry.vote or "-"
+    figures = share(entry.solved), tries, share(entry.first_attempt), entry.data or "-"
+    return tuple(map(printable, (entry.name, entry.task, entry.size, *figures, entry.licence)))
 
 
 @models.command()
@@ -53,17 +82,27 @@ def show(
 ) -> None:
     """Show a model's card, or with --json its config.
 
-    A model of the Hub is fetched, another's file converted first.
+    On a pipe the card is Markdown, with the metadata that the Hub reads. A model of the Hub is
+    fetched, another's file converted first.
 
     Example: trm models show sudoku
     """
+    from rich.markdown import Markdown
+
+    from trm_cli.display.console import answers_console
+    from trm_cli.weights.card import without_metadata
     from trm_cli.weights.catalogue import described, find_by_name
 
     known = described(find_by_name(model, revision))
     if json:
         typer.echo(json_module.dumps(known))
+        return
+    text = "\n".join(map(printable, known["card"].splitlines()))
+    console = answers_console()
+    if console.is_terminal:
+        console.print(Markdown(without_metadata(text)), soft_wrap=False)
     else:
-        typer.echo("\n".join(map(printable, known["card"].splitlines())))
+        typer.echo(text)
 
 
 @models.command()

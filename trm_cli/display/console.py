@@ -87,18 +87,26 @@ class ProgressBar:
 
 
 class SolvingDisplay(ProgressBar):
-    """Counts solutions, and says in the end how many are solved."""
+    """Counts solutions, and says in the end how many are solved, if it sums up."""
 
     def __init__(
-        self, total: int, *, quiet: bool, answers_on_screen: bool = False, done: int = 0, solved: int = 0
+        self,
+        total: int,
+        *,
+        quiet: bool,
+        answers_on_screen: bool = False,
+        sums_up: bool = True,
+        done: int = 0,
+        solved: int = 0,
     ) -> None:
         # Answers and a bar on one terminal would disturb each other.
         super().__init__("solving", total, quiet=quiet, done=done, draws=total > 1 and not answers_on_screen)
         self.solved = solved
+        self.sums_up = sums_up
 
     def __exit__(self, *raised: object) -> None:
         super().__exit__(*raised)
-        if raised[0] is None and self.total > 1:
+        if raised[0] is None and self.total > 1 and self.sums_up:
             speed = (self.done - self.done_before) / self.seconds
             pace = f"in {self.seconds:.1f} s ({speed:.1f} puzzles a second)"
             self.console.print(f"{self.solved} of {self.done} solved {pace}")

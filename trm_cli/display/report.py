@@ -20,7 +20,7 @@ from trm_cli.display.console import answers_console
 from trm_cli.display.screen import bars
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names
+from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, unusual
 from trm_cli.solving.statistics import wilson
 
 SCHEMA = 1
@@ -101,13 +101,56 @@ def _first_attempt(counts: Counts) -> dict[str, Any]:
 PAGE = Path(__file__).with_name("report.html")
 
 
-def show_scores(evaluated: list[Evaluated], *, as_json: bool) -> None:
-    """Print one network's figures, or two networks' and how they compare."""
+def show_scores(evaluated: list[Evaluated], *, as_json: bool, full: bool) -> None:
+    """Print one network's figures, or two networks' and how they compare: in three lines, or in full as tables."""
     console = answers_console()
     if as_json:
         console.file.write(json.dumps(described(evaluated)) + "\n")
-    else:
+    elif full:
         console.print(Markdown(markdown(evaluated)))
+    else:
+        console.print(*summary(evaluated), sep="\n", soft_wrap=not console.is_terminal)
+
+
+def summary(evaluated: list[Evaluated]) -> list[str]:
+    """An evaluation in three lines: what was solved and how, the halt head, the speed; or two networks compared."""
+    if len(evaluated) == 1:
+        (one,) = evaluated
+        return [_solved(one.model, one), _halting(one), _speed(one)]
+    names, found = distinct_names(*evaluated), compare(*evaluated)
+    lines = [f"{_solved(name, one)}; {_speed(one)}" for name, one in zip(names, evaluated, strict=True)]
+    alone = f"{names[0]} alone solves {found.first_only:,} puzzles, {names[1]} alone {found.second_only:,}"
+    return [*lines, f"{alone}: p = {found.mcnemar_p:.3g} if both are equally good (exact McNemar test)"]
+
+
+def _solved(name: str, one: Evaluated) -> str:
+    """What a network solves, with how many attempts and steps."""
+    whole, puzzles, settings = one.tally.whole, one.puzzles, one.settings
+    low, high = (f"{100 * bound:.1f}" for bound in wilson(whole.verified, puzzles))
+    share = f"{whole.verified / puzzles:.2%} of {one_line(one.name)}"
+    counts = f"{whole.verified:,} of {puzzles:,}, 95% interval {low}–{high}%"
+    attempts = f"at most {settings.attempts} attempts of" if settings.attempts > 1 else "one attempt of at most"
+    steps = f"{attempts} {settings.steps_of(0)} steps, {whole.steps / puzzles:.1f} steps a puzzle"
+    if settings.attempts > 1:
+        steps += f"; {one.tally.solved_within_attempts[0] / puzzles:.2%} in one attempt"
+    return f"{one_line(name)} solves {share} ({counts}) in {steps}"
+
+
+def _halting(one: Evaluated) -> str:
+    whole = one.tally.whole
+    if not whole.fired:
+        return "the halt head never fired in a first attempt"
+    fired, right = whole.fired / one.puzzles, whole.right_when_fired / whole.fired
+    return f"the halt head fired on {fired:.2%} of the puzzles; the answer was right then in {right:.2%} of these"
+
+
+def _speed(one: Evaluated) -> str:
+    """How fast it was, and what else than attempts and steps was not as usual."""
+    flags = unusual(one.settings)
+    parts = [f"{one.puzzles / max(one.tally.seconds, 1e-9):,.1f} puzzles a second"]
+    parts += [f"no time was left for {one.tally.untouched:,} puzzles"] if one.tally.untouched else []
+    parts += [f"solved with {' '.join(flags)}"] if flags else []
+    return ", ".join(parts)
 
 
 def write_report(path: Path, evaluated: list[Evaluated], command: str) -> None:

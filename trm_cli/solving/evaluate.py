@@ -388,12 +388,18 @@ def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> No
 
 def _key(evaluated: Evaluated) -> str:
     """What the card heads the figures with: data, steps, and all that is not as usual."""
-    settings, plain = asdict(evaluated.settings), asdict(SolveConfig())
-    parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.pop('max_steps')} steps"]
-    attempts = settings.pop("attempts")
-    parts += [f"{attempts} attempts"] if attempts > 1 else []
-    for name, value in settings.items():
-        if value != plain[name] and (attempts > 1 or name not in FURTHER):
+    settings = evaluated.settings
+    parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.max_steps} steps"]
+    parts += [f"{settings.attempts} attempts"] if settings.attempts > 1 else []
+    return ", ".join([*parts, *unusual(settings)])
+
+
+def unusual(settings: SolveConfig) -> list[str]:
+    """Other settings than attempts and steps that are not as usual, as options."""
+    plain, flags = asdict(SolveConfig()), []
+    for name, value in asdict(settings).items():
+        is_heeded = name not in ("attempts", "max_steps") and (settings.attempts > 1 or name not in FURTHER)
+        if is_heeded and value != plain[name]:
             flag = name.replace("_", "-")
-            parts.append(f"--{flag}" if value is True else f"--{flag} {value}")
-    return ", ".join(parts)
+            flags.append(f"--{flag}" if value is True else f"--{flag} {value}")
+    return flags

@@ -326,7 +326,8 @@ def train_study(
     """
     context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
     if sys.platform != "win32":
-        context.set_forkserver_preload(["trm_cli.training.loop"])  # torch is imported once, not in every run
+        # Imported once, not in every run; torch's optimizers import torch._dynamo, which takes seconds.
+        context.set_forkserver_preload(["trm_cli.training.loop", "torch._dynamo"])
     stopping = context.Event()
     waiting = [run for run in study.runs if run.progress()[0] < 1]
     free, busy = list(devices), list[_Busy]()

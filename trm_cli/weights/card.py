@@ -32,6 +32,11 @@ def write_card(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / CARD_FILE).write_text(card(checkpoint), encoding="utf-8")
 
 
+def without_metadata(card: str) -> str:
+    """What of a card is for readers."""
+    return card.split("\n---\n", 1)[-1].lstrip() if card.startswith("---\n") else card
+
+
 @contextmanager
 def strange_facts(checkpoint: Checkpoint) -> Iterator[None]:
     """Raise ModelError where a stranger's config.json tells its facts in other ways than ours."""
@@ -165,7 +170,7 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
     groups = entry["groups"]
     names = ["all" if group["kind"] == "all" else f"{group['kind']} {group['group']}" for group in groups]
     data = f", tokens of sha256 `{entry['data_sha256'][:16]}`" if "data_sha256" in entry else ""
-    rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    rows = ["| group | " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * len(COLUMNS) + "|"]
     for label, group in zip(names, groups, strict=True):
         precision = "–" if group["precision"] is None else f"{group['precision']:.2%}"
         rows.append(

@@ -4,6 +4,7 @@ Bundled checkpoints travel inside the wheel, in `trm_cli/checkpoints/`; in a che
 the top-level `checkpoints/`.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from trm_cli.weights.tensors import LoadedModel
 
 PACKAGE = Path(__file__).resolve().parents[1]
+ATTEMPTS, STEPS = re.compile(r"(\d+) attempts"), re.compile(r"at most (\d+) steps")  # in the name of a measurement
+PUBLISHED = re.compile(r"(?P<percent>[\d.]+)% of (?P<data>\S+)(?: \(.*?(?P<vote>pass@\d+)?\))?")
+OFFICIAL_STEPS = 16  # of the official evaluation's one attempt, which never halts earlier
 
 
 @dataclass(frozen=True)
@@ -140,16 +144,31 @@ def open_model(
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of `trm models list`."""
+    """One model of `trm models list`.
+
+    solved         share of the puzzles that its default settings solve, as measured or published.
+    attempts       at each puzzle, at most; None where answers are voted on, or nothing is known.
+    max_steps      of an attempt, at most.
+    mean_steps     of all attempts at a puzzle.
+    first_attempt  share solved by one attempt, of the same data.
+    """
 
     name: str
     where: str  # bundled, cached or known
     task: str
     size: str
-    accuracy: str
+    accuracy: str  # in words: what is solved of which data
     licence: str
     source: str
     tried: bool = True  # here, by the authors of this program
+    solved: float | None = None
+    attempts: int | None = None
+    max_steps: int | None = None
+    mean_steps: float | None = None
+    first_attempt: float | None = None
+    data: str | None = None
+    puzzles: int | None = None
+    vote: str | None = None  # such as pass@2, of answers that are voted on
 
 
 def listing() -> list[Entry]:
@@ -157,16 +176,14 @@ def listing() -> list[Entry]:
 
     Of the Hub's cache: checkpoints of ours, known files, or what is neither; then what was converted.
     """
-    bundled = [
-        _of_checkpoint(name, BUNDLED, folder, "comes with trm") for name, folder in bundled_checkpoints().items()
-    ]
+    bundled = [of_checkpoint(name, BUNDLED, folder, "comes with trm") for name, folder in bundled_checkpoints().items()]
     cached = []
     for repo in cached_models():
         found = []
         for path in repo.files:
             if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
                 with suppress(ModelError):  # someone else's config.json
-                    found.append(_of_checkpoint(repo.repo, "cached", path.parent, repo.repo))
+                    found.append(of_checkpoint(repo.repo, "cached", path.parent, repo.repo))
         for known in known_models().values():
             if known.repo == repo.repo and any(path.as_posix().endswith(f"/{known.file}") for path in repo.files):
                 found.append(_of_known(known, "cached"))
@@ -177,41 +194,63 @@ def listing() -> list[Entry]:
         is_of_hub = looks_like_hub_name(origin) and not Path(origin).exists()  # then it is listed with its repository
         if origin and not is_of_hub:
             with suppress(ModelError):
-                cached.append(_of_checkpoint(origin, "cached", folder, str(folder)))
+                cached.append(of_checkpoint(origin, "cached", folder, str(folder)))
     names = {entry.name for entry in cached}
     public = [_of_known(known, "known") for known in known_models().values() if known.alias not in names]
     return [*bundled, *cached, *public]
 
 
-def _of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
-    """An entry with the share solved in the last measurement, or what was published of converted weights."""
+def of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
+    """An entry with the last measurement by the default settings, or what was published of converted weights."""
     checkpoint = read_config(folder)
     with strange_facts(checkpoint):
-        accuracy = checkpoint.training.get("converted_from", {}).get("published") or "not measured"
-        for measurement, entry in checkpoint.measured.items():
-            data = measurement.split(",")[0].split(".")[0]  # without the ending of a file's name
-            whole = [f"{group['verified']:.2%} of {data}" for group in entry["groups"] if group["kind"] == "all"]
-            accuracy = whole[-1] if whole else accuracy
+        published = checkpoint.training.get("converted_from", {}).get("published")
+        if checkpoint.measured:
+            figures = _measured(checkpoint)
+            words = f"{figures['solved']:.2%} of {figures['data']}"
+        else:
+            words, figures = published or "not measured", _published(published or "")
         terms = licence(checkpoint)
     size = _size((folder / WEIGHTS_FILE).stat().st_size)
-    return Entry(name, where, checkpoint.task, size, accuracy, terms, source)
+    return Entry(name, where, checkpoint.task, size, words, terms, source, **figures)
 
 
 def _of_known(known: Known, where: str) -> Entry:
-    return Entry(known.alias, where, known.task, known.size, known.accuracy, known.licence, known.source, tried=False)
+    figures = _published(known.accuracy)
+    return Entry(
+        known.alias, where, known.task, known.size, known.accuracy, known.licence, known.source, tried=False, **figures
+    )
 
 
-def _accuracy(checkpoint: Checkpoint) -> str:
-    """The share solved in the last measurement, or what was published of converted weights."""
-    with strange_facts(checkpoint):
-        published = checkpoint.training.get("converted_from", {}).get("published")
-        whole = [
-            f"{group['verified']:.2%} of {name.split(',')[0].split('.')[0]}"  # without the ending of a file's name
-            for name, entry in checkpoint.measured.items()
-            for group in entry["groups"]
-            if group["kind"] == "all"
-        ]
-    return whole[-1] if whole else published or "not measured"
+def _measured(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The figures of the last measurement that made as many attempts as are usual, or else of the last one."""
+    usual = checkpoint.solving.get("attempts", 1)
+    known = [(name, int(found[1]) if (found := ATTEMPTS.search(name)) else 1) for name in checkpoint.measured]
+    name, attempts = next((one for one in reversed(known) if one[1] == usual), known[-1])
+    entry = checkpoint.measured[name]
+    whole = next(group for group in entry["groups"] if group["kind"] == "all")
+    steps, within = STEPS.search(name), entry.get("solved_within_attempts")
+    first_attempt = within[0] / whole["puzzles"] if within else whole["verified"] if attempts == 1 else None
+    return {
+        "solved": whole["verified"],
+        "attempts": attempts,
+        "max_steps": int(steps[1]) if steps else checkpoint.model.N_sup,
+        "mean_steps": whole["mean_steps"],
+        "first_attempt": first_attempt,
+        "data": name.split(",")[0].split(".")[0],  # without the ending of a file's name
+        "puzzles": whole["puzzles"],
+    }
+
+
+def _published(accuracy: str) -> dict[str, Any]:
+    """The figures in words such as "79.37% of Sudoku-Extreme"; where no vote is named, the official evaluation's."""
+    found = PUBLISHED.fullmatch(accuracy)
+    if found is None:
+        return {}
+    share, data, vote = float(found["percent"]) / 100, found["data"], found["vote"]
+    if vote:
+        return {"solved": share, "data": data, "vote": vote}
+    return {"solved": share, "attempts": 1, "max_steps": OFFICIAL_STEPS, "first_attempt": share, "data": data}
 
 
 def _size(num_bytes: int) -> str:
