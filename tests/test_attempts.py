@@ -1,6 +1,8 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import run, solve_stream
 from trm_cli.solving.search import Attempt, Guess, Outcome, Views, choose, rank_guesses
-from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Transforms
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Finding, Tokens, Transforms
 from trm_cli.tasks.sudoku import Sudoku
 
 
@@ -306,3 +308,38 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     name = next(iter(wrong)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name}: expected"):
         SolveConfig(**wrong)  # type: ignore[arg-type] # that is the point
+
+
+def test_a_puzzle_at_fault_is_not_tried_again_and_says_why(network: TinyRecursiveModel, small_data: Dataset) -> None:
+    puzzles = small_data.puzzles[:3]
+    asked: list[bytes] = []
+
+    def examine(puzzle: Tokens) -> Finding:
+        asked.append(puzzle.tobytes())
+        return (Finding.NO_SOLUTION, Finding.ONE_SOLUTION, Finding.SEVERAL_SOLUTIONS)[len(asked) - 1]
+
+    settings = SolveConfig(max_steps=1, attempts=4, starts="random")
+    stream = partial(solve_stream, network, Sudoku(), puzzles, batch_size=1, settings=settings)
+    outcomes = list(stream(examine=examine))
+    assert asked == [puzzle.tobytes() for puzzle in puzzles]  # each once
+    assert [(len(outcome.attempts), outcome.why) for outcome in outcomes] == [
+        (1, "no_solution"),
+        (4, "one_solution"),
+        (1, "several_solutions"),
+    ]
+    assert [(len(outcome.attempts), outcome.why, outcome.reason) for outcome in stream()] == [(4, "unknown", None)] * 3
+    first = outcomes[1].attempts
+    assert [a.answer.tolist() for a in first] == [a.answer.tolist() for a in next(islice(stream(), 1, None)).attempts]
+
+
+def test_a_solved_puzzle_is_not_examined(small_data: Dataset) -> None:
+    answers = small_data.answers[:2].copy()
+    answers[:, 0] = BLANK
+
+    def refuse(_: Tokens) -> Finding:
+        raise AssertionError
+
+    network = Completing([])
+    settings = SolveConfig("never", 1)
+    solved = solve_stream(network, Sudoku(), answers, batch_size=2, settings=settings, examine=refuse)
+    assert [(outcome.solved, outcome.why) for outcome in solved] == [(True, None)] * 2

@@ -3,16 +3,16 @@ import pytest
 
 from tests.conftest import ANSWER, PUZZLE, sudokus, tokens
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import BLANK
-from trm_cli.tasks.sudoku import Sudoku
-from trm_cli.tasks.sudoku_generator import Board, bits
+from trm_cli.tasks.base import BLANK, FIRST_SYMBOL
+from trm_cli.tasks.sudoku import Sudoku, repeats
+from trm_cli.tasks.sudoku_generator import Board, bits, count_solutions
 
 
 def digits(row: np.ndarray) -> list[int]:
     return [int(token) - BLANK for token in row]
 
 
-def count_solutions(digits: list[int], side: int, most: int = 2) -> int:
+def count_by_backtracking(digits: list[int], side: int, most: int = 2) -> int:
     """Solutions of a puzzle (0 blank), counted up to `most`."""
     board = Board(side)
     for cell, digit in enumerate(digits):
@@ -52,13 +52,13 @@ def test_solutions_are_counted_as_brute_force_counts_them() -> None:
         puzzle = digits(row)
         given = [cell for cell, digit in enumerate(puzzle) if digit]
         puzzle[rng.choice(given)] = 0
-        assert count_solutions(puzzle, 4, most=1000) == count_by_brute_force(puzzle)
+        assert count_by_backtracking(puzzle, 4, most=1000) == count_by_brute_force(puzzle)
 
 
 def test_a_known_puzzle_has_one_solution_and_an_empty_grid_many() -> None:
-    assert count_solutions(digits(tokens(PUZZLE)), 9) == 1
-    assert count_solutions([0] * 81, 9) == 2
-    assert count_solutions(digits(tokens(ANSWER)), 9) == 1
+    assert count_by_backtracking(digits(tokens(PUZZLE)), 9) == 1
+    assert count_by_backtracking([0] * 81, 9) == 2
+    assert count_by_backtracking(digits(tokens(ANSWER)), 9) == 1
 
 
 @pytest.mark.parametrize(("side", "givens"), [(4, (4, 8)), (6, (9, 14)), (9, (24, 34))])
@@ -66,7 +66,7 @@ def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(side: int,
     data = sudokus(25, side=side, givens=givens, seed=0)
     counts = [sum(1 for digit in digits(row) if digit) for row in data.puzzles]
     assert givens[0] <= min(counts) < max(counts) <= givens[1]
-    assert all(count_solutions(digits(row), side) == 1 for row in data.puzzles)
+    assert all(count_by_backtracking(digits(row), side) == 1 for row in data.puzzles)
     assert len({row.tobytes() for row in data.puzzles}) == 25
 
 
@@ -74,7 +74,7 @@ def test_a_minimal_puzzle_loses_its_uniqueness_with_any_given() -> None:
     for row in sudokus(3, side=9, givens=None, seed=0).puzzles:
         puzzle = digits(row)
         for cell in [cell for cell, digit in enumerate(puzzle) if digit]:
-            assert count_solutions([*puzzle[:cell], 0, *puzzle[cell + 1 :]], 9) == 2
+            assert count_by_backtracking([*puzzle[:cell], 0, *puzzle[cell + 1 :]], 9) == 2
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,21 @@ def test_an_impossible_wish_is_refused(side: int, givens: tuple[int, int], messa
 def test_asking_for_more_puzzles_than_exist_ends_with_advice() -> None:
     with pytest.raises(UsageError, match="found only 288 of 400 different 4x4 puzzles"):
         sudokus(400, side=4, givens=(16, 16), seed=0)
+
+
+def test_solutions_are_counted_as_backtracking_counts_them() -> None:
+    rng = np.random.default_rng(3)
+    for side, givens in ((4, (5, 8)), (6, (10, 16)), (9, (26, 34))):
+        data = sudokus(12, side=side, givens=givens)
+        for puzzle, answer in zip(data.puzzles, data.answers, strict=True):
+            fewer, wrong = puzzle.copy(), puzzle.copy()
+            fewer[rng.choice(np.flatnonzero(puzzle > BLANK), side // 2)] = BLANK
+            cell = rng.choice(np.flatnonzero(puzzle == BLANK))
+            wrong[cell] = FIRST_SYMBOL + (answer[cell] - FIRST_SYMBOL + 1) % side
+            for asked in (puzzle, fewer, wrong):
+                counted = count_solutions(asked, most=5, seconds=60)
+                expected = 0 if any(repeats(asked, side)) else count_by_backtracking(digits(asked), side, 5)
+                assert counted == expected
+            assert count_solutions(puzzle, most=2, seconds=60) == 1
+    assert count_solutions(np.full(16, BLANK, np.uint8), most=1000, seconds=60) == 288  # all there are
+    assert count_solutions(np.full(81, BLANK, np.uint8), most=2, seconds=0.0) is None

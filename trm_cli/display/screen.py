@@ -14,7 +14,7 @@ from rich.text import Text
 from trm_cli.display import boards
 from trm_cli.display.boards import FLASH_STRONG, Look, board_text, heat_map, view_of, written
 from trm_cli.solving.trace import Frame, Header, Moment
-from trm_cli.tasks.base import Layout
+from trm_cli.tasks.base import Finding, Layout
 
 
 def spread(left: Text, right: Text, width: int) -> Text:
@@ -283,6 +283,8 @@ def verdict(frame: Frame, header: Header) -> Text:
         course = f"{steps} (attempt {frame.attempt + 1})" if frame.attempt else steps
         if frame.solved:
             return Text.assemble((praise, "bold green"), f" in {course}")
+        if frame.finding and frame.finding is not Finding.UNKNOWN:
+            return Text.assemble((f"not {praise}", "bold red"), f" in {course}: {frame.finding.value}")
         also = ", the halt head fired" if halt_fired(frame) else ""
         return Text.assemble((f"not {praise}", "bold red"), f": {broken} after {course}{also}")
     if frame.is_inside:

@@ -56,7 +56,6 @@ class Board:
         self.side = side
         members = units(side)
         self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))] for cell in range(side * side)]
-        self.members = members.tolist()
         self.free = [(1 << side) - 1] * len(members)
         self.cells = [0] * (side * side)
 
@@ -108,38 +107,6 @@ class Board:
             self.clear(best)
         return False
 
-    def completions(self, end: float) -> Iterator[None]:
-        """Fill the board in every way there is, one after another; what was filled is cleared behind each.
-
-        Where a digit has one place left in a unit it goes there; else the cell with fewest candidates branches.
-        Raises TimeoutError when `end` has come on the monotonic clock.
-        """
-        if time.monotonic() > end:
-            raise TimeoutError
-        left = [0 if digit else self.candidates(cell) for cell, digit in enumerate(self.cells)]
-        empty = [cell for cell, digit in enumerate(self.cells) if not digit]
-        if not empty:
-            yield
-            return
-        best = min(empty, key=lambda cell: left[cell].bit_count())
-        digits = left[best]
-        if digits.bit_count() > 1:
-            for unit, members in enumerate(self.members):
-                once = twice = 0  # digits with a place in the unit, with two
-                for cell in members:
-                    twice |= once & left[cell]
-                    once |= left[cell]
-                if once != self.free[unit]:
-                    return
-                if single := once & ~twice:
-                    digits = single & -single
-                    best = next(cell for cell in members if left[cell] & digits)
-                    break
-        for digit in bits(digits):
-            self.put(best, digit)
-            yield from self.completions(end)
-            self.clear(best)
-
     def needs(self, cell: int) -> bool:
         """Whether the puzzle would have a second solution without the given of a cell.
 
@@ -161,16 +128,85 @@ class Board:
 
 def count_solutions(puzzle: Tokens, *, most: int, seconds: float) -> int | None:
     """How many solutions a puzzle [L] has, counted up to `most`; None where `seconds` do not suffice."""
-    board, end = Board(isqrt(len(puzzle))), time.monotonic() + seconds
+    side, end = isqrt(len(puzzle)), time.monotonic() + seconds
+    candidates = [(1 << side) - 1] * len(puzzle)
     for cell in np.flatnonzero(puzzle > BLANK).tolist():
         digit = 1 << (int(puzzle[cell]) - FIRST_SYMBOL)
-        if not board.candidates(cell) & digit:
+        if not (candidates[cell] & digit and _fix(candidates, cell, digit)):
             return 0
-        board.put(cell, digit)
     try:
-        return sum(1 for _ in islice(board.completions(end), most))
+        return sum(1 for _ in islice(_completions(candidates, side, end), most))
     except TimeoutError:
         return None
+
+
+def _completions(candidates: list[int], side: int, end: float) -> Iterator[None]:
+    """Once for every solution that the candidates of the cells, as bits, allow.
+
+    Raises TimeoutError when `end` has come on the monotonic clock.
+    """
+    if time.monotonic() > end:
+        raise TimeoutError
+    settled = False
+    while not settled:
+        settled = True
+        for unit in members_of(side):
+            once = twice = 0  # digits with a place in the unit, with two or more
+            for cell in unit:
+                twice |= once & candidates[cell]
+                once |= candidates[cell]
+            if once != (1 << side) - 1:
+                return
+            for cell in unit:
+                digit = candidates[cell] & ~twice
+                if digit and digit != candidates[cell]:
+                    if digit & (digit - 1) or not _fix(candidates, cell, digit):
+                        return
+                    settled = False
+    counts = [(mask.bit_count(), cell) for cell, mask in enumerate(candidates) if mask & (mask - 1)]
+    if not counts:
+        yield
+        return
+    _, cell = min(counts)
+    for digit in bits(candidates[cell]):
+        branch = candidates.copy()
+        if _fix(branch, cell, digit):
+            yield from _completions(branch, side, end)
+
+
+def _fix(candidates: list[int], cell: int, digit: int) -> bool:
+    """Write a digit, and those that are then the last candidates of their cells; whether every cell keeps one."""
+    candidates[cell] = digit
+    fresh = [cell]
+    peers = peers_of(isqrt(len(candidates)))
+    while fresh:
+        cell = fresh.pop()
+        digit = candidates[cell]
+        for peer in peers[cell]:
+            left = candidates[peer]
+            if left & digit:
+                left ^= digit
+                if not left:
+                    return False
+                candidates[peer] = left
+                if not left & (left - 1):
+                    fresh.append(peer)
+    return True
+
+
+@cache
+def members_of(side: int) -> list[list[int]]:
+    """`units`, as lists."""
+    members: list[list[int]] = units(side).tolist()
+    return members
+
+
+@cache
+def peers_of(side: int) -> list[list[int]]:
+    """The other cells in the units of each cell."""
+    members = members_of(side)
+    cells = range(side * side)
+    return [sorted({other for unit in members if cell in unit for other in unit} - {cell}) for cell in cells]
 
 
 @cache
