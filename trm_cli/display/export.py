@@ -18,7 +18,7 @@ from rich.terminal_theme import TerminalTheme
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, board_text, view_of, written
 from trm_cli.display.charts import plain
-from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, verdict, widest
+from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, standing, verdict, widest
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
@@ -271,6 +271,8 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
         "layout": task.layout.value,
         "roles": [{"name": name, **vars(role)} for name, role in task.roles.items()],
         "praise": task.praise,
+        "meanings": meanings(header),
+        "hottest": HOTTEST,
         "puzzles": [[dict(zip(SHAPE, view_of(frame).shape, strict=True)) for frame in each] for each in questions],
         "moments": [
             {
@@ -298,6 +300,7 @@ def _frame(frame: Frame, header: Header) -> dict[str, Any]:
         "violations": sorted(frame.violated),
         "halt": frame.halt_probability,
         "verdict": verdict(frame, header).plain,
+        "stands": standing(frame).plain,
         "ending": "" if not frame.is_last else "solved" if frame.solved else "failed",
         "update": update and {**vars(update), "heat": [round(value / HOTTEST, 3) for value in update.heat.tolist()]},
     }

@@ -307,6 +307,15 @@ def broken_rules(cells: int) -> str:
     return "1 violation" if cells == 1 else f"{cells} violations"
 
 
+def standing(frame: Frame) -> Text:
+    """In two or three words how a puzzle of several stands."""
+    if frame.solved:
+        return Text(frame.task.praise, "bold green" if frame.is_last else "green")
+    if frame.is_last:
+        return Text(f"not {frame.task.praise}", "bold red")
+    return Text("no answer yet" if frame.confidence is None else broken_rules(len(frame.violated)))
+
+
 def tally(frames: Sequence[Frame]) -> Text:
     """How several puzzles stand."""
     praise = frames[0].task.praise
@@ -321,8 +330,9 @@ def tally(frames: Sequence[Frame]) -> Text:
 def meanings(header: Header) -> list[tuple[str, str]]:
     """What each reading means, in one line; what comes after a semicolon can be left out."""
     y, z = header.letters
+    recursions = "1 recursion of" if header.T == 1 else f"{header.T} recursions, each of"
     return [
-        ("step", f"one refinement of the answer; {header.T} recursions, {header.n + 1} calls each"),
+        ("step", f"one refinement of the answer; {recursions} {header.n + 1} calls"),
         ("halt probability", "halt head: the answer is right; above 50 % it asks to stop"),
         ("confidence", "mean probability of the cells; that of each is its colour"),
         ("changed", "cells unlike the step before; they flash"),
@@ -501,14 +511,14 @@ class Scene:
         if frame.history and (halt := frame.history[-1].halt_probability) is not None:
             names = [f"{name} " for name in ("halt probability", "halt prob.", "halt")]
             told.append(Text(f"{fitting(names, width - len('100%'))}{halt:.0%}", "dim"))
-        return [*told, *([_ending(frame)] if frame.step else [])]
+        return [*told, *([standing(frame)] if frame.step else [])]
 
     def _short_caption(self, place: int, width: int) -> Text:
         """What is told below a tile, in one line."""
         frame, number = self.moment.frames[place], numbers(self.moment, self.header)[place]
         step = f"step {frame.step}"
         running = Text(fitting((f"{step} of {frame.max_steps}", step), width - len(f"{number} ")), "dim")
-        told = Text.assemble((f"{number} ", "bold"), _ending(frame) if frame.is_last else running)
+        told = Text.assemble((f"{number} ", "bold"), standing(frame) if frame.is_last else running)
         return clipped(told, width)
 
     def _without_boards(self, width: int, height: int) -> list[Text]:
@@ -520,15 +530,6 @@ class Scene:
         told = [self._short_caption(place, USUAL_FIGURES) for place in range(len(frames))]
         rows = -(-len(told) // columns)
         return beside([told[first : first + rows] for first in range(0, len(told), rows)], GAP)[: max(0, height)]
-
-
-def _ending(frame: Frame) -> Text:
-    """In two or three words how a puzzle of several stands."""
-    if frame.solved:
-        return Text(frame.task.praise, "bold green" if frame.is_last else "green")
-    if frame.is_last:
-        return Text(f"not {frame.task.praise}", "bold red")
-    return Text("" if frame.confidence is None else broken_rules(len(frame.violated)))
 
 
 def numbers(moment: Moment, header: Header) -> range:
