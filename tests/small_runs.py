@@ -13,9 +13,9 @@ from trm_cli.solving.engine import Stops, never
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.data import split_data
-from trm_cli.training.loop import Event, Limits, start_run
+from trm_cli.training.loop import Event, start_run
 from trm_cli.training.recipes import get_recipe
-from trm_cli.training.run import Plan, Run, find_state
+from trm_cli.training.run import Limits, Plan, Run, find_state
 from trm_cli.weights.tensors import LoadedModel
 
 CPU = torch.device("cpu")

@@ -291,7 +291,7 @@ def test_train_then_solve_then_eval_then_record(tmp_path: Path) -> None:
     train = ("train", "sudoku", "--recipe", "tiny", "--data", data, *SMALL, "--max-steps", 3)
     done = trm(*train, "--run", run)
     assert (done.returncode, done.stdout) == (0, "")
-    assert f"trm solve sudoku PUZZLES --model {run}/checkpoint" in done.stderr
+    assert f"trm watch sudoku --model {run}\n" in done.stderr
     again = trm(*train, "--run", run)
     assert (again.returncode, again.stderr.startswith(f"trm: {run}: exists already")) == (2, True)
     done = trm("solve", "sudoku", "-m", run / "checkpoint", stdin="1..4........4..1")

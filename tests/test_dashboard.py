@@ -11,7 +11,8 @@ from tests.run_events import RECIPE, Clock, events, report
 from trm_cli.display.screen import BLOCKS
 from trm_cli.display.training import Dashboard, RunState, duration
 from trm_cli.model.network import TinyRecursiveModel, count_parameters
-from trm_cli.training.loop import Evaluation, Limits, Report
+from trm_cli.training.loop import Evaluation, Report
+from trm_cli.training.run import Limits
 
 SIZES = [(80, 24), (120, 40), (200, 60), (80, 18), (80, 10), (60, 24), (30, 8)]
 MARKS = BLOCKS[1:]
@@ -135,18 +136,19 @@ def test_time_left_is_until_the_steps_or_the_time_end_whichever_is_first() -> No
     shown = list(events())  # half of the steps in 500 seconds
     assert state_after(*shown).seconds_left == pytest.approx(500)
     assert state_after(*shown, limits=Limits(max_steps=1100)).seconds_left == pytest.approx(50)
-    by_time = state_after(*shown, limits=Limits(max_seconds=600))
+    by_time = state_after(*shown, limits=Limits(max_seconds=600, began=Clock().now - 500))
     assert (by_time.seconds_left, by_time.share) == pytest.approx((100, 500 / 600))
     assert state_after(report(1)).seconds_left is None
 
 
-def test_a_resumed_run_counts_the_time_limit_from_its_resumption() -> None:
+def test_a_resumed_run_counts_the_time_limit_from_the_start_of_the_call() -> None:
     clock = Clock()
-    state = state_after(limits=Limits(max_seconds=60), clock=clock)
-    state.resume()
+    state = state_after(limits=Limits(max_seconds=60, began=clock.now), clock=clock)
     clock.now += 10
-    state.add(report(1000))  # at 500 seconds, 490 of them before
+    state.add(report(1000))  # at 500 seconds, most of them before
     assert (state.elapsed, state.seconds_left) == (500, 50)
+    clock.now += 20
+    assert (state.elapsed, state.seconds_left) == (520, 30)
 
 
 def test_a_schedule_over_time_ends_the_run_too() -> None:

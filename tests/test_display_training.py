@@ -10,7 +10,8 @@ import pytest
 from tests.run_events import RECIPE, Clock, evaluation, events, report
 from trm_cli.display import console, training
 from trm_cli.display.training import TrainingDisplay
-from trm_cli.training.loop import Limits
+from trm_cli.training.loop import SavePoint
+from trm_cli.training.run import Limits
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"  # what is sent to a terminal for its cursor
 ERASE_LINE = "\x1b[2K"
@@ -64,7 +65,7 @@ def test_a_pipe_gets_plain_lines_now_and_then_and_every_evaluation(
             clock.now += 0.5
         display.show(report(1025, solved=None, halting_step=None))
         display.show(evaluation(1025, precision=None))
-    display.finished(Path("runs/sudoku/tiny-1"))
+    display.finished(Path("runs/sudoku/tiny-1"), SavePoint(1025, 512.0, False, True), "trm watch sudoku", None)
     assert pipe.getvalue() == (
         "generating puzzles 1 of 3,000\n"
         "step 500  250 s  validation set: solved 12.50%  exact 12.50%  cells 85.00%  steps 9.8  "
@@ -77,26 +78,31 @@ def test_a_pipe_gets_plain_lines_now_and_then_and_every_evaluation(
         "step 1025  512 s  validation set: solved 25.62%  exact 25.62%  cells 85.00%  steps 9.8  "
         "never halted\n"
         "run folder   runs/sudoku/tiny-1\n"
-        "checkpoint   runs/sudoku/tiny-1/checkpoint\n"
-        "try it       trm solve sudoku PUZZLES --model runs/sudoku/tiny-1/checkpoint\n"
+        "try it       trm watch sudoku\n"
     )
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_where(
     pipe: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, command = Path("runs/sudoku/tiny-1"), "trm train sudoku --resume runs/sudoku/tiny-1"
+    folder = Path("runs/sudoku/tiny-1")
     with display_on(monkeypatch, pipe) as display:
         display.resumed(folder, 1000)
         display.show(report(1200))
-    display.interrupted(folder, command)
+    display.finished(folder, SavePoint(1200, 600.0, True, False), "trm watch sudoku", "trm train sudoku --resume")
+    display.finished(folder, SavePoint(1201, 601.0, False, False), "trm watch sudoku", "trm train sudoku --resume")
     assert pipe.getvalue() == (
         "resumed      runs/sudoku/tiny-1 at step 1,000\n"
         "step 1200  600 s  loss 1.400  cells 65.0%  halts at 11.2, 30.0% of them right  "
         "1234 pairs/s\n"
         "stopped at step 1,200; the run is saved\n"
         "run folder   runs/sudoku/tiny-1\n"
-        f"go on with   {command}\n"
+        "try it       trm watch sudoku\n"
+        "go on with   trm train sudoku --resume\n"
+        "--max-time left none to evaluate step 1,201; the run is saved\n"
+        "run folder   runs/sudoku/tiny-1\n"
+        "try it       trm watch sudoku\n"
+        "go on with   trm train sudoku --resume\n"
     )
 
 
@@ -107,8 +113,7 @@ def test_quiet_shows_nothing(is_terminal: bool, monkeypatch: pytest.MonkeyPatch)
         display.generating(1, 2)
         for event in events(500):
             display.show(event)
-    display.finished(Path("run"))
-    display.interrupted(Path("run"), "trm")
+    display.finished(Path("run"), SavePoint(500, 1.0, False, True), "trm", "trm")
     assert stream.getvalue() == ""
 
 

@@ -19,10 +19,10 @@ from trm_cli.tasks.base import PADDING
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.data import load_data, pairs_to_judge_by
 from trm_cli.training.distributed import Workers
-from trm_cli.training.loop import Evaluation, Limits, SavePoint, start_run
+from trm_cli.training.loop import Evaluation, SavePoint, start_run
 from trm_cli.training.problems import PuzzleExamples, PuzzleTrainer, _solution, update_rows
 from trm_cli.training.recipes import get_recipe
-from trm_cli.training.run import Options, Plan, Run, folder_of_problems, resolve_plan
+from trm_cli.training.run import Limits, Options, Plan, Run, folder_of_problems, resolve_plan
 from trm_cli.training.state import load_state, newest_state, save_state
 from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable

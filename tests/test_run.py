@@ -1,7 +1,7 @@
 """Runs: what they report, leave behind and refuse."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ from tests.conftest import small_config, sudokus
 from tests.small_runs import CPU, SmallRun, small_run
 from trm_cli.config import override
 from trm_cli.errors import TrainingError, UsageError
+from trm_cli.solving.engine import Stops
+from trm_cli.solving.search import Outcome
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Dataset
+from trm_cli.tasks.base import Dataset, Task
 from trm_cli.tasks.maze import Maze
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import join
 from trm_cli.training.data import split
-from trm_cli.training.loop import Evaluation, Limits, Report, SavePoint
+from trm_cli.training.loop import Evaluation, Report, SavePoint
 from trm_cli.training.recipes import RECIPES, get_recipe
-from trm_cli.training.run import Plan, find_state
+from trm_cli.training.run import Limits, Plan, find_state
+from trm_cli.training.step import Trainer
 from trm_cli.weights.tensors import load_checkpoint
 
 
@@ -120,6 +123,99 @@ def test_limits_stop_a_run_and_leave_a_checkpoint(small_data: Dataset, tmp_path:
     assert isinstance(events[-2], Evaluation)
     assert reports[0].rate > 0.9
     assert reports[-1].rate < 0.5
+
+
+@dataclass
+class Clock:
+    """A clock that only training and evaluations move on, by so many seconds each."""
+
+    now: float = 1000.0
+    step: float = 1.0
+    evaluation: float = 7.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    supervise, judge = Trainer.supervise, Trainer.judge
+
+    def slow_step(trainer: Trainer, progress: float) -> None:
+        supervise(trainer, progress)
+        clock.now += clock.step
+
+    def slow_judge(trainer: Trainer, task: Task, validation: Dataset, stopped: Stops) -> list[Outcome] | None:
+        solutions = judge(trainer, task, validation, stopped)
+        clock.now += clock.evaluation
+        return None if stopped() else solutions
+
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr(Trainer, "supervise", slow_step)
+    monkeypatch.setattr(Trainer, "judge", slow_judge)
+    return clock
+
+
+def limited(clock: Clock, max_seconds: float, spent: float = 0.0, **changed: Any) -> Limits:
+    """A limit of a call that has spent some of its time already."""
+    return Limits(max_seconds=max_seconds, began=clock.now - spent, **changed)
+
+
+LONG: dict[str, Any] = {"steps": 1000, "evaluate_every": 8}
+
+
+def test_a_call_ends_in_its_time_with_the_last_evaluation_and_what_came_before_training(
+    clock: Clock, small_data: Dataset, tmp_path: Path
+) -> None:
+    limits = limited(clock, 60.0, spent=20.0)
+    *_, evaluated, saved = replace(small_run(small_data, tmp_path / "run", **LONG), limits=limits).events()
+    assert isinstance(evaluated, Evaluation)
+    assert isinstance(saved, SavePoint)
+    # 8 steps and an evaluation of 7 s make 15 s, twice; then 40 s have no room for another step and 1.2 times 7 s
+    assert (evaluated.step, limits.seconds_left) == (17, 2.0)
+    assert (saved.is_over, saved.stopped) == (False, False)
+
+
+def test_before_it_has_measured_one_a_call_leaves_an_evaluation_as_long_as_training_on_as_many_pairs(
+    clock: Clock, small_data: Dataset, tmp_path: Path
+) -> None:
+    limits = limited(clock, 9.0)
+    clock.evaluation = 3.0
+    run = small_run(small_data, tmp_path / "run", steps=1000, evaluate_every=100)
+    *_, evaluated, _ = replace(run, limits=limits).events()
+    assert isinstance(evaluated, Evaluation)
+    assert evaluated.step == 3  # ten puzzles at four steps each are five batches of eight
+
+
+def test_an_evaluation_that_is_late_is_left_out_and_made_by_the_next_call(
+    clock: Clock, small_data: Dataset, tmp_path: Path
+) -> None:
+    run = replace(small_run(small_data, tmp_path / "run", **LONG), limits=limited(clock, 15.0))
+    clock.evaluation = 100.0
+    *_, report, saved = run.events()
+    assert isinstance(report, Report)
+    assert isinstance(saved, SavePoint)
+    assert (saved.step, saved.stopped, saved.is_over) == (8, False, False)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint", source="run", device=CPU)
+    clock.evaluation = 1.0
+    first, *_ = run.resumed(Limits(max_steps=9)).events()
+    assert isinstance(first, Evaluation)
+    assert first.step == 8
+
+
+def test_a_run_of_all_the_time_of_a_call_is_over_with_it(clock: Clock, small_data: Dataset, tmp_path: Path) -> None:
+    limits = limited(clock, 60.0, spent=10.0, ends_run=True)
+    run = small_run(small_data, tmp_path / "run", **LONG, decay_by="time")
+    run = replace(run, plan=run.plan.over(limits.seconds_left), limits=limits)
+    *events, evaluated, saved = run.events()
+    assert isinstance(evaluated, Evaluation)
+    assert isinstance(saved, SavePoint)
+    assert saved.is_over
+    assert limits.seconds_left >= 0
+    assert [event.rate for event in events if isinstance(event, Report)][-1] < 0.05
+    with pytest.raises(UsageError, match="there is nothing to resume"):
+        list(run.resumed().events())
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_kept(small_data: Dataset, tmp_path: Path) -> None:

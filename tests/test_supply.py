@@ -12,9 +12,8 @@ from trm_cli.tasks.base import Dataset, as_rows, draw_transforms, generator_of, 
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.training.batches import Examples, Supply
 from trm_cli.training.data import split
-from trm_cli.training.loop import Limits
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.training.run import Plan
+from trm_cli.training.run import Limits, Plan
 from trm_cli.weights.tensors import load_checkpoint
 
 

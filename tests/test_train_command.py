@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,46 @@ def test_generated_puzzles_are_kept_for_the_call_that_resumes(tmp_path: Path) ->
     assert again.returncode == 0, again.stderr
     assert "generating" not in again.stderr
     assert f"resumed      {run} at step 2" in again.stderr
+
+
+def printed(done: Finished, label: str) -> list[str]:
+    """The command on the line with this label, as a shell would split it."""
+    (line,) = [line.removeprefix(label) for line in done.stderr.splitlines() if line.startswith(label)]
+    return shlex.split(line)
+
+
+def test_the_lines_that_training_ends_with_can_be_run(tmp_path: Path) -> None:
+    run = tmp_path / "my runs" / "it's tiny"
+    words = ["train", "sudoku", "-r", "tiny", *GENERATED, "--set=train.steps=3", "--run", run]
+    stopped = trm(*words, "--max-steps", 2)
+    assert stopped.returncode == 0, stopped.stderr
+    command, *watch = printed(stopped, "try it")
+    shown = trm(*watch)
+    assert (command, watch[:2], shown.returncode in (0, 1)) == ("trm", ["watch", "sudoku"], True), shown.stderr
+    assert shown.stdout.count("┌─────┬─────┐") > 1  # a puzzle of the network's size, and answers
+    finished = trm(*printed(stopped, "go on with")[1:])
+    assert finished.returncode == 0, finished.stderr
+    assert printed(finished, "try it") == [command, *watch]
+    assert "go on with" not in finished.stderr
+
+
+def test_a_call_whose_time_is_over_before_it_trains_says_where_it_went(tmp_path: Path) -> None:
+    late = ("train", "sudoku", "-r", "tiny", "--max-time", "0.01s", "--run", tmp_path / "run")
+    done = trm(*late)
+    assert (done.returncode, (tmp_path / "run").exists()) == (2, False)
+    assert "trm: --max-time was over when 1 of 3,000 puzzles were generated; give more time" in done.stderr
+
+
+def test_a_schedule_over_the_time_of_a_call_ends_with_it(tmp_path: Path) -> None:
+    timed = ("--set=train.decay_by=time", "--set=train.steps=1000000", "--max-time", "6s")
+    began = time.monotonic()
+    done = trm("train", "sudoku", "-r", "tiny", *GENERATED, *timed, "--run", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "go on with" not in done.stderr
+    assert time.monotonic() - began < 12
+    assert 0 < config_of(tmp_path / "run")["recipe"]["train"]["minutes"] < 0.1
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["kind"] == "evaluation"
 
 
 def test_more_gpus_than_there_are_and_unknown_trackers_are_refused(tmp_path: Path) -> None:

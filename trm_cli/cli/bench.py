@@ -40,7 +40,9 @@ def bench_train(
     recipe: str = Option("fast", "--recipe", "-r", help="A named set of numbers, as in `trm train`."),
     settings: options.Settings = None,
     batch_sizes: str = Option("16,64,256", help="Puzzles in the rolling batch, with commas between."),
-    seconds: str = Option("5s", "--time", help="How long to train at each batch size: 5s, 1m."),
+    seconds: str = Option(
+        "5s", "--time", help="How long to train at each batch size, puzzles and first steps apart: 5s, 1m."
+    ),
     machine: Any = options.GROUP,
     json: options.Json = False,
     quiet: options.Quiet = False,

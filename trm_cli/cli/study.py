@@ -35,7 +35,10 @@ def study(
         None, min=1, show_default="the recipe's", help="Optimizer steps of each run, over which the rates fall."
     ),
     max_time: Optional[str] = Option(
-        None, show_default="none", metavar="DURATION", help="Length of each run instead: 90s, 9m, 1h30m."
+        None,
+        show_default="none",
+        metavar="DURATION",
+        help="Training of each run instead, without generating its puzzles and its last evaluation: 90s, 9m, 1h30m.",
     ),
     jobs: Optional[int] = Option(
         None, min=1, max=1024, show_default="one for each GPU, or CPU core", help="Runs that train side by side."

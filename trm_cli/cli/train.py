@@ -3,6 +3,7 @@
 import shlex
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -18,7 +19,8 @@ from trm_cli.errors import TrainingError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from trm_cli.training.run import Run
+    from trm_cli.training.data import RunData
+    from trm_cli.training.run import Plan, Run
 
 
 class TrainCommand(TyperCommand):
@@ -67,7 +69,11 @@ def train(
     ),
     revision: options.Revision = None,
     max_steps: Optional[int] = Option(None, min=1, help="Stop at this optimizer step of the run."),
-    max_time: Optional[str] = Option(None, help="Stop after so long of training in this call: 90s, 9m, 1h30m."),
+    max_time: Optional[str] = Option(
+        None,
+        metavar="DURATION",
+        help="End this call so long after its start; generating, evaluating and saving count. 90s, 9m, 1h30m.",
+    ),
     gpus: Optional[int] = Option(
         None,
         min=1,
@@ -88,7 +94,9 @@ def train(
     Example: trm train sudoku --recipe tiny --max-time 10m
     """
     from trm_cli.config import as_toml
-    from trm_cli.training.run import Options, new_run, resolve_plan, resumed_run
+    from trm_cli.training.run import Limits, Options, new_run, resolve_plan, resumed_run
+
+    limits = Limits(max_steps, parse_duration(max_time))  # its clock starts here
 
     if revision is not None and init is None:
         raise UsageError("--revision: of which model? Give --init OWNER/NAME with it")
@@ -100,10 +108,9 @@ def train(
 
     from trm_cli.training.distributed import is_worker, joined_workers
     from trm_cli.training.loggers import Loggers, check_loggers
-    from trm_cli.training.loop import Evaluation, Limits, SavePoint, start_run
+    from trm_cli.training.loop import Evaluation, SavePoint, start_run
 
     check_loggers(log_to or [])
-    limits = Limits(max_steps, parse_duration(max_time))
     work = resumed_run(typed) if resume is not None else new_run(typed, limits.max_seconds, is_worker=is_worker())
     device = _device(machine, gpus)
     if gpus is not None and gpus > 1 and not is_worker():
@@ -117,14 +124,23 @@ def train(
     plan = work.plan
     start = open_model(init, task=task, device=device, revision=revision) if init else None
     refuse_misfits(plan.task, plan.recipe.model, start.checkpoint.model if start else None)
-    was_stopped = False
+    last: SavePoint | None = None
+
+    def generating(done: int, wanted: int) -> None:
+        display.generating(done, wanted)
+        limits.refuse_late(f"{done:,} of {wanted:,} puzzles were generated; give more time, or --set data.puzzles=...")
+
     with joined_workers(device) as workers:
         work.folder = workers.share(work.folder)
         with (
             TrainingDisplay(plan.recipe, limits, quiet=quiet or not workers.is_first) as display,
             Loggers((log_to or []) if workers.is_first else [], work.folder) as loggers,
         ):
-            pairs = load_data(plan, work.read_data(), display.generating)
+            pairs = load_data(plan, work.read_data(), generating)
+            limits.refuse_late("the puzzles were read; give more time")
+            if plan.recipe.lacks_time:  # then it has what is left of this call
+                limits = replace(limits, ends_run=True)
+                plan = work.plan = plan.over(workers.share(limits.seconds_left))
             if work.resumed is not None:
                 display.resumed(work.folder, work.resumed.step)
             with options.stop_on_signals(patient=workers.count > 1) as stopped:
@@ -139,19 +155,18 @@ def train(
                     stopped=stopped,
                 ):
                     if isinstance(event, SavePoint):
-                        was_stopped = event.stopped
+                        last = event
                         continue
                     display.show(event)
                     loggers.log(event)
                     if isinstance(event, Evaluation):
                         _draw_curves(work)
-        if was_stopped:
-            display.interrupted(work.folder, _how_to_resume(work, workers.count, gpus=gpus, **machine))
-        else:
-            display.finished(work.folder)
-        if workers.is_first:
+        assert last is not None  # every run ends with one
+        how_to_resume = None if last.is_over else _how_to_resume(work, workers.count, gpus=gpus, **machine)
+        display.finished(work.folder, last, _how_to_try(plan, work.folder, pairs), how_to_resume)
+        if workers.is_first and not display.has_evaluated(last.step):
             _draw_curves(work)
-    if was_stopped:
+    if last.stopped:
         raise typer.Exit(options.INTERRUPTED)
 
 
@@ -196,6 +211,18 @@ def _draw_curves(run: "Run") -> None:
 
     with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
         run.write_curves(draw_curves(read_log(run.folder), title=f"Training curves of {run.folder.name}"))
+
+
+def _how_to_try(plan: "Plan", folder: Path, data: "RunData") -> str:
+    """The line that shows what the network of a run can do: on a puzzle, or on what there is to test it on."""
+    from trm_cli.tasks.base import Generator
+
+    words = ["models", "show"]
+    if isinstance(plan.task, Generator):
+        words = ["watch", plan.task.name, "--model"]
+    elif data.problems is not None and data.problems.tests:
+        words = ["eval", plan.task.name, "--data", plan.sources[0], "--model"]
+    return shlex.join(["trm", *words, str(folder)])
 
 
 def _how_to_resume(run: "Run", workers: int, *, gpus: int | None, device: str, threads: int | None) -> str:

@@ -87,6 +87,7 @@ def _computed(
     from trm_cli.tasks import get_task, task_names
     from trm_cli.tasks.inputs import find_puzzles, read_example, read_problems, read_puzzles
     from trm_cli.tasks.problems import Demonstrated
+    from trm_cli.weights.catalogue import find_model
 
     names = words or task_names()[:1]
     task, sources = (get_task(names[0]), []) if len(names) == 1 and names[0] in task_names() else find_puzzles(words)
@@ -108,7 +109,11 @@ def _computed(
         settings = replace(request.settings_for(voter.loaded), halt="never")
         watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), voter.loaded.network)
         return replace(watch, settings=settings, inner=inner, shape=shape).run(task.tests_of(problems[0], voter.side))
-    puzzles = read_puzzles(task, sources[0]) if sources else read_example(task, shape[0] * shape[1])
+    if sources:
+        puzzles = read_puzzles(task, sources[0])
+    else:
+        network = find_model(request.model, task=task.name, revision=request.revision).checkpoint.model
+        puzzles = read_example(task, shape[0] * shape[1], network)
     loaded = request.open(task.name, puzzles.num_cells)
 
     from trm_cli.api import Watch

@@ -21,8 +21,9 @@ from trm_cli.display.screen import Series, area, bars, figure, spread
 from trm_cli.model.network import count_parameters
 from trm_cli.solving.evaluate import Scores
 from trm_cli.tasks.base import HELD_OUT
-from trm_cli.training.loop import Evaluation, Limits, Report
+from trm_cli.training.loop import Evaluation, Report, SavePoint
 from trm_cli.training.recipes import Recipe
+from trm_cli.training.run import Limits
 
 
 def judge(event: Evaluation) -> str:
@@ -53,23 +54,17 @@ class RunState:
         self.steps = min(config.steps, limits.max_steps or config.steps)
         self.evaluate_every = config.evaluate_every
         self.run_seconds = config.minutes * 60 if config.decay_by == "time" else 0.0  # 0 is no limit, here and below
-        self.call_seconds = limits.max_seconds or 0.0
+        self.limits = limits
         self.reports: list[Report] = []
         self.evaluations: list[Evaluation] = []
         self.is_over = False
         self.generated: tuple[int, int] | None = None  # puzzles done and wanted; None if all are
         self._clock = clock
-        self._resumed: float | None = None  # when, if this run had been interrupted
-        self._before = 0.0  # seconds that earlier calls trained for
         self._reported = 0.0  # when the latest report came
 
     def generate(self, done: int, wanted: int) -> None:
         """Note how many puzzles there are, before the run begins."""
         self.generated = (done, wanted) if done < wanted else None
-
-    def resume(self) -> None:
-        """Note that the run goes on: its events count the time of earlier calls, too."""
-        self._resumed = self._clock()
 
     def add(self, event: Report | Evaluation) -> None:
         """Take in what happened."""
@@ -77,8 +72,6 @@ class RunState:
             self.evaluations.append(event)
             return
         self._reported = self._clock()
-        if self._resumed is not None and not self.reports:
-            self._before = max(0.0, event.seconds - (self._reported - self._resumed))
         self.reports.append(event)
 
     @property
@@ -96,21 +89,27 @@ class RunState:
         """How much is over, 0 to 1: of the steps or of the time, whichever ends first."""
         if self.generated and not self.reports:
             return self.generated[0] / self.generated[1]
-        return min(1.0, max(0.0, self.step / self.steps, *(self.elapsed / seconds for seconds in self._ends())))
+        shares = [self.step / self.steps]
+        if self.run_seconds:
+            shares.append(self.elapsed / self.run_seconds)
+        if self.limits.max_seconds is not None:
+            shares.append(1 - self._call_left() / self.limits.max_seconds)
+        return min(1.0, max(0.0, *shares))
 
     @property
     def seconds_left(self) -> float | None:
         """Until the last step or the end of the time, whichever comes first; None if unknown."""
-        ends = self._ends()
+        left = [self._call_left()] if self.limits.max_seconds is not None else []
+        left += [self.run_seconds - self.elapsed] if self.run_seconds else []
         recent = self.reports[-PACE_REPORTS:]
         if recent and recent[-1].step > recent[0].step:
             pace = (recent[-1].seconds - recent[0].seconds) / (recent[-1].step - recent[0].step)
-            ends.append(recent[-1].seconds + (self.steps - self.step) * pace)
-        return max(0.0, min(ends) - self.elapsed) if ends else None
+            left.append(recent[-1].seconds + (self.steps - self.step) * pace - self.elapsed)
+        return max(0.0, min(left)) if left else None
 
-    def _ends(self) -> list[float]:
-        """Seconds of training at which the time will be over."""
-        return list(filter(None, (self.run_seconds, self.call_seconds and self._before + self.call_seconds)))
+    def _call_left(self) -> float:
+        """Seconds until the time of this call is over."""
+        return self.limits.began + (self.limits.max_seconds or 0.0) - self._clock()
 
     @property
     def is_evaluating(self) -> bool:
@@ -290,21 +289,22 @@ class TrainingDisplay:
 
     def resumed(self, folder: Path, step: int) -> None:
         """Say which run goes on, and where."""
-        self.state.resume()
         self.console.print(f"resumed      {folder} at step {step:,}")
 
-    def finished(self, folder: Path) -> None:
-        """Say where everything lies and how to use it."""
-        checkpoint = folder / "checkpoint"
-        self.console.print(f"run folder   {folder}")
-        self.console.print(f"checkpoint   {checkpoint}")
-        self.console.print(f"try it       trm solve {self.task} PUZZLES --model {checkpoint}")
+    def has_evaluated(self, step: int) -> bool:
+        """Whether the latest evaluation was at that step."""
+        return step in (event.step for event in self.state.evaluations[-1:])
 
-    def interrupted(self, folder: Path, resume_command: str) -> None:
-        """Say that nothing is lost and how to go on."""
-        self.console.print(f"stopped at step {self.state.step:,}; the run is saved")
+    def finished(self, folder: Path, last: SavePoint, how_to_try: str, how_to_resume: str | None) -> None:
+        """Say where everything lies, and the commands that use it and, if the run is not over, go on with it."""
+        if last.stopped:
+            self.console.print(f"stopped at step {last.step:,}; the run is saved")
+        elif not self.has_evaluated(last.step):
+            self.console.print(f"--max-time left none to evaluate step {last.step:,}; the run is saved")
         self.console.print(f"run folder   {folder}")
-        self.console.print(f"go on with   {resume_command}")
+        self.console.print(f"try it       {how_to_try}")
+        if how_to_resume:
+            self.console.print(f"go on with   {how_to_resume}")
 
     def _print_now_and_then(self, line: str) -> None:
         """Print a line where there is no dashboard, at most one in a while."""

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from trm_cli.config import ModelConfig
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
 from trm_cli.tasks import get_task, loadable_tasks, task_names
-from trm_cli.tasks.base import Puzzle, Task, Tokens
+from trm_cli.tasks.base import Generator, Puzzle, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem
 from trm_cli.tasks.tables import QUESTION_COLUMNS, open_text, read_column
 
@@ -229,11 +230,22 @@ def _noting(lines: Iterable[str], seen: list[str]) -> Iterator[str]:
         yield line
 
 
-def read_example(task: Task, count: int) -> PuzzleList:
-    """The first puzzles of those that come with the task; raises UsageError where none do."""
-    if not task.examples:
-        raise UsageError(f"no {task.name} comes with trm: give a file of puzzles")
-    return _collect(islice(task.read(task.examples.splitlines(), "example"), count), "example")
+def read_example(task: Task, count: int, network: ModelConfig | None = None) -> PuzzleList:
+    """The first puzzles of those that come with the task.
+
+    network  which they are for; generated puzzles take their place where its boards have another size.
+    Raises UsageError where there are none.
+    """
+    if task.examples:
+        known = _collect(islice(task.read(task.examples.splitlines(), "example"), count), "example")
+        if network is None or network.fits(known.num_cells):
+            return known
+    if network is None or not isinstance(task, Generator):
+        raise UsageError(f"no {task.name} comes with trm that could be shown: give a file of puzzles")
+    side = network.height
+    made = task.generate(replace(task.usual(side), puzzles=count), size=side, seed=0)
+    texts = map(task.write, made.puzzles)
+    return _collect((task.read_one(text, line, "example") for line, text in enumerate(texts, 1)), "example")
 
 
 def _collect(coming: Iterable[Puzzle], source: str) -> PuzzleList:

@@ -5,6 +5,7 @@ refilled when it halts. (The paper's listing nests the two loops; its code, and 
 Source: arXiv:2510.04871, figure 3 and section 4.6.
 """
 
+import math
 import platform
 import sys
 import time
@@ -29,13 +30,14 @@ from trm_cli.training.batches import Examples, Supply
 from trm_cli.training.data import RunData, refuse_misfits
 from trm_cli.training.distributed import Workers
 from trm_cli.training.problems import PuzzleExamples, PuzzleTrainer
-from trm_cli.training.run import Plan, Run
+from trm_cli.training.run import Limits, Plan, Run
 from trm_cli.training.state import SavedState, load_state
 from trm_cli.training.step import SUMS, Trainer, memory_translated
 from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable, Register
 from trm_cli.weights.tensors import LoadedModel
 
+MARGIN = 1.2  # of the time for the last evaluation, over what the one before took
 MOST_SOURCES = 20  # that a config names one by one; the rarer ones are "others"
 SYMMETRY_POOL = 4096  # ways to redraw a puzzle that are drawn once; two of them are combined
 NO_NUMBER = (
@@ -82,17 +84,10 @@ class SavePoint:
     step: int
     seconds: float
     stopped: bool  # the run ends here because the user of one of the workers wishes so
+    is_over: bool  # the run has had its steps or its time
 
 
 Event = Report | Evaluation | SavePoint
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop before the end of the run."""
-
-    max_steps: int | None = None  # of the run
-    max_seconds: float | None = None  # of this call
 
 
 def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, stopped: Stops = never) -> Iterator[Event]:
@@ -101,24 +96,36 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
     It ends with an evaluation, unless `stopped` said so, and a save point. Only the first worker
     evaluates. Reports and evaluations fall on the same steps, with the same figures, whether or
     not the run was interrupted; where a limit ended a part of it, there is one more of each.
+    Training stops early enough for an evaluation before the time of the call is over; one that is not done
+    by then is left out.
     Raises TrainingError if the loss is no number.
     """
     config = trainer.config
-    began = time.perf_counter() - trainer.seconds  # so that the run's clock stands still between two calls
-    call_ends = trainer.seconds + (float("inf") if limits.max_seconds is None else limits.max_seconds)
+    began = time.monotonic() - trainer.seconds  # so that the run's clock stands still between two calls
+    call_ends = trainer.seconds - trainer.workers.latest([-limits.seconds_left])[0]
     saved = trainer.seconds
-    if evaluation_is_due(trainer) and (due := evaluate(trainer, task, validation, stopped)):
+    step_takes, evaluation_takes, has_evaluated = math.inf, 0.0, False  # in seconds
+
+    def breaks_off() -> bool:
+        return stopped() or limits.seconds_left <= 0
+
+    if evaluation_is_due(trainer) and (due := evaluate(trainer, task, validation, breaks_off)):
         yield due  # the run was stopped before it
     is_stopped = _synchronise(trainer, began, stopped)
-    is_last = is_stopped or is_over(trainer, limits)
+    is_last = is_stopped or is_over(trainer, limits) or trainer.seconds >= call_ends
     if is_last:
         yield _save_point(trainer, limits, is_stopped)
     while not is_last:
-        by_time = config.decay_by == "time"
-        progress = trainer.seconds / (config.minutes * 60) if by_time else trainer.step / config.steps
+        progress, before = trainer.step / config.steps, trainer.seconds
+        if config.decay_by == "time":
+            progress = min(1.0, before / (config.minutes * 60 - evaluation_takes * limits.ends_run))
         trainer.supervise(progress)
         is_stopped = _synchronise(trainer, began, stopped)
-        is_last = is_stopped or is_over(trainer, limits) or trainer.seconds >= call_ends
+        step_takes = min(step_takes, trainer.seconds - before)
+        if not has_evaluated:
+            evaluation_takes = step_takes * steps_worth(trainer, validation)
+        is_late = trainer.seconds + step_takes + evaluation_takes >= call_ends
+        is_last = is_stopped or is_late or is_over(trainer, limits)
 
         evaluates = trainer.step % config.evaluate_every == 0
         reports = evaluates or trainer.step == 1 or trainer.step % config.report_every == 0
@@ -130,11 +137,16 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
 
         if (evaluates or is_last) and not is_stopped:
             before = trainer.seconds
-            if evaluation := evaluate(trainer, task, validation, stopped):
+            if evaluation := evaluate(trainer, task, validation, breaks_off):
                 yield evaluation
             is_stopped = _synchronise(trainer, began, stopped)
-            is_last = is_last or is_stopped
+            has_evaluated, evaluation_takes = True, MARGIN * (trainer.seconds - before)
+            is_late = is_late or trainer.seconds + step_takes + evaluation_takes >= call_ends
+            is_last = is_last or is_stopped or is_late
             trainer.reported += trainer.seconds - before
+            if is_late and limits.ends_run:  # what is left would not do for a step and its evaluation
+                began -= max(0.0, config.minutes * 60 - trainer.seconds)
+                _synchronise(trainer, began, stopped)
 
         if is_last or trainer.seconds - saved >= config.save_minutes * 60:
             yield _save_point(trainer, limits, is_stopped)
@@ -151,12 +163,17 @@ def evaluate(trainer: Trainer, task: Task, validation: Dataset, stopped: Stops) 
     return Evaluation(trainer.step, trainer.seconds, score(validation, solutions), validation.role)
 
 
+def steps_worth(trainer: Trainer, validation: Dataset) -> float:
+    """How many training steps take at least as long as an evaluation: as many (puzzle, supervision step) pairs."""
+    return len(validation) * trainer.network.config.N_sup / trainer.batch.slots
+
+
 def _synchronise(trainer: Trainer, began: float, stopped: Stops) -> bool:
     """Move the run's clock on, alike in every worker; returns whether the user of one wishes to stop.
 
     began  when the run's clock stood at zero, in seconds of the process's.
     """
-    seconds = time.perf_counter() - began
+    seconds = time.monotonic() - began
     trainer.seconds, evaluated, wish = trainer.workers.latest([seconds, trainer.evaluated, stopped()])
     trainer.evaluated = int(evaluated)
     return bool(wish)
@@ -168,7 +185,7 @@ def _save_point(trainer: Trainer, limits: Limits, is_stopped: bool) -> SavePoint
     if not torch.stack([*weights, trainer.sums.isfinite().all()]).all():
         raise TrainingError(NO_NUMBER.format(step=trainer.step))
     is_done = is_over(trainer, limits) and not evaluation_is_due(trainer)
-    return SavePoint(trainer.step, trainer.seconds, is_stopped and not is_done)
+    return SavePoint(trainer.step, trainer.seconds, is_stopped and not is_done, is_over(trainer, Limits()))
 
 
 def is_over(trainer: Trainer, limits: Limits) -> bool:

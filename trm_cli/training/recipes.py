@@ -59,6 +59,11 @@ class Recipe:
             raise UsageError(f"{self.task}: puzzles of this kind are not generated; give data with --data")
         return self.data
 
+    @property
+    def lacks_time(self) -> bool:
+        """Whether the learning rate follows the time, and nothing says how much of it there is."""
+        return self.train.decay_by == "time" and not self.train.minutes
+
 
 # Sections that several recipes share.
 WIDE: Any = {"hidden_size": 128, "channel_width": 384}

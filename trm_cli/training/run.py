@@ -12,11 +12,13 @@ To plan a run needs no torch, so that a recipe is printed at once.
 """
 
 import json
+import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,33 @@ class Plan:
         """Whether all puzzles come from the task's generator."""
         return self.sources in ([], [GENERATE])
 
+    def over(self, seconds: float) -> "Plan":
+        """The same, for a run of that time."""
+        return replace(self, recipe=replace(self.recipe, train=replace(self.recipe.train, minutes=seconds / 60)))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop before the end of the run.
+
+    ends_run  the run has no other time than that of this call.
+    """
+
+    max_steps: int | None = None  # of the run
+    max_seconds: float | None = None  # of this call, from `began` to the end of the last evaluation
+    began: float = field(default_factory=time.monotonic)
+    ends_run: bool = False
+
+    @property
+    def seconds_left(self) -> float:
+        """Until this call must be over; infinity where it has no limit."""
+        return math.inf if self.max_seconds is None else self.began + self.max_seconds - time.monotonic()
+
+    def refuse_late(self, what: str) -> None:
+        """Raise UsageError where the time is over before anything was trained; `what` says when, and what to do."""
+        if self.seconds_left <= 0:
+            raise UsageError(f"--max-time was over when {what}")
+
 
 def resolve_plan(options: Options) -> Plan:
     """The plan of a new run: the recipe with the config file's numbers, then the settings, in place of its own."""
@@ -107,14 +136,10 @@ def new_run(options: Options, max_seconds: float | None, *, is_worker: bool) -> 
     """
     plan = resolve_plan(options)
     recipe = plan.recipe
-    if recipe.train.decay_by == "time" and not recipe.train.minutes:
-        if max_seconds is None:
-            raise UsageError(
-                "train.decay_by=time needs --max-time, or --set train.minutes=..., to know when the run ends"
-            )
-        recipe = replace(recipe, train=replace(recipe.train, minutes=max_seconds / 60))
+    if recipe.lacks_time and max_seconds is None:
+        raise UsageError("train.decay_by=time needs --max-time, or --set train.minutes=..., to know when the run ends")
     folder = options.run if is_worker and options.run else _new_folder(options.task, recipe.name, options.run)
-    return Run(replace(plan, recipe=recipe), folder)
+    return Run(plan, folder)
 
 
 def _new_folder(task: str, name: str, wanted: Path | None) -> Path:

@@ -37,7 +37,7 @@ from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.data import load_data
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.run import DATA_FILE, STATES, Plan, Run, find_state, read_log
+from trm_cli.training.run import DATA_FILE, STATES, Limits, Plan, Run, find_state, read_log
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag
@@ -256,7 +256,7 @@ class StudyRun:
 
 def train_run(run: StudyRun, generated: Dataset | None, device: "torch.device", stopped: Callable[[], bool]) -> None:
     """Train a run to its end, from where it was left; raises what `start_run` does."""
-    from trm_cli.training.loop import Limits, start_run
+    from trm_cli.training.loop import start_run
 
     folder = run.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
