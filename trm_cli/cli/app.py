@@ -8,6 +8,7 @@ from trm_cli import __version__
 from trm_cli.cli.bench import bench
 from trm_cli.cli.commands import Command, Group
 from trm_cli.cli.data import DataCommand, data
+from trm_cli.cli.doctor import doctor
 from trm_cli.cli.evaluate import evaluate_command
 from trm_cli.cli.help import WIDEST
 from trm_cli.cli.models import models
@@ -19,6 +20,7 @@ from trm_cli.cli.watch import watch
 USE, TRAIN, MANAGE = "Solve", "Train", "Models and machine"  # headings over the commands
 NEXT = """
 trm COMMAND -h            what a command does, its options, an example
+trm doctor                whether all works here, and what to do if not
 trm --install-completion  completion for your shell
 README.md, docs/          guides, accuracy, file formats
 """
@@ -38,6 +40,7 @@ app.command("data", cls=DataCommand, rich_help_panel=TRAIN)(data)
 app.command(cls=Command, rich_help_panel=TRAIN)(study)
 app.add_typer(models, name="models", rich_help_panel=MANAGE)
 app.add_typer(bench, name="bench", rich_help_panel=MANAGE)
+app.command(cls=Command, rich_help_panel=MANAGE)(doctor)
 
 
 def _show_version(wanted: bool) -> None:
