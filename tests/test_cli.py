@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -323,6 +324,18 @@ def test_version_and_help() -> None:
     assert trm("--version").stdout == f"trm {__version__}\n"
     for command in ((), ("solve",), ("train",), ("eval",), ("data",)):
         assert trm(*command, "-h").stdout.startswith("Usage: trm")
+
+
+def test_verbose_says_what_is_used_and_in_how_many_attempts(puzzle_file: Path) -> None:
+    done = trm("solve", "sudoku", puzzle_file, "-v", "--attempts", "3", TRM_SOLVE_SEED="5")
+    model, device, settings, puzzle = done.stderr.splitlines()
+    assert done.stdout == ANSWER + "\n"
+    assert re.fullmatch(r"trm: model sudoku \(bundled\), in .*/sudoku, SHA-256 [0-9a-f]{64}", model)
+    assert device.startswith("trm: device cpu, float32, threads 1, torch ")
+    assert {"attempts 3*", "seed 5*", "halt verified", "guess True*"} <= set(settings[5:].split(", ")) | {
+        "halt verified"
+    }
+    assert re.fullmatch(r"trm: puzzle 1: solved, attempts 1, steps \d+", puzzle)
 
 
 def test_an_interrupted_run_keeps_its_weights_and_ends_with_130(tmp_path: Path) -> None:

@@ -110,4 +110,4 @@ def test_mazes_are_generated_as_wanted() -> None:
         assert (done.returncode, done.stderr) == (2, f"trm: {message}\n")
     for task, flag in (("maze", "--givens"), ("sudoku", "--min-path")):
         done = trm("data", task, flag, "5", "--generate", 1)
-        assert (done.returncode, f"No such option: {flag}" in done.stderr) == (2, True)
+        assert (done.returncode, f"no such option: {flag}" in done.stderr) == (2, True)

@@ -14,8 +14,8 @@ from tests.hub_server import OPTIONS, Fault, HubServer, Repo
 from tests.official import official_weights
 from tests.terminal import STYLES, Terminal
 from tests.test_upstream import weights
-from trm_cli.weights.catalogue import bundled_checkpoints, of_checkpoint
-from trm_cli.weights.checkpoint import CONFIG_FILE
+from trm_cli.weights.catalogue import of_checkpoint
+from trm_cli.weights.checkpoint import CONFIG_FILE, bundled_checkpoints
 from trm_cli.weights.hub import known_models
 
 Run = Callable[..., list[Done]]

@@ -16,8 +16,7 @@ from trm_cli import TRM
 from trm_cli.cli.app import app
 from trm_cli.errors import ModelError
 from trm_cli.weights.card import card
-from trm_cli.weights.catalogue import bundled_checkpoints
-from trm_cli.weights.checkpoint import Checkpoint, read_config
+from trm_cli.weights.checkpoint import Checkpoint, bundled_checkpoints, read_config
 from trm_cli.weights.hub import known_models
 
 OURS = bundled_checkpoints()["sudoku-4x4"]

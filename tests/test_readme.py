@@ -19,7 +19,7 @@ from trm_cli.tasks import get_task
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.recipes import get_recipe
-from trm_cli.weights.catalogue import bundled_checkpoints
+from trm_cli.weights.checkpoint import bundled_checkpoints
 
 TOP = Path(__file__).parents[1]
 ELSEWHERE = "new-task.md"  # its commands need the package that it builds

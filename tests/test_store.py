@@ -13,8 +13,8 @@ from trm_cli.config import MIXERS
 from trm_cli.errors import ModelError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.weights.card import write_card
-from trm_cli.weights.catalogue import bundled_checkpoints, find_model
-from trm_cli.weights.checkpoint import Checkpoint, read_config
+from trm_cli.weights.catalogue import find_model
+from trm_cli.weights.checkpoint import Checkpoint, bundled_checkpoints, read_config
 from trm_cli.weights.tensors import load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")

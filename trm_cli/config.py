@@ -328,6 +328,13 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
     return settings
 
 
+def words_of(config: "type[DataclassInstance]", name: str) -> tuple[str, ...]:
+    """The words that a field of a configuration may be."""
+    (field,) = [field for field in fields(config) if field.name == name]
+    words: tuple[str, ...] = get_args(field.type)[1]
+    return words
+
+
 def override(config: "Config", settings: list[str]) -> "Config":
     """Apply settings spelled `section.name=value`.
 

@@ -14,6 +14,9 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
+from trm_cli.cli.commands import Command, Group
+from trm_cli.cli.completion import complete_recipes
+from trm_cli.cli.help import RECIPE, RUN
 from trm_cli.config import SolveConfig, parse_duration
 from trm_cli.errors import TRMError, UsageError
 
@@ -29,27 +32,40 @@ LIST_SECONDS = 0.4  # and a command that needs no network
 HELP_SECONDS = 0.15
 GIGA, TERA = 1e9, 1e12
 
-bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
+bench = typer.Typer(cls=Group, help="Measure speed on this machine.", rich_markup_mode=None)
 
 
-@bench.command("train")
-@options.user_errors()
+@bench.command("train", cls=Command)
 @options.with_options(machine=options.DEVICE)
 def bench_train(
     task: options.TaskName,
-    recipe: str = Option("fast", "--recipe", "-r", help="A named set of numbers, as in `trm train`."),
+    recipe: str = Option(
+        "fast",
+        "--recipe",
+        "-r",
+        metavar="NAME",
+        help="A named set of numbers, as in `trm train`.",
+        rich_help_panel=RECIPE,
+        autocompletion=complete_recipes,
+    ),
     settings: options.Settings = None,
-    batch_sizes: str = Option("16,64,256", help="Puzzles in the rolling batch, with commas between."),
+    batch_sizes: str = Option(
+        "16,64,256", metavar="N,N", help="Puzzles in the rolling batch, with commas between.", rich_help_panel=RUN
+    ),
     seconds: str = Option(
-        "5s", "--time", help="How long to train at each batch size, puzzles and first steps apart: 5s, 1m."
+        "5s",
+        "--time",
+        metavar="DURATION",
+        help="How long to train at each batch size, puzzles and first steps apart: 5s, 1m.",
+        rich_help_panel=RUN,
     ),
     machine: Any = options.GROUP,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a recipe for a few seconds at several batch sizes, on generated puzzles.
+    """Train a recipe for a few seconds at several batch sizes.
 
-    Example: trm bench train sudoku --recipe fast --batch-sizes 32,64 --set train.compile=true
+    Example: trm bench train sudoku --batch-sizes 32,64 --set train.compile=true
     """
     from trm_cli.config import override
     from trm_cli.display.console import remarks_console
@@ -103,17 +119,18 @@ def _show_speeds(speeds: "list[Speed]", title: str) -> None:
     answers_console().print(table)
 
 
-@bench.command("watch")
-@options.user_errors()
+@bench.command("watch", cls=Command)
 @options.with_options(machine=options.DEVICE)
 def bench_watch(
     task: options.TaskName,
     model: options.ModelName = None,
-    rounds: int = Option(7, min=1, max=1000, help="How often the examples are solved and watched."),
+    rounds: int = Option(
+        7, min=1, max=1000, metavar="N", help="How often the examples are solved and watched.", rich_help_panel=RUN
+    ),
     machine: Any = options.GROUP,
     json: options.Json = False,
 ) -> None:
-    """Solve the bundled examples unseen and watched in turn, to see what drawing costs.
+    """Measure what drawing costs: solve the examples unseen and watched.
 
     Example: trm bench watch sudoku
     """
@@ -174,12 +191,14 @@ def _watch_round(network: "TinyRecursiveModel", header: "Header", puzzles: "list
     return {"steps": steps, "draws": player.num_draws, "unseen": unseen, "slower": slower, "slower_cpu": slower_cpu}
 
 
-@bench.command("start")
-@options.user_errors()
+@bench.command("start", cls=Command)
 def bench_start(
-    runs: int = Option(5, min=1, max=1000, help="Processes started for each command."), json: options.Json = False
+    runs: int = Option(
+        5, min=1, max=1000, metavar="N", help="Processes started for each command.", rich_help_panel=RUN
+    ),
+    json: options.Json = False,
 ) -> None:
-    """Time small commands as whole processes, against the seconds that they may take.
+    """Time small commands as whole processes, against their targets.
 
     Example: trm bench start
     """

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 from typer import Argument, Option
-from typer.core import TyperCommand
 
 from trm_cli.cli import options
+from trm_cli.cli.commands import Command
+from trm_cli.cli.help import DATA
 from trm_cli.errors import TRMError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MOST_PUZZLES = 10**8  # as in tasks/base.py, which needs numpy
 
 
-class DataCommand(TyperCommand):
+class DataCommand(Command):
     """Adds the options of the task that is named first: `trm data TASK -h` shows them."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -32,7 +33,7 @@ class DataCommand(TyperCommand):
         if not added:
             return super().make_context(info_name, args, parent, **extra)
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
-        app.command()(options.with_options(typed=[_parameter(option) for option in added])(make_data))
+        app.command(cls=Command)(options.with_options(typed=[_parameter(option) for option in added])(make_data))
         command: Any = typer.main.get_command(app)
         return command.make_context(info_name, args, parent, **extra)
 
@@ -48,6 +49,7 @@ def _parameter(option: "base.Option") -> Any:
         *filter(None, (option.flag, option.short)),
         default=None if option.metavar else False,
         metavar=option.metavar or None,
+        rich_help_panel=DATA,
     )
 
 
@@ -55,7 +57,6 @@ def _name(option: "base.Option") -> str:
     return option.flag.strip("-").replace("-", "_")
 
 
-@options.user_errors()
 def make_data(
     task: options.TaskName,
     sources: Optional[list[Path]] = Argument(
@@ -66,18 +67,28 @@ def make_data(
         "pairs are trained on.",
     ),
     generate: Optional[int] = Option(
-        None, min=1, max=MOST_PUZZLES, metavar="N", help="Make N puzzles.", show_default=False
+        None, min=1, max=MOST_PUZZLES, metavar="N", help="Make N puzzles.", show_default=False, rich_help_panel=DATA
     ),
-    size: Optional[int] = Option(None, min=1, show_default="the task's usual one", help="Cells a side."),
+    size: Optional[int] = Option(
+        None, min=1, metavar="N", show_default="the task's usual one", help="Cells a side.", rich_help_panel=DATA
+    ),
     output: options.Output = None,
     force: options.Force = False,
     seed: Optional[int] = Option(
-        None, min=0, max=options.LARGEST_SEED, show_default="the task's own, or 0", help="Same seed, same bytes."
+        None,
+        min=0,
+        max=options.LARGEST_SEED,
+        metavar="N",
+        show_default="the task's own, or 0",
+        help="Same seed, same bytes.",
+        rich_help_panel=DATA,
     ),
     quiet: options.Quiet = False,
     typed: Any = options.GROUP,
 ) -> None:
-    """Generate puzzles with their answers as CSV, or make a folder of training data from files of problems.
+    """Generate puzzles, or make training data from files of problems.
+
+    Puzzles come as CSV with their answers, training data as a folder.
 
     The same seed gives the same bytes. A task has options of its own: `trm data TASK -h` shows them.
 

@@ -11,6 +11,8 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
+from trm_cli.cli.completion import complete_models
+from trm_cli.cli.help import INPUT_OUTPUT, MODEL
 from trm_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -22,44 +24,61 @@ KEEP_SECONDS = 20.0  # between two times that the counts are written down
 ROWS_AT_ONCE = 4096  # of the data set that are in memory
 
 
-@options.user_errors()
 @options.with_options(chosen=options.TIMED_SOLVING, machine=options.MACHINE)
 def evaluate_command(
     task: options.TaskName,
     data: Path = Option(
         ...,
+        metavar="PATH",
         show_default=False,
-        help="CSV or CSV.gz with question and answer columns; for a task that is learned from demonstrations, the "
-        "folder that `trm data` made, with evaluation problems.",
+        help="CSV or CSV.gz with question and answer columns, or a folder that `trm data` made.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
     model: options.ModelName = None,
     revision: options.Revision = None,
     chosen: Any = options.GROUP,
     compare: Optional[str] = Option(
-        None, metavar="MODEL", show_default="none", help="A second model, put beside the first with a paired test."
+        None,
+        metavar="MODEL",
+        help="A second model, put beside the first with a paired test.",
+        rich_help_panel=MODEL,
+        autocompletion=complete_models,
     ),
-    limit: Optional[int] = Option(None, min=1, show_default="all", help="Evaluate the first rows only."),
+    limit: Optional[int] = Option(
+        None, min=1, metavar="N", show_default="all", help="Evaluate the first rows only.", rich_help_panel=INPUT_OUTPUT
+    ),
     batch_size: options.BatchSize = None,
     compile_net: options.Compile = False,
     output: Optional[Path] = Option(
         None,
         "--output",
         "-o",
-        show_default="none",
-        help="Write a report, too: .md, .html (with figures), .svg or .png (figures) or .json; of a vote, two "
-        "attempts at each test as a competition takes them: submission.json.",
+        metavar="FILE",
+        help="Also write a report (.md, .html, .json), figures (.svg, .png), or of a vote submission.json.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
     resume: Optional[Path] = Option(
-        None, show_default="none", metavar="FILE", help="Keep the counts in this file, and go on from it if it exists."
+        None,
+        metavar="FILE",
+        help="Keep the counts in this file, and continue from it if it exists.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
-    full: bool = Option(False, "--full", help="Print all tables, not three lines."),
-    record: bool = Option(False, "--record", help="Write the figures into the checkpoint's config.json and card."),
+    record: bool = Option(
+        False,
+        "--record",
+        help="Write the figures into the checkpoint's config.json and card.",
+        rich_help_panel=INPUT_OUTPUT,
+    ),
+    full: bool = Option(False, "--full", help="Print all tables, not three lines.", rich_help_panel=INPUT_OUTPUT),
     json: options.Json = False,
     force: options.Force = False,
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Measure how many puzzles a checkpoint solves, in how many steps and attempts; of a vote, pass@K.
+    """Measure how many puzzles with known answers a model solves.
+
+    The report has cells, exact, verified, steps, attempts, calibration, speed; of a vote, pass@K.
 
     Example: trm eval sudoku --data puzzles.csv.gz
     """

@@ -10,6 +10,9 @@ import typer
 from typer import Argument, Option
 
 from trm_cli.cli import options
+from trm_cli.cli.commands import Command, Group
+from trm_cli.cli.completion import complete_models, complete_tasks, complete_words
+from trm_cli.cli.help import INPUT_OUTPUT, NETWORK
 from trm_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -20,13 +23,14 @@ UNTESTED = ", as published, untested here"
 NUMBERS = SIZE, SOLVED, TRIES, ONE = ("", "size"), ("", "solved"), ("attempts", "x steps"), ("one", "attempt")
 HEADERS = (("", "name"), ("", "task"), SIZE, SOLVED, TRIES, ONE, ("", "data"), ("", "licence"))  # each of two lines
 
-models = typer.Typer(help="List, pull, push, convert and export models.", no_args_is_help=True, rich_markup_mode=None)
+models = typer.Typer(cls=Group, help="List, pull, push, convert and export models.", rich_markup_mode=None)
 
-AnyModel = Annotated[str, Argument(metavar="MODEL", show_default=False, help=f"{options.A_MODEL}.")]
+AnyModel = Annotated[
+    str, Argument(metavar="MODEL", show_default=False, help=f"{options.A_MODEL}.", autocompletion=complete_models)
+]
 
 
-@models.command("list")
-@options.user_errors()
+@models.command("list", cls=Command)
 def list_models(json: options.Json = False) -> None:
     """Show bundled, cached and publicly known models, and what each solves.
 
@@ -75,8 +79,7 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
     return tuple(map(printable, (entry.name, entry.task, entry.size, *figures, entry.licence)))
 
 
-@models.command()
-@options.user_errors()
+@models.command(cls=Command)
 def show(
     model: AnyModel, revision: options.Revision = None, json: options.Json = False, quiet: options.Quiet = False
 ) -> None:
@@ -105,8 +108,7 @@ def show(
         typer.echo(text)
 
 
-@models.command()
-@options.user_errors()
+@models.command(cls=Command)
 def pull(model: AnyModel, revision: options.Revision = None, quiet: options.Quiet = False) -> None:
     """Fetch a model of the Hub and print its folder.
 
@@ -122,13 +124,12 @@ def pull(model: AnyModel, revision: options.Revision = None, quiet: options.Quie
     typer.echo(found.folder)
 
 
-@models.command()
-@options.user_errors()
+@models.command(cls=Command)
 def push(
     run: str = Argument(metavar="RUN", show_default=False, help="The folder of a run, or a model."),
     repo: str = Argument(metavar="OWNER/NAME", show_default=False, help="Where it goes on the Hub."),
-    private: bool = Option(False, "--private", help="If the repository is new."),
-    dry_run: bool = Option(False, "--dry-run", help="Only show what would go up; asks nothing of the network."),
+    private: bool = Option(False, "--private", help="Make the repository private, if it is new."),
+    dry_run: bool = Option(False, "--dry-run", help="Only show what would be uploaded; needs no network."),
     quiet: options.Quiet = False,
 ) -> None:
     """Upload config, weights and a generated card to the Hub.
@@ -148,8 +149,7 @@ def push(
         typer.echo(pushed.card, nl=False)
 
 
-@models.command()
-@options.user_errors()
+@models.command(cls=Command)
 def remove(
     model: str = Argument(metavar="OWNER/NAME", show_default=False, help="As `trm models list` shows it."),
 ) -> None:
@@ -164,8 +164,7 @@ def remove(
     typer.echo(f"{remove_model(model):,} bytes freed", err=True)
 
 
-@models.command()
-@options.user_errors()
+@models.command(cls=Command)
 def convert(
     source: str = Argument(
         metavar="SOURCE",
@@ -173,21 +172,60 @@ def convert(
         help="A file of weights of any public layout, here or OWNER/NAME[:PATH] on the Hub.",
     ),
     output: Path = Option(
-        ..., "--output", "-o", metavar="FOLDER", show_default=False, help="Write a checkpoint there."
+        ...,
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        show_default=False,
+        help="Write a checkpoint there.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
     revision: options.Revision = None,
-    task: Optional[str] = Option(None, show_default="from the vocabulary", help="Kind of puzzle."),
+    task: Optional[str] = Option(
+        None,
+        metavar="TASK",
+        show_default="from the vocabulary",
+        help="Kind of puzzle.",
+        rich_help_panel=NETWORK,
+        autocompletion=complete_tasks,
+    ),
     size: Optional[int] = Option(
-        None, min=1, max=256, show_default="from shapes, or the task's usual", help="Side of the board."
+        None,
+        min=1,
+        max=256,
+        metavar="N",
+        show_default="from shapes, or the task's usual",
+        help="Side of the board.",
+        rich_help_panel=NETWORK,
     ),
     n: Optional[int] = Option(
-        None, "--n", min=1, max=1000, show_default="as published", help="Latent updates in one recursion."
+        None,
+        "--n",
+        min=1,
+        max=1000,
+        metavar="N",
+        show_default="as published",
+        help="Latent updates in one recursion.",
+        rich_help_panel=NETWORK,
     ),
     T: Optional[int] = Option(
-        None, "--T", min=1, max=1000, show_default="3", help="Recursions in one supervision step."
+        None,
+        "--T",
+        min=1,
+        max=1000,
+        metavar="N",
+        show_default="3",
+        help="Recursions in one supervision step.",
+        rich_help_panel=NETWORK,
     ),
     heads: Optional[int] = Option(
-        None, min=1, max=1024, show_default="one for 64 channels", help="Heads of the attention."
+        None,
+        min=1,
+        max=1024,
+        metavar="N",
+        show_default="one for 64 channels",
+        help="Heads of the attention.",
+        rich_help_panel=NETWORK,
     ),
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -225,8 +263,7 @@ def convert(
     typer.echo(output)
 
 
-@models.command()
-@options.user_errors()
+@models.command(cls=Command)
 def export(
     model: AnyModel,
     output: Path = Option(
@@ -236,15 +273,31 @@ def export(
         metavar="PATH",
         show_default=False,
         help="The .onnx file, or the folder of the checkpoint.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
-    file_format: str = Option("onnx", "--format", help="onnx: one supervision step; trm: a checkpoint."),
-    storage: str = Option("float32", help="How a checkpoint keeps its numbers: float32, bfloat16 or int8."),
+    file_format: str = Option(
+        "onnx",
+        "--format",
+        metavar="onnx|trm",
+        help="onnx: one supervision step; trm: a checkpoint.",
+        rich_help_panel=INPUT_OUTPUT,
+        autocompletion=complete_words("onnx", "trm"),
+    ),
+    storage: str = Option(
+        "float32",
+        metavar="float32|bfloat16|int8",
+        help="How a checkpoint keeps its numbers.",
+        rich_help_panel=INPUT_OUTPUT,
+        autocompletion=complete_words("float32", "bfloat16", "int8"),
+    ),
     num_puzzles: int = Option(
         32,
         "--puzzles",
         min=1,
         max=100_000,
-        help="Generated puzzles that a checkpoint is compared with the original on.",
+        metavar="N",
+        help="Generated puzzles on which a checkpoint is compared with the original.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
     revision: options.Revision = None,
     force: options.Force = False,

@@ -1,6 +1,7 @@
 """What every command shares: options spelled once, the machine, outputs, and how errors end."""
 
 import inspect
+import logging
 import math
 import os
 import shlex
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, asdict, dataclass
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -18,35 +19,62 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer import Argument, Option
 
-from trm_cli.errors import TRMError, UsageError, printable
+from trm_cli.cli.completion import complete_first_task, complete_models, complete_tasks, complete_words
+from trm_cli.cli.help import HARDWARE, INPUT_OUTPUT, MODEL, OWN, RECIPE, SEARCH
+from trm_cli.config import SolveConfig, parse_duration, solve_config, words_of
+from trm_cli.errors import UsageError, printable
 from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
-    from trm_cli.config import SolveConfig
     from trm_cli.solving.voting import Voter
     from trm_cli.tasks.problems import Demonstrated
     from trm_cli.weights.tensors import LoadedModel
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
+logger = logging.getLogger("trm_cli")
 LARGEST_SEED = 2**63 - 1
 KIND_OF_PUZZLE = f"Kind of puzzle: {', '.join(BUILT_IN)}, or one that a package adds."
 A_MODEL = "A bundled name, a folder or file of weights, or OWNER/NAME[:PATH] on the Hub"
 
 
-def _hide_download_bars(quiet: bool) -> bool:
+class _Remarks(logging.Handler):
+    """Writes what is logged on stderr, through a progress bar that may be there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"trm: {printable(record.getMessage())}", err=True)
+
+
+def _be_quiet(ctx: typer.Context, quiet: bool) -> bool:
     """Have the Hub's client draw no bars; it reads this when it is imported."""
     if quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        _refuse_both(ctx, "verbose")
     return quiet
 
 
-TaskName = Annotated[str, Argument(metavar="TASK", show_default=False, help=KIND_OF_PUZZLE)]
+def _be_verbose(ctx: typer.Context, verbose: bool) -> bool:
+    """Have what the package logs shown on stderr."""
+    if verbose:
+        _refuse_both(ctx, "quiet")
+        logger.handlers = [_Remarks()]
+        logger.setLevel(logging.INFO)
+    return verbose
+
+
+def _refuse_both(ctx: typer.Context, other: str) -> None:
+    if ctx.params.get(other):  # whichever of the two is read last sees the first
+        raise UsageError("--quiet and --verbose exclude each other; drop one")
+
+
+TaskName = Annotated[
+    str, Argument(metavar="TASK", show_default=False, help=KIND_OF_PUZZLE, autocompletion=complete_tasks)
+]
 TaskAndPuzzles = Annotated[
     Optional[list[str]],
     Argument(
         metavar="[TASK] [PUZZLE|FILE|-]...",
         show_default=False,
         help=f"{KIND_OF_PUZZLE} Then puzzles, or files of them: text, CSV or JSON; - or nothing reads stdin.",
+        autocompletion=complete_first_task,
     ),
 ]
 TaskAndPuzzle = Annotated[
@@ -55,38 +83,74 @@ TaskAndPuzzle = Annotated[
         metavar="[TASK] [PUZZLE|FILE|-]",
         show_default=False,
         help=f"{KIND_OF_PUZZLE} Then a puzzle, or a file as text, CSV or JSON; - reads stdin; nothing: an example.",
+        autocompletion=complete_first_task,
     ),
 ]
 ModelName = Annotated[
     Optional[str],
     Option(
-        "--model", "-m", envvar="TRM_MODEL", show_default="the task's own", help=f"{A_MODEL}; see `trm models list`."
+        "--model",
+        "-m",
+        metavar="MODEL",
+        show_default="the task's own",
+        help=f"{A_MODEL}; see `trm models list`.",
+        rich_help_panel=MODEL,
+        autocompletion=complete_models,
     ),
 ]
 Revision = Annotated[
-    Optional[str], Option(metavar="BRANCH|TAG|COMMIT", show_default="main", help="Which version of a model of the Hub.")
+    Optional[str],
+    Option(
+        metavar="NAME", show_default="main", help="Branch, tag or commit of a model of the Hub.", rich_help_panel=MODEL
+    ),
 ]
 BatchSize = Annotated[
-    Optional[int], Option(min=1, show_default="8 on a CPU, 512 elsewhere", help="Puzzles solved together.")
+    Optional[int],
+    Option(
+        min=1,
+        metavar="N",
+        show_default="8 on a CPU, 512 elsewhere",
+        help="Puzzles solved together.",
+        rich_help_panel=HARDWARE,
+    ),
 ]
 Compile = Annotated[
-    bool, Option("--compile", help="Compile the net first: a minute that pays off on thousands of puzzles.")
+    bool,
+    Option(
+        "--compile",
+        help="Compile the net first: a minute that pays off on thousands of puzzles.",
+        rich_help_panel=HARDWARE,
+    ),
 ]
 Check = Annotated[
     bool,
     Option(
         "--check/--no-check",
-        help="Count the solutions of a puzzle that the first attempt fails at: it says why, and is not tried again if "
-        "the puzzle is at fault.",
+        help="Count the solutions of a puzzle that the first attempt fails at, and say why it fails.",
+        rich_help_panel=SEARCH,
     ),
 ]
 Settings = Annotated[
-    Optional[list[str]], Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.")
+    Optional[list[str]],
+    Option("--set", metavar="NAME=VALUE", help="Override one number; may be repeated.", rich_help_panel=RECIPE),
 ]
-Output = Annotated[Optional[Path], Option("--output", "-o", show_default="stdout", help="Write to this file.")]
-Json = Annotated[bool, Option("--json", help="One JSON object per line.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", callback=_hide_download_bars, help="No progress, no remarks.")]
-Force = Annotated[bool, Option("--force", help="Overwrite the output file.")]
+Output = Annotated[
+    Optional[Path],
+    Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        show_default="stdout",
+        help="Write to this file.",
+        rich_help_panel=INPUT_OUTPUT,
+    ),
+]
+Json = Annotated[bool, Option("--json", help="One JSON object per line.", rich_help_panel=INPUT_OUTPUT)]
+Force = Annotated[bool, Option("--force", help="Overwrite the output file.", rich_help_panel=INPUT_OUTPUT)]
+Quiet = Annotated[bool, Option("--quiet", "-q", callback=_be_quiet, help="No progress, no remarks.")]
+Verbose = Annotated[
+    bool, Option("--verbose", "-v", callback=_be_verbose, help="Say on stderr what is used: model, device, settings.")
+]
 
 
 def option(
@@ -104,60 +168,65 @@ def option(
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
 
 
+def choice(name: str, words: tuple[str, ...], shown: str | bool, help_text: str, **about: Any) -> inspect.Parameter:
+    """An option that takes one of a few words."""
+    return option(name, str, shown, help_text, metavar="|".join(words), autocompletion=complete_words(*words), **about)
+
+
+def search_option(name: str, kind: Any, shown: str | bool, help_text: str, *flags: str, **about: Any) -> Any:
+    """An option of SolveConfig, by its name there; words are those that the field allows."""
+    about["rich_help_panel"] = SEARCH
+    if kind is str:
+        return choice(name, words_of(SolveConfig, name), shown, help_text, **about)
+    return option(name, kind, shown, help_text, *flags, metavar=None if kind is bool else "N", **about)
+
+
 GROUP: Any = None  # stands for a group of options in the signature of a command
+DEVICES, DTYPES = ("auto", "cpu", "cuda", "mps"), ("auto", "float32", "bfloat16")
 MACHINE = [
-    option("device", str, True, "auto, cpu, cuda or mps.", default="auto"),
-    option("dtype", str, True, "auto, float32 or bfloat16.", default="auto"),
-    option("threads", int, "all cores", "CPU threads.", min=1, max=4096),
+    choice("device", DEVICES, True, "Where to compute.", default="auto", rich_help_panel=HARDWARE),
+    choice("dtype", DTYPES, True, "In which number type.", default="auto", rich_help_panel=HARDWARE),
+    option("threads", int, "all cores", "CPU threads.", min=1, max=4096, metavar="N", rich_help_panel=HARDWARE),
 ]
 DEVICE = [one for one in MACHINE if one.name != "dtype"]  # of commands that leave the number type to something else
-OWN = "the model's own, or"  # the default of an option whose value the checkpoint knows best
-SOLVING = [  # the options of SolveConfig, each by its name
-    option("attempts", int, f"{OWN} 1", "How often an unsolved puzzle is tried in all, each time otherwise.", min=1),
-    option("max_steps", int, f"{OWN} 16", "Supervision steps of the first attempt at most.", min=1),
-    option("retry_steps", int, f"{OWN} --max-steps", "Supervision steps of each further attempt at most.", min=1),
-    option("step_limit", int, "none", "Supervision steps of all attempts at a puzzle together, at most.", min=1),
-    option(
+SOLVING = [  # the options of SolveConfig
+    search_option("attempts", int, f"{OWN}, or 1", "Attempts at an unsolved puzzle, at most.", min=1),
+    search_option("max_steps", int, f"{OWN}, or 16", "Supervision steps of the first attempt, at most.", min=1),
+    search_option(
+        "retry_steps", int, f"{OWN}, or --max-steps", "Supervision steps of each further attempt, at most.", min=1
+    ),
+    search_option("step_limit", int, False, "Supervision steps of all attempts together, at most.", min=1),
+    search_option(
         "guess",
         bool,
-        f"{OWN} no",
-        "Each further attempt fills a blank with what the network believed.",
+        f"{OWN}, or no",
+        "Fill a blank with a guess of the network in each further attempt.",
         "--guess/--no-guess",
     ),
-    option("starts", str, f"{OWN} random", "Where z starts in further attempts: fixed (as in the first) or random."),
-    option("noise", float, f"{OWN} 0", "Deviation of the noise on z before each step of further attempts.", min=0),
-    option(
-        "views",
-        int,
-        f"{OWN} 1; all in a vote",
-        "Symmetric views of the puzzle that further attempts go through; in a vote, the views that are looked at.",
-        min=1,
+    search_option("starts", str, f"{OWN}, or random", "Where z starts in further attempts."),
+    search_option("noise", float, f"{OWN}, or 0", "Standard deviation of noise on z in further attempts.", min=0),
+    search_option(
+        "views", int, f"{OWN}, or 1; all in a vote", "Symmetric views of the puzzle that further attempts use.", min=1
     ),
-    option(
+    search_option(
         "select",
         str,
-        f"{OWN} verified",
-        "Which attempt's answer is taken: verified (the first whose rules hold), or after all attempts the best by q, "
-        "mode, margin or residual.",
+        f"{OWN}, or verified",
+        "The answer to take: the first whose rules hold, or the best of all by a score.",
     ),
-    option(
+    search_option(
         "halt",
         str,
         True,
-        "When an attempt stops: verified (the halt head fires and the rules hold), q (the head fires), never (always "
-        "--max-steps).",
+        "Stop when the halt head fires and the rules hold; when it fires; never before --max-steps.",
         default="verified",
     ),
-    option("seed", int, True, "Same seed, same result.", default=0, min=0, max=LARGEST_SEED),
+    search_option("seed", int, True, "Same seed, same result.", default=0, min=0, max=LARGEST_SEED),
 ]
 TIMED_SOLVING = [
     *SOLVING,
     option(
-        "time_limit",
-        str,
-        "none",
-        "Stop solving after 90s, 9m or 1h30m; puzzles that are left stay unsolved.",
-        metavar="DURATION",
+        "time_limit", str, "none", "Stop solving after 90s, 9m or 1h30m.", metavar="DURATION", rich_help_panel=SEARCH
     ),
 ]
 
@@ -180,27 +249,6 @@ def with_options(**groups: list[inspect.Parameter]) -> Callable[[Callable[..., A
         return run
 
     return decorate
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """End a command on a user's error: one line on stderr, the error's exit code, no traceback."""
-    try:
-        yield
-        sys.stdout.flush()
-    except TRMError as error:
-        typer.echo(f"trm: {printable(str(error))}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("trm: interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except OSError as error:
-        # Keep Python from flushing into a pipe or disk that takes no more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # the reader went away: leave quietly
-            raise typer.Exit(BROKEN_PIPE) from None
-        typer.echo(f"trm: {error.filename or 'stdout'}: {error.strerror}", err=True)
-        raise typer.Exit(UsageError.exit_code) from None
 
 
 @contextmanager
@@ -270,9 +318,20 @@ def writing(output: Path | None) -> Iterator[None]:
         raise UsageError(f"{output}: cannot be written ({error.strerror}); choose another") from error
 
 
+def log_model(loaded: "LoadedModel") -> None:
+    """Say which model is used, where it lies, and where it computes."""
+    import torch
+
+    start = loaded.network.y_init
+    what = (loaded.checkpoint.name, loaded.source, loaded.folder, loaded.sha256)
+    logger.info("model %s (%s), in %s, SHA-256 %s", *what)
+    kind = str(start.dtype).removeprefix("torch.")
+    logger.info("device %s, %s, threads %d, torch %s", start.device, kind, torch.get_num_threads(), torch.__version__)
+
+
 def as_typed() -> str:
-    """The command line, with the allocator's variables that change a run's speed."""
-    variables = [f"{name}={value}" for name, value in os.environ.items() if "MALLOC" in name]
+    """The command line, with the variables that stand for options, and the allocator's, which change a run's speed."""
+    variables = [f"{name}={value}" for name, value in os.environ.items() if "MALLOC" in name or name[:4] == "TRM_"]
     return " ".join([*sorted(variables), shlex.join(["trm", *sys.argv[1:]])])
 
 
@@ -293,8 +352,6 @@ class Request:
     compiles: bool = False
 
     def __post_init__(self, chosen: dict[str, Any]) -> None:
-        from trm_cli.config import SolveConfig, parse_duration
-
         self.settings = {name: value for name, value in chosen.items() if value is not None}
         limit = self.settings.pop("time_limit", None)
         if limit is not None:
@@ -316,7 +373,7 @@ class Request:
         from trm_cli.weights.catalogue import open_model
 
         device, dtype = choose_machine(**self.machine)
-        return open_model(
+        loaded = open_model(
             self.model,
             task=task,
             num_cells=num_cells,
@@ -325,6 +382,8 @@ class Request:
             compiles=self.compiles,
             revision=self.revision,
         )
+        log_model(loaded)
+        return loaded
 
     def open_voter(self, task: "Demonstrated") -> "Voter":
         """The network and the table of the problems that it knows."""
@@ -332,7 +391,9 @@ class Request:
         from trm_cli.solving.voting import Voter
 
         device, dtype = choose_machine(**self.machine)
-        return Voter.open(task, self.model, self.revision, device=device, dtype=dtype)
+        voter = Voter.open(task, self.model, self.revision, device=device, dtype=dtype)
+        log_model(voter.loaded)
+        return voter
 
     def refuse_attempts(self, task: "Demonstrated", **others: Any) -> None:
         """Raise UsageError where something was typed that says nothing about a vote, as all about attempts does."""
@@ -348,6 +409,8 @@ class Request:
 
     def settings_for(self, loaded: "LoadedModel") -> "SolveConfig":
         """The user's settings, the rest as the checkpoint's own."""
-        from trm_cli.config import solve_config
-
-        return solve_config(loaded.checkpoint.solving, self.settings)
+        settings = solve_config(loaded.checkpoint.solving, self.settings)
+        plain = asdict(SolveConfig())
+        used = [f"{name} {value}{'*' * (value != plain[name])}" for name, value in asdict(settings).items()]
+        logger.info("settings: %s (* not the default of trm)", ", ".join(used))
+        return settings

@@ -9,6 +9,8 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
+from trm_cli.cli.help import LEARNING
+from trm_cli.cli.options import logger
 from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 SOLVED, NOT_ALL_SOLVED = 0, 1
 
 
-@options.user_errors()
 @options.with_options(chosen=options.TIMED_SOLVING, machine=options.MACHINE)
 def solve(
     words: options.TaskAndPuzzles = None,
@@ -35,8 +36,8 @@ def solve(
         min=1,
         metavar="STEPS",
         show_default="not at all",
-        help="Where answers are voted on: learn a problem that the model was not trained on from its demonstrations, "
-        "in so many steps.",
+        rich_help_panel=LEARNING,
+        help="Steps of training on the demonstrations of a problem that is new to the model.",
     ),
     augment: Optional[int] = Option(
         None,
@@ -44,12 +45,14 @@ def solve(
         max=10_000,
         metavar="N",
         show_default="30",
+        rich_help_panel=LEARNING,
         help="Views of a new problem while it is learned, and votes on its tests.",
     ),
     train_network: bool = Option(
         False,
         "--train-network",
-        help="While adapting, train a copy of the network too, not only the problem's embeddings.",
+        rich_help_panel=LEARNING,
+        help="With --adapt, train a copy of the network, too, not only the embeddings.",
     ),
     batch_size: options.BatchSize = None,
     compile_net: options.Compile = False,
@@ -58,6 +61,7 @@ def solve(
     force: options.Force = False,
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Solve puzzles: typed, in files, or from stdin; answers go to stdout.
 
@@ -128,6 +132,9 @@ def _search(
                 )
                 for puzzle, outcome in zip(puzzles, outcomes, strict=True):
                     writer.write(index, puzzle, outcome)
+                    ending = "solved" if outcome.solved else "not solved"
+                    used = (index + 1, ending, len(outcome.attempts), outcome.total_steps)
+                    logger.info("puzzle %d: %s, attempts %d, steps %d", *used)
                     display.show(outcome.solved)
                     index += 1
     return display.solved == total

@@ -9,46 +9,101 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
+from trm_cli.cli.commands import INTERRUPTED
+from trm_cli.cli.completion import complete_recipes, complete_words
+from trm_cli.cli.help import ARMS, DATA, HARDWARE, INPUT_OUTPUT, RECIPE, RUN
 from trm_cli.config import parse_duration
-from trm_cli.errors import TrainingError, UsageError
+from trm_cli.errors import TrainingError, UsageError, did_you_mean
 
 
-@options.user_errors()
 @options.with_options(machine=options.DEVICE)
 def study(
     task: options.TaskName,
-    recipe: str = Option("tiny", "--recipe", "-r", help="A named set of numbers that all arms share."),
+    recipe: str = Option(
+        "tiny",
+        "--recipe",
+        "-r",
+        metavar="NAME",
+        help="A named set of numbers that all arms share.",
+        rich_help_panel=RECIPE,
+        autocompletion=complete_recipes,
+    ),
     settings: options.Settings = None,
-    preset: Optional[str] = Option(None, show_default="none", help="Named arms: paper, the ablations of the paper."),
+    preset: Optional[str] = Option(
+        None,
+        metavar="NAME",
+        help="Named arms: paper, the ablations of the paper.",
+        rich_help_panel=ARMS,
+        autocompletion=complete_words("paper"),
+    ),
     varied: Optional[list[str]] = Option(
-        None, "--vary", metavar="NAME=VALUE,VALUE", help="One arm for each value; several: one for each combination."
+        None,
+        "--vary",
+        metavar="NAME=VALUE,VALUE",
+        help="One arm for each value; several: one for each combination.",
+        rich_help_panel=ARMS,
     ),
     only: Optional[list[str]] = Option(
-        None, metavar="ARM", help="Of a preset, this arm; may be repeated. The first arm is always there."
+        None,
+        metavar="ARM",
+        help="Of a preset, this arm; may be repeated. The first arm is always there.",
+        rich_help_panel=ARMS,
     ),
     data: Optional[list[str]] = Option(
-        None, "--data", "-d", metavar="SOURCE", show_default="generate", help="As in `trm train`, for all arms alike."
+        None,
+        "--data",
+        "-d",
+        metavar="SOURCE",
+        show_default="generate",
+        help="As in `trm train`, for all arms alike.",
+        rich_help_panel=DATA,
     ),
-    subsample: Optional[int] = Option(None, min=1, show_default="all", help="Train on so many of the puzzles."),
-    seeds: int = Option(1, min=1, max=1000, help="Runs of each arm, with seeds 0, 1, 2, ..."),
+    subsample: Optional[int] = Option(
+        None, min=1, metavar="N", show_default="all", help="Train on N of the puzzles.", rich_help_panel=DATA
+    ),
+    seeds: int = Option(
+        1, min=1, max=1000, metavar="N", help="Runs of each arm, with seeds 0, 1, 2, ...", rich_help_panel=RUN
+    ),
     max_steps: Optional[int] = Option(
-        None, min=1, show_default="the recipe's", help="Optimizer steps of each run, over which the rates fall."
+        None,
+        min=1,
+        metavar="N",
+        show_default="the recipe's",
+        help="Optimizer steps of each run; the learning rates fall over them.",
+        rich_help_panel=RUN,
     ),
     max_time: Optional[str] = Option(
         None,
-        show_default="none",
         metavar="DURATION",
+        show_default="none",
         help="Training of each run instead, without generating its puzzles and its last evaluation: 90s, 9m, 1h30m.",
+        rich_help_panel=RUN,
     ),
     jobs: Optional[int] = Option(
-        None, min=1, max=1024, show_default="one for each GPU, or CPU core", help="Runs that train side by side."
+        None,
+        min=1,
+        max=1024,
+        metavar="N",
+        show_default="one for each GPU, or CPU core",
+        help="Runs that train side by side.",
+        rich_help_panel=HARDWARE,
     ),
-    output: Path = Option(..., "--output", "-o", show_default=False, help="Folder; the same command goes on in it."),
+    output: Path = Option(
+        ...,
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        show_default=False,
+        help="Folder of the study; the same command continues in it.",
+        rich_help_panel=INPUT_OUTPUT,
+    ),
     json: options.Json = False,
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compare ways to train: the same data and steps, several seeds, a table with intervals and tests.
+    """Compare ways to train, over several seeds, with intervals and tests.
+
+    Every arm trains on the same data for the same steps or time.
 
     Example: trm study sudoku --preset paper --seeds 3 -o study
     """
@@ -60,7 +115,7 @@ def study(
     if (preset is None) == (not varied):
         raise UsageError("what is compared? Give either --vary SECTION.NAME=VALUE,VALUE or --preset paper")
     if preset is not None and preset not in PRESETS:
-        raise UsageError(f"--preset {preset}: choose from: {', '.join(PRESETS)}")
+        raise UsageError(f"--preset {preset}: choose from: {', '.join(PRESETS)}{did_you_mean(preset, PRESETS)}")
     arms = PRESETS[preset] if preset is not None else vary(varied or [])
     if only:
         if unknown := set(only) - {arm.name for arm in arms}:
@@ -101,7 +156,7 @@ def study(
     write_results(asked, found, command, draws=True)
     if was_stopped:
         display.console.print(f"{output}: stopped, all runs are saved; the same command goes on")
-        raise typer.Exit(options.INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
     show_results(asked, found, command, as_json=json)
     if failed:
         raise TrainingError(f"{output}: not every run ended well, see above; the same command tries those again")

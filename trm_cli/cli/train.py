@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 from typer import Option
-from typer.core import TyperCommand
 
 from trm_cli.cli import options
+from trm_cli.cli.commands import INTERRUPTED, Command
+from trm_cli.cli.completion import complete_models, complete_recipes, complete_words
+from trm_cli.cli.help import DATA, HARDWARE, MODEL, RECIPE, RUN
+from trm_cli.cli.options import logger
 from trm_cli.config import NEWEST, parse_duration
 from trm_cli.errors import TrainingError, UsageError
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from trm_cli.training.run import Plan, Run
 
 
-class TrainCommand(TyperCommand):
+class TrainCommand(Command):
     """Lets `--resume` stand alone: without a path it means the newest state."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -34,7 +37,6 @@ class TrainCommand(TyperCommand):
         return super().parse_args(ctx, whole)
 
 
-@options.user_errors()
 @options.with_options(machine=options.DEVICE)
 def train(
     task: options.TaskName,
@@ -42,52 +44,85 @@ def train(
         None,
         "--recipe",
         "-r",
+        metavar="NAME",
         show_default="fast",
         help="A named set of numbers: tiny, fast, large, mlp, paper, hrm, hrm-tiny.",
+        rich_help_panel=RECIPE,
+        autocompletion=complete_recipes,
     ),
-    config: Optional[Path] = Option(None, help="TOML file of numbers that differ; see --print-config."),
+    config: Optional[Path] = Option(
+        None, metavar="FILE", help="TOML file of numbers that differ; see --print-config.", rich_help_panel=RECIPE
+    ),
     settings: options.Settings = None,
-    print_config: bool = Option(False, "--print-config", help="Print the resolved recipe as TOML and exit."),
+    print_config: bool = Option(
+        False, "--print-config", help="Print the resolved recipe as TOML and exit.", rich_help_panel=RECIPE
+    ),
     data: Optional[list[str]] = Option(
         None,
         "--data",
         "-d",
         metavar="SOURCE",
         show_default="generate",
-        help="CSV or CSV.gz with question and answer columns, hub:OWNER/NAME, or generate; "
-        "may be repeated. For a task of problems: the folder that `trm data TASK` made.",
+        help="CSV or CSV.gz with answers, a folder of `trm data`, hub:OWNER/NAME or generate; may be repeated.",
+        rich_help_panel=DATA,
     ),
-    subsample: Optional[int] = Option(None, min=1, show_default="all", help="Train on so many of the puzzles."),
-    run: Optional[Path] = Option(None, show_default="runs/TASK/RECIPE-N", help="Folder of the run; a new one."),
+    subsample: Optional[int] = Option(
+        None, min=1, metavar="N", show_default="all", help="Train on N of the puzzles.", rich_help_panel=DATA
+    ),
+    run: Optional[Path] = Option(
+        None, metavar="FOLDER", show_default="runs/TASK/RECIPE-N", help="New folder for the run.", rich_help_panel=RUN
+    ),
     resume: Optional[str] = Option(
         None,
         metavar="[PATH]",
-        help="Go on with a run where its newest state was saved: the one of --run, or of PATH, or the newest.",
+        help="Continue a run from its last saved state: the run of --run, of PATH, or the newest.",
+        rich_help_panel=RUN,
     ),
     init: Optional[str] = Option(
-        None, metavar="MODEL", help="Start from the weights of a model, as `trm solve -m` takes it."
+        None,
+        metavar="MODEL",
+        help="Start from the weights of a model, named as in `trm solve -m`.",
+        rich_help_panel=MODEL,
+        autocompletion=complete_models,
     ),
     revision: options.Revision = None,
-    max_steps: Optional[int] = Option(None, min=1, help="Stop at this optimizer step of the run."),
+    max_steps: Optional[int] = Option(
+        None, min=1, metavar="N", help="Stop at this optimizer step of the run.", rich_help_panel=RUN
+    ),
     max_time: Optional[str] = Option(
         None,
         metavar="DURATION",
         help="End this call so long after its start; generating, evaluating and saving count. 90s, 9m, 1h30m.",
+        rich_help_panel=RUN,
     ),
     gpus: Optional[int] = Option(
         None,
         min=1,
+        metavar="N",
         show_default="1 where there is one",
         help="Workers, one for each GPU; with --device cpu, processes.",
+        rich_help_panel=HARDWARE,
     ),
     log_to: Optional[list[str]] = Option(
-        None, metavar="NAME", show_default="log.jsonl alone", help="Also report to tensorboard or wandb, if installed."
+        None,
+        metavar="tensorboard|wandb",
+        show_default="log.jsonl alone",
+        help="Also report there, if installed; may be repeated.",
+        rich_help_panel=RUN,
+        autocompletion=complete_words("tensorboard", "wandb"),
     ),
     machine: Any = options.GROUP,
     seed: Optional[int] = Option(
-        None, min=0, max=options.LARGEST_SEED, show_default="0", help="Same seed, same result."
+        None,
+        min=0,
+        max=options.LARGEST_SEED,
+        metavar="N",
+        show_default="0",
+        help="Same seed, same result.",
+        rich_help_panel=RUN,
     ),
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train a network on puzzles.
 
@@ -123,6 +158,9 @@ def train(
 
     plan = work.plan
     start = open_model(init, task=task, device=device, revision=revision) if init else None
+    logger.info("device %s, folder %s", device, work.folder)
+    if start is not None:
+        options.log_model(start)
     refuse_misfits(plan.task, plan.recipe.model, start.checkpoint.model if start else None)
     last: SavePoint | None = None
 
@@ -137,6 +175,8 @@ def train(
             Loggers((log_to or []) if workers.is_first else [], work.folder) as loggers,
         ):
             pairs = load_data(plan, work.read_data(), generating)
+            counts = len(pairs.training), len(pairs.validation)
+            logger.info("data %s: puzzles %d, validation set %d", ", ".join(pairs.names), *counts)
             limits.refuse_late("the puzzles were read; give more time")
             if plan.recipe.lacks_time:  # then it has what is left of this call
                 limits = replace(limits, ends_run=True)
@@ -167,7 +207,7 @@ def train(
         if workers.is_first and not display.has_evaluated(last.step):
             _draw_curves(work)
     if last.stopped:
-        raise typer.Exit(options.INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":

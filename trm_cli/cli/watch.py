@@ -9,6 +9,7 @@ import typer
 from typer import Option
 
 from trm_cli.cli import options
+from trm_cli.cli.help import INPUT_OUTPUT, SCREEN
 from trm_cli.cli.solve import NOT_ALL_SOLVED, SOLVED
 from trm_cli.errors import UsageError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 LARGEST_GRID = 8  # puzzles across or down
 
 
-@options.user_errors()
 @options.with_options(chosen=options.SOLVING, machine=options.MACHINE)
 def watch(
     words: options.TaskAndPuzzle = None,
@@ -27,26 +27,42 @@ def watch(
     revision: options.Revision = None,
     chosen: Any = options.GROUP,
     check: options.Check = True,
-    inner: bool = Option(False, "--inner", help="Also show every update of z and y inside a step."),
-    grid: str = Option("1x1", metavar="ROWSxCOLUMNS", help="Puzzles side by side."),
-    pause: Optional[float] = Option(
-        None, min=0, max=60, show_default="0.6 on a terminal, 0 on a pipe", help="Seconds that each step stays."
+    inner: bool = Option(
+        False, "--inner", help="Also show every update of z and y inside a step.", rich_help_panel=SCREEN
     ),
-    fps: float = Option(20.0, min=1, max=60, help="Frames drawn a second, at most."),
+    grid: str = Option("1x1", metavar="ROWSxCOLUMNS", help="Puzzles side by side.", rich_help_panel=SCREEN),
+    pause: Optional[float] = Option(
+        None,
+        min=0,
+        max=60,
+        metavar="SECONDS",
+        show_default="0.6 on a terminal, 0 on a pipe",
+        help="How long each step stays.",
+        rich_help_panel=SCREEN,
+    ),
+    fps: float = Option(
+        20.0, min=1, max=60, metavar="N", help="Frames drawn a second, at most.", rich_help_panel=SCREEN
+    ),
     save: Optional[list[Path]] = Option(
         None,
-        metavar="FILE.jsonl|.gif|.svg|.html",
+        metavar="FILE",
         show_default=False,
-        help="Keep the run: a trace, an animation or a page; may be repeated.",
+        help="Keep the run as a trace (.jsonl), an animation (.svg, .gif) or a page (.html); may be repeated.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
     replay: Optional[Path] = Option(
-        None, metavar="TRACE", show_default=False, help="Show a saved trace.jsonl again; needs no network."
+        None,
+        metavar="TRACE",
+        show_default=False,
+        help="Show a saved trace.jsonl again; needs no network.",
+        rich_help_panel=INPUT_OUTPUT,
     ),
     force: options.Force = False,
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
-    """See the recursion think: each refinement of the answer as it is computed.
+    """Watch the recursion think: each refinement of the answer, drawn.
 
     Keys: space pauses, arrows step back and forth, + and - change the speed, q quits.
 

@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trm_cli.config import OF_HRM, ModelConfig, TrainConfig, apply
-from trm_cli.errors import UsageError
+from trm_cli.errors import UsageError, did_you_mean
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted
 from trm_cli.tasks.maze_generator import WantedMazes
@@ -174,17 +174,28 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
 RECIPES = {(task, name): Recipe(name, task, *sections) for (task, name), sections in SECTIONS.items()}
 
 
+def recipe_names(task_name: str) -> list[str]:
+    """Every recipe of a task; raises UsageError where there is no such task."""
+    return [*dict.fromkeys([*(name for task, name in RECIPES if task == task_name), *_brought(get_task(task_name))])]
+
+
 def get_recipe(task_name: str, name: str) -> Recipe:
     """The recipe of that name; raises UsageError that lists the names there are, or says what is wrong in it."""
     task = get_task(task_name)
     if (task_name, name) in RECIPES:
         return RECIPES[task_name, name]
-    general: dict[str, Sections] = {} if isinstance(task, Demonstrated) else {GENERAL: {}}  # no table of problems
-    brought = {**general, **task.recipes}
+    brought = _brought(task)
     if name not in brought:
-        known = ", ".join(sorted({*brought, *(known for of, known in RECIPES if of == task_name)}))
-        raise UsageError(f"{name!r} is not a recipe of {task_name}; choose from: {known}")
+        known = recipe_names(task_name)
+        choices = f"choose from: {', '.join(sorted(known))}{did_you_mean(name, known)}"
+        raise UsageError(f"{name!r} is not a recipe of {task_name}; {choices}")
     return apply(replace(general_recipe(task), name=name), brought[name], f"recipe {name} of {task_name}")
+
+
+def _brought(task: Task) -> dict[str, Sections]:
+    """The recipes that a task has as data, the general one among them; a table of problems has none."""
+    general: dict[str, Sections] = {} if isinstance(task, Demonstrated) else {GENERAL: {}}
+    return {**general, **task.recipes}
 
 
 def general_recipe(task: Task) -> Recipe:

@@ -1,8 +1,4 @@
-"""From what a user calls a model to a folder that holds it, and the list of all that can be named.
-
-Bundled checkpoints travel inside the wheel, in `trm_cli/checkpoints/`; in a checkout they lie in
-the top-level `checkpoints/`.
-"""
+"""From what a user calls a model to a folder that holds it, and the list of all that can be named."""
 
 import re
 import shutil
@@ -12,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import ModelError
+from trm_cli.errors import ModelError, did_you_mean
 from trm_cli.weights.card import card, licence, strange_facts
-from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config
+from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, bundled_checkpoints, read_config
 from trm_cli.weights.hub import Known, cached_models, fetch_model, known_models, looks_like_hub_name
 
 if TYPE_CHECKING:
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
 
     from trm_cli.weights.tensors import LoadedModel
 
-PACKAGE = Path(__file__).resolve().parents[1]
 ATTEMPTS, STEPS = re.compile(r"(\d+) attempts"), re.compile(r"at most (\d+) steps")  # in the name of a measurement
 PUBLISHED = re.compile(r"(?P<percent>[\d.]+)% of (?P<data>\S+)(?: \(.*?(?P<vote>pass@\d+)?\))?")
 OFFICIAL_STEPS = 16  # of the official evaluation's one attempt, which never halts earlier
@@ -35,13 +30,6 @@ class Found:
     folder: Path
     checkpoint: Checkpoint
     source: str  # "bundled", or the model as the user wrote it
-
-
-def bundled_checkpoints() -> dict[str, Path]:
-    """Name and folder of every checkpoint that travels with the package."""
-    inside, beside = PACKAGE / "checkpoints", PACKAGE.parent / "checkpoints"
-    root = inside if inside.is_dir() else beside
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
 
 
 def find_model(name: str | None, *, task: str, num_cells: int | None = None, revision: str | None = None) -> Found:
@@ -101,8 +89,8 @@ def find_by_name(name: str, revision: str | None = None) -> Found:
         return Found(bundled[name], read_config(bundled[name]), BUNDLED)
     if not is_local and not is_of_hub:
         raise ModelError(
-            f"no model {name!r}: neither a folder nor one of the bundled "
-            f"{', '.join(bundled)}, nor a file, nor OWNER/NAME on the Hub"
+            f"no model {name!r}: neither a folder nor one of the bundled {', '.join(bundled)}, nor a file, "
+            f"nor OWNER/NAME on the Hub{did_you_mean(name, [*bundled, *known_models()])}"
         )
     path = path if is_local else fetch_model(name, revision)
     if path.is_dir():

@@ -2,6 +2,9 @@
 
 config.json holds the task, the architecture, how it was trained and what was measured, so that a
 folder needs nothing beside it. The weights are the EMA weights, all that solving reads (tensors.py).
+
+Bundled checkpoints travel inside the wheel, in `trm_cli/checkpoints/`; in a checkout they lie in
+the top-level `checkpoints/`.
 """
 
 import json
@@ -19,6 +22,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TABLE_FILE = "puzzles.safetensors"  # embeddings of learned problems
 CARD_FILE = "README.md"
+PACKAGE = Path(__file__).resolve().parents[1]
 BUNDLED = "bundled"  # the source of such a checkpoint
 LARGEST_CONFIG = 1 << 20  # bytes
 NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\.\.|^$|.{200}")  # a path, or an escape sequence
@@ -34,6 +38,13 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)  # recipe, data, hardware, time
     measured: dict[str, Any] = field(default_factory=dict)  # accuracies, each with its command
     solving: dict[str, Any] = field(default_factory=dict)  # how it is best run: SolveConfig
+
+
+def bundled_checkpoints() -> dict[str, Path]:
+    """Name and folder of every checkpoint that travels with the package."""
+    inside, beside = PACKAGE / "checkpoints", PACKAGE.parent / "checkpoints"
+    root = inside if inside.is_dir() else beside
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
 
 
 def write_config(folder: Path, checkpoint: Checkpoint) -> None:
