@@ -71,7 +71,10 @@ def solve(
 
     Exit code: 0 all solved, 1 some not solved, 2 bad input, 3 model unavailable.
 
-    Example: trm solve sudoku examples/easy.txt
+    Examples:
+    trm solve sudoku examples/easy.txt
+    trm solve 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
+    trm solve examples/minimal.txt examples/6x6.txt --json
     """
     from trm_cli.tasks.inputs import find_puzzles
     from trm_cli.tasks.problems import Demonstrated

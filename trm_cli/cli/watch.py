@@ -66,7 +66,10 @@ def watch(
 
     Keys: space pauses, arrows step back and forth, + and - change the speed, q quits.
 
-    Example: trm watch sudoku examples/minimal.txt
+    Examples:
+    trm watch
+    trm watch examples/maze-7-steps.txt --inner
+    trm watch sudoku --grid 3x3 --save run.html
     """
     from trm_cli.display.export import check_names, save_run
     from trm_cli.display.watch import Viewer
