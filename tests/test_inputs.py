@@ -146,5 +146,7 @@ def test_words_are_a_task_files_and_puzzles(tmp_path: Path, monkeypatch: pytest.
 def test_a_text_of_no_known_kind_asks_for_the_task(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader,\n")
+    with pytest.raises(PuzzleError, match="puzzle: no puzzle in it"):
+        infer_task(Source("puzzle", text=" \n"))
     with pytest.raises(UsageError, match="Name it before the file: one of sudoku, maze, arc"):
         infer_task(find_source(str(path)))

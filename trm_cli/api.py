@@ -53,7 +53,7 @@ from trm_cli.weights.hub import Pushed, push
 from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
 
 LETTER = np.dtype("U1").itemsize  # bytes
-PLAYER_HEIGHT = 720  # pixels, in a notebook
+PLAYER_HEIGHT = 600  # pixels, in a notebook
 SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"}
 OTHERS = frozenset({"batch_size", "time_limit", "check", "adapt", "augment", "train_network"})
 

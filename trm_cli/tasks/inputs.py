@@ -149,6 +149,8 @@ def infer_task(source: Source) -> tuple[Task, Source]:
         if source.path is None and source.text is None:
             source = replace(source, text="".join(lines))
         sample = source.text[:SAMPLE] if source.text is not None else _sample(lines)
+    if not sample.strip():
+        raise PuzzleError(f"{source.name}: no puzzle in it")
     found = tasks_of(sample)
     if len(found) == 1:
         return found[0], source
