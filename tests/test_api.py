@@ -114,6 +114,12 @@ def test_mistakes_have_the_classes_and_the_words_of_the_command_line(small: TRM,
         small.solve(SMALL, halt="soon")
     with pytest.raises(UsageError, match="'soon' is no duration"):
         small.solve(SMALL, time_limit="soon")
+    with pytest.raises(PuzzleError, match="no puzzle to watch"):
+        small.watch([])
+    with pytest.raises(PuzzleError, match="puzzles of different sizes"):
+        small.watch([SMALL, PUZZLE])
+    with pytest.raises(UsageError, match="give rows and columns from 1 to 8"):
+        small.watch(SMALL, grid=(0, 1))
     with pytest.raises(UsageError, match="choose auto, cpu, cuda or mps"):
         TRM.from_pretrained("sudoku-4x4", device="tpu")
 

@@ -53,6 +53,7 @@ from trm_cli.weights.hub import Pushed, push
 from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
 
 LETTER = np.dtype("U1").itemsize  # bytes
+LARGEST_GRID = 8  # puzzles across or down that are watched side by side
 PLAYER_HEIGHT = 600  # pixels, in a notebook
 SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"}
 OTHERS = frozenset({"batch_size", "time_limit", "check", "adapt", "augment", "train_network"})
@@ -258,18 +259,20 @@ class TRM(TinyRecursiveModel):
         revision: str | None = None,
         device: str | torch.device = "cpu",
         dtype: str = "float32",
+        threads: int | None = None,
         compile_net: bool = False,
     ) -> "TRM":
         """Load whatever `--model` takes, without gradients.
 
         device       auto, cpu, cuda or mps, or one of torch's own.
         dtype        auto, float32 or bfloat16: what it computes in.
+        threads      of the CPU, for all of torch; None leaves them as they are.
         compile_net  compile the net first, as `--compile` does.
         Raises ModelError where there is no such model, where a tensor is missing, unexpected or of
         another shape, and where a file is unsafe. Nothing is printed.
         """
         kind = device.type if isinstance(device, torch.device) else device.partition(":")[0]
-        where, number_type = choose_machine(kind, dtype=dtype)
+        where, number_type = choose_machine(kind, threads, dtype)
         found = find_by_name(str(name), revision)
         loaded = load_checkpoint(found.folder, source=found.source)
         with torch.random.fork_rng(devices=[]):
@@ -302,12 +305,12 @@ class TRM(TinyRecursiveModel):
         Raises PuzzleError for what is no puzzle, UsageError for settings that cannot be, ModelError
         for puzzles that the network is not for.
         """
-        solutions = list(self.solve_many(puzzles, **options))
         if isinstance(self.task, Demonstrated) or not _is_one(puzzles):
-            return solutions
-        if len(solutions) > 1:
-            raise PuzzleError(f"puzzle: {len(solutions)} puzzles in one text; give a list of them")
-        return solutions[0]
+            return list(self.solve_many(puzzles, **options))
+        found = list(self._puzzles(puzzles))
+        if len(found) > 1:
+            raise PuzzleError(f"puzzle: {len(found)} puzzles in one text; give a list of them")
+        return next(self._search(iter(found), _Options.of(options)))
 
     def solve_many(self, puzzles: Puzzles, **options: Any) -> Iterator[Solution]:
         """Solve puzzles and yield each Solution as soon as those before it are done.
@@ -318,7 +321,7 @@ class TRM(TinyRecursiveModel):
         how = _Options.of(options)
         if isinstance(self.task, Demonstrated):
             return self._vote(self.task, puzzles, how)
-        return self._search(puzzles, how)
+        return self._search(self._puzzles(puzzles), how)
 
     def watch(self, puzzles: Puzzles, *, inner: bool = False, grid: tuple[int, int] = (1, 1), **options: Any) -> Run:
         """See the recursion think: a Run whose frames are computed as they are asked for.
@@ -329,6 +332,8 @@ class TRM(TinyRecursiveModel):
         options  as in `solve`.
         """
         how, task = _Options.of(options), self.task
+        if not all(1 <= count <= LARGEST_GRID for count in grid):
+            raise UsageError(f"grid {grid}: give rows and columns from 1 to {LARGEST_GRID}")
         if isinstance(task, Demonstrated):
             problems = list(_problems(task, puzzles))
             voter = self._voter(task)
@@ -338,8 +343,8 @@ class TRM(TinyRecursiveModel):
             watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), self)
             return replace(watch, inner=inner, shape=grid).run(task.tests_of(problems[0], voter.side))
         found = list(self._puzzles(puzzles))
-        if len({puzzle.tokens.size for puzzle in found}) > 1:
-            raise PuzzleError("puzzles of different sizes; watch those of one size")
+        if len({puzzle.tokens.size for puzzle in found}) != 1:
+            raise PuzzleError("puzzles of different sizes; watch those of one size" if found else "no puzzle to watch")
         loaded = self._loaded_for(found[0].tokens.size)
         settings = solve_config(self.checkpoint.solving, how.settings)
         return Watch(loaded, task, settings, how.check, inner, grid).run(found)
@@ -371,11 +376,11 @@ class TRM(TinyRecursiveModel):
         for source in _sources(given):
             yield from read_puzzles(self.task, source)
 
-    def _search(self, given: Puzzles, how: "_Options") -> Iterator[Solution]:
+    def _search(self, puzzles: Iterator[Puzzle], how: "_Options") -> Iterator[Solution]:
         """Attempts at puzzles until the rules hold; those of one size that come in a row share a batch."""
         task, settings = self.task, solve_config(self.checkpoint.solving, how.settings)
         examine = examiner(task) if how.check else None
-        for num_cells, group in groupby(self._puzzles(given), key=lambda puzzle: puzzle.tokens.size):
+        for num_cells, group in groupby(puzzles, key=lambda puzzle: puzzle.tokens.size):
             loaded = self._loaded_for(num_cells)
             ahead, told = tee(group)
             outcomes = solve_stream(
