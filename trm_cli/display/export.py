@@ -107,7 +107,7 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
         flash_seconds = 0.0 if is_still else min(FLASH_SECONDS, stays / 4)
         for flash in (0,) if is_still else (FLASH_STRONG, FLASH_SOFT, 0):
             lines = console.render_lines(Scene(moment, header, Look(flash=flash)), options)
-            rows = tuple(tuple(_glyphs(line)) for line in lines)
+            rows = tuple(tuple(glyphs_of(line)) for line in lines)
             shots.append(Shot(rows, flash_seconds if flash else stays - 2 * flash_seconds))
     used = 1 + max(
         row for shot in shots for row in range(height) if any(one.paper or one.text.strip() for one in shot.rows[row])
@@ -122,10 +122,11 @@ def _size(header: Header, question: Frame) -> tuple[int, int]:
     width, height = widest(list(drawn)), len(drawn)
     if is_one:
         return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5)
-    return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 2)), header.rows * (height + 1) + 4
+    return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 3)), header.rows * (height + 1) + 5
 
 
-def _glyphs(line: list[Segment]) -> Iterator[Glyph]:
+def glyphs_of(line: list[Segment]) -> Iterator[Glyph]:
+    """What one row of a screen is made of."""
     column = 0
     for text, style, _ in line:
         style = style or Style()
