@@ -122,7 +122,7 @@ def _size(header: Header, question: Frame) -> tuple[int, int]:
     width, height = widest(list(drawn)), len(drawn)
     if is_one:
         return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5)
-    return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 3)), header.rows * (height + 1) + 5
+    return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 3)), header.rows * (height + 1) + 3
 
 
 def glyphs_of(line: list[Segment]) -> Iterator[Glyph]:
