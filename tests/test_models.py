@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.forked import Done, Forked
+from tests.forked import HUB, Done, Forked
 from tests.hub_server import OPTIONS, Fault, HubServer, Repo
 from tests.official import official_weights
 from tests.terminal import STYLES, Terminal
@@ -69,7 +69,7 @@ def home(server: HubServer, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def forked() -> Iterator[Forked]:
-    with Forked(*OPTIONS) as forked:
+    with Forked(HUB, *OPTIONS) as forked:
         yield forked
 
 
