@@ -58,7 +58,8 @@ def doctor(
 
     Torch, devices, threads, weights, the cache, the Hub, variables and optional packages are looked at.
 
-    A warning is something that trm works without. Nothing is asked of the network without --online.
+    A warning is something that trm works without. Nothing is asked of the network without --online. With --json one
+    object: `ok`, and `checks`, each with a name, a state (ok, warning, fails), what it says and what to do.
 
     Exit code: 0 all is well, perhaps with warnings; 3 something fails.
 
