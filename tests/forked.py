@@ -1,6 +1,7 @@
 """Commands as processes of their own that fork off one Python, which has imported torch already."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ for line in sys.stdin:
         for number, (stream, _) in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        sys.stdin = open(0, encoding="utf-8")
+        sys.stdin = open(0, encoding="utf-8", closefd=False)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(variables)
@@ -71,10 +72,11 @@ class Done(NamedTuple):
 class Forked:
     """Runs `trm` with arguments, or a program after -c."""
 
-    def __init__(self, imports: tuple[str, ...], *options: str) -> None:
-        """imports  of modules, made once; options  of Python."""
+    def __init__(self, imports: tuple[str, ...], *options: str, **environment: str) -> None:
+        """imports  of modules, made once; options  of Python; environment  in which it starts."""
         words = [sys.executable, *options, "-c", PROGRAM, " ".join(imports)]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        variables = {**os.environ, **environment}
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
 
     def __enter__(self) -> "Forked":
         return self

@@ -27,9 +27,9 @@ SMALL = [  # a Sudoku of 4x4, trained on a few
 
 
 @cache
-def forked() -> Forked:
+def forked(**environment: str) -> Forked:
     """The Python that commands fork off, one for all tests of a process."""
-    made = Forked(TRAINING)
+    made = Forked(TRAINING, **environment)
     atexit.register(made.__exit__)
     return made
 
@@ -37,21 +37,16 @@ def forked() -> Forked:
 def trm(*arguments: object, stdin: str = "", **environment: str) -> Finished:
     """Run `trm` as a process of its own, one thread, no colours forced.
 
-    It forks off a Python that has imported torch, unless something is said to Python itself.
+    It forks off a Python that has imported torch, and was told what is said to Python itself.
     """
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     for name in ("TRM_MODEL", "FORCE_COLOR"):
         if name not in environment:
             variables.pop(name, None)
     words = [*map(str, arguments)]
-    if any(name.startswith("PYTHON") for name in environment):
-        command = [sys.executable, "-m", "trm_cli", *words]
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, env=variables, timeout=300, check=False
-        )
-    else:
-        ended = forked().run(words, folder=Path.cwd(), variables=variables, stdin=stdin)
-        done = subprocess.CompletedProcess(words, *ended)
+    told = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+    ended = forked(**told).run(words, folder=Path.cwd(), variables=variables, stdin=stdin)
+    done = subprocess.CompletedProcess(words, *ended)
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     return done
