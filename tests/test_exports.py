@@ -3,23 +3,16 @@
 import io
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from rich.segment import Segment
-from rich.style import Style
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
-from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, glyphs_of, page_of, rectangles, save_run
+from trm_cli.display import export
+from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, page_of, rectangles, save_run
 from trm_cli.errors import UsageError
-from trm_cli.solving.trace import Frame, Header, Moment
-from trm_cli.tasks.base import Puzzle
-from trm_cli.tasks.maze import Maze
-from trm_cli.tasks.maze_generator import WantedMazes, generate_mazes
-from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.solving.trace import Header, Moment
 
 RUNS = {"one": (HEADER, run_of_one()), "inside": (HEADER_INSIDE, run_inside()), "two": (HEADER_OF_TWO, run_of_two())}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -57,28 +50,6 @@ def test_a_film_holds_each_step_for_its_time_and_the_end_for_longer() -> None:
     assert len(shots) == 1 + 3 * 3  # the question, and three steps with two brightnesses each
     inside = film(HEADER_INSIDE, run_inside(), 0.8)
     assert sum(shot.seconds for shot in inside) == pytest.approx(3 * 0.8 + 3 * 0.2 + 3.0)
-
-
-def text_of(header: Header, moments: list[Moment]) -> str:
-    return "\n".join("".join(glyph.text for glyph in row) for row in film(header, moments, 0.8)[-1].rows)
-
-
-def test_a_picture_has_room_for_its_boards() -> None:
-    nine = Puzzle(np.ones(81, np.uint8), 9, 9, "test", 1)
-    first = Frame(nine, Sudoku(), 0, nine.tokens, 16)
-    header = replace(HEADER_OF_TWO, rows=3, columns=3, num_puzzles=9)
-    drawn = text_of(header, [Moment(0, (first,) * 9, frozenset(range(9)))])
-    assert drawn.count("┌───────┬───────┬───────┐") == 9
-    data = generate_mazes(WantedMazes(1, min_path=40), size=30, seed=0)
-    maze = Frame(Puzzle(data.puzzles[0], 30, 30, "test", 1), Maze(), 0, data.answers[0], 16)
-    drawn = text_of(replace(HEADER, task=Maze()), [Moment(0, (maze,), frozenset({0}))])
-    assert ("▒▒" in drawn, drawn.count("S"), drawn.count("G")) == (True, 1, 1)
-
-
-def test_marks_of_one_style_keep_their_density() -> None:
-    """Walls and path that are both violations lie side by side."""
-    glyphs = list(glyphs_of([Segment("▒▒━━", Style(color="red"))]))
-    assert [(glyph.column, glyph.text) for glyph in glyphs] == [(0, "▒▒"), (2, "━━")]
 
 
 def test_lines_of_neighbouring_characters_meet() -> None:
@@ -126,3 +97,9 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "no" / "run.svg"
     with pytest.raises(UsageError, match=r"run\.svg: cannot be written \(No such file"):
         save_run(path, HEADER, run_of_one(), pause=None)
+
+
+def test_a_gif_without_pillow_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^--save run\.gif: a GIF needs Pillow; pip install pillow$"):
+        export.check_names([Path("run.svg"), Path("run.gif")])
