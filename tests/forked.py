@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROGRAM = """
-import contextlib, gc, importlib, json, os, pathlib, signal, sys, tempfile, time
-for name in sys.argv.pop().split():  # once for all
+import contextlib, importlib, json, os, pathlib, sys, tempfile, time
+for name in ("torch", "trm_cli.weights.catalogue", "trm_cli.solving.engine", "trm_cli.cli.app",
+             "typer._adapters", "httpx2", "httpx", "yaml", "tqdm.auto"):  # once for all
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
 from trm_cli.__main__ import main
-if "httpx" in sys.modules:
-    time.sleep = lambda seconds: None  # the Hub's client waits between its attempts
+time.sleep = lambda seconds: None  # the Hub's client waits between its attempts
 sys.path[0] = os.getcwd()
-gc.freeze()
 for line in sys.stdin:
-    arguments, folder, variables, text = json.loads(line)
-    streams = [tempfile.mkstemp() for _ in range(3)]
+    arguments, folder, variables = json.loads(line)
+    streams = [tempfile.mkstemp() for _ in range(2)]
     child = os.fork()
     if not child:
-        signal.alarm(300)
-        os.write(streams[0][0], text.encode())
-        os.lseek(streams[0][0], 0, os.SEEK_SET)
-        for number, (stream, _) in enumerate(streams):
+        for number, (stream, _) in enumerate(streams, 1):
             os.dup2(stream, number)
-            os.close(stream)
-        sys.stdin = open(0, encoding="utf-8")
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(variables)
@@ -37,27 +31,10 @@ for line in sys.stdin:
             exec(arguments[1])
             sys.exit()
         main()
-        sys.exit()
     exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    texts = [pathlib.Path(path).read_text() for _, path in streams[1:]]
-    for stream, path in streams:
-        os.close(stream)
-        os.unlink(path)
+    texts = [pathlib.Path(path).read_text() for _, path in streams]
     print(json.dumps([exit_code, *texts]), flush=True)
 """
-COMMANDS = ("torch", "trm_cli.cli.app", "trm_cli.weights.catalogue", "trm_cli.solving.engine")
-HUB = (*COMMANDS, "typer._adapters", "httpx2", "httpx", "yaml", "tqdm.auto")
-TRAINING = (
-    *COMMANDS,
-    "torch._dynamo",
-    "trm_cli.training.loop",
-    "trm_cli.display.training",
-    "trm_cli.display.answers",
-    "trm_cli.display.report",
-    "trm_cli.display.export",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_svg",
-)
 
 
 class Done(NamedTuple):
@@ -71,10 +48,11 @@ class Done(NamedTuple):
 class Forked:
     """Runs `trm` with arguments, or a program after -c."""
 
-    def __init__(self, imports: tuple[str, ...], *options: str) -> None:
-        """imports  of modules, made once; options  of Python."""
-        words = [sys.executable, *options, "-c", PROGRAM, " ".join(imports)]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *options: str) -> None:
+        """options  of Python."""
+        self.process = subprocess.Popen(
+            [sys.executable, *options, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def __enter__(self) -> "Forked":
         return self
@@ -82,10 +60,10 @@ class Forked:
     def __exit__(self, *_: object) -> None:
         self.process.communicate()
 
-    def run(self, arguments: list[str], *, folder: Path, variables: Mapping[str, str], stdin: str = "") -> Done:
+    def run(self, arguments: list[str], *, folder: Path, variables: Mapping[str, str]) -> Done:
         """One command in that folder, with these environment variables and no others."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(json.dumps([arguments, str(folder), dict(variables), stdin]) + "\n")
+        self.process.stdin.write(json.dumps([arguments, str(folder), dict(variables)]) + "\n")
         self.process.stdin.flush()
         return Done(*json.loads(self.process.stdout.readline()))

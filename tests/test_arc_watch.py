@@ -49,7 +49,7 @@ def test_an_answer_is_judged_by_the_file_s_where_that_is_known(data: ProblemData
     assert untold.violations(boards[0], other) == []
     assert told.violations(boards[0], other) != []
     assert untold.violations(boards[0], np.zeros_like(other)) != []
-    assert (told.praise, untold.praise) == ("solved", "well-formed")
+    assert (told.praise, untold.praise) == ("solved", "a whole grid")
 
 
 def test_what_is_written_is_read_back(data: ProblemData) -> None:

@@ -94,25 +94,13 @@ def test_a_long_log_is_smoothed_over_its_points_and_a_short_one_is_not() -> None
 
 def test_each_line_is_named_with_its_last_value() -> None:
     loss, accuracy, halting = (set(labels(panel)) for panel in run_panels(log()))
-    assert loss == {"1.1 loss", "1 answer loss"}
+    assert loss == {"1 answer loss", "0.1 halting loss"}
     assert accuracy == {"90.0% cells, training", "33.3% solved, training", "50.0% solved, validation set"}
     assert halting == {"7.0 mean halting step", "0% learning rate"}
 
 
 def test_a_wide_range_of_losses_is_drawn_on_a_logarithmic_scale() -> None:
-    assert [run_panels(log(answer_loss=loss))[0].is_log for loss in (0.01, 0.8, 0.0)] == [True, False, False]
-
-
-def test_the_losses_of_a_network_that_learns_fall_while_its_halt_head_is_late() -> None:
-    answer, halting = [1.8, 1.0, 0.5, 0.2, 0.15], [0.01, 0.2, 1.5, 2.8, 1.0]  # as measured; weighted by 0.1
-    entries = log(5)
-    for entry, first, second in zip((e for e in entries if e["kind"] == "report"), answer, halting, strict=True):
-        entry.update(answer_loss=first, halting_loss=second, loss=first + 0.1 * second)
-    panel = run_panels(entries)[0]
-    assert "; between the lines: the halting loss, as weighted" in panel.heading
-    for curve in panel.curves:
-        heights = [y for _, y in curve.points]
-        assert heights == sorted(heights, reverse=True)
+    assert [run_panels(log(halting_loss=loss))[0].is_log for loss in (0.01, 0.8, 0.0)] == [True, False, False]
 
 
 def test_curves_that_lie_on_each_other_have_labels_apart() -> None:
@@ -143,7 +131,7 @@ def test_a_log_of_many_entries_is_drawn_at_once() -> None:
 
 def test_losses_far_apart_have_a_few_round_numbers_beside_them() -> None:
     for least in (0.02, 1e-5, 1e-12):
-        axes = draw_panels("", "", run_panels(log(answer_loss=least))).axes[0]
+        axes = draw_panels("", "", run_panels(log(halting_loss=least))).axes[0]
         low, high = axes.get_ylim()
         assert 2 <= sum(low <= tick <= high for tick in axes.get_yticks()) <= 7
 
@@ -153,7 +141,7 @@ def test_an_svg_describes_itself_and_has_a_dark_side() -> None:
     assert svg == draw_curves(log(), title="fast")
     root = ElementTree.fromstring(svg)
     (description,) = (element.text or "" for element in root if element.get("id") == "description")
-    assert description.startswith("1,000 optimizer steps in 13.3 minutes. At the end: 1.1 loss, 1 answer loss")
+    assert description.startswith("1,000 optimizer steps in 13.3 minutes. At the end: 1 answer loss")
     drawn = svg.decode()
     shown = {light for light in DARK if f": {light}" in drawn.split("</style>", 1)[1]}
     assert len(shown) > 7

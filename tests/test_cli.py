@@ -1,6 +1,5 @@
 """The command line as its users see it: whole outputs, exit codes, no traceback, no escape byte."""
 
-import atexit
 import json
 import os
 import pty
@@ -9,13 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ANSWER, PUZZLE
-from tests.forked import TRAINING, Forked
 from trm_cli import __version__
 from trm_cli.weights.checkpoint import read_config
 
@@ -26,32 +23,21 @@ SMALL = [  # a Sudoku of 4x4, trained on a few
 ]
 
 
-@cache
-def forked() -> Forked:
-    """The Python that commands fork off, one for all tests of a process."""
-    made = Forked(TRAINING)
-    atexit.register(made.__exit__)
-    return made
-
-
 def trm(*arguments: object, stdin: str = "", **environment: str) -> Finished:
-    """Run `trm` as a process of its own, one thread, no colours forced.
-
-    It forks off a Python that has imported torch, unless something is said to Python itself.
-    """
+    """Run `trm` as a process of its own, one thread, no colours forced."""
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     for name in ("TRM_MODEL", "FORCE_COLOR"):
         if name not in environment:
             variables.pop(name, None)
-    words = [*map(str, arguments)]
-    if any(name.startswith("PYTHON") for name in environment):
-        command = [sys.executable, "-m", "trm_cli", *words]
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, env=variables, timeout=300, check=False
-        )
-    else:
-        ended = forked().run(words, folder=Path.cwd(), variables=variables, stdin=stdin)
-        done = subprocess.CompletedProcess(words, *ended)
+    done = subprocess.run(
+        [sys.executable, "-m", "trm_cli", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=variables,
+        timeout=300,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     return done

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
-from trm_cli.display.screen import attempt_of
 from trm_cli.errors import UsageError
 from trm_cli.solving.trace import Frame, Header, Moment, read_trace, trace_lines
 
@@ -50,15 +49,6 @@ def test_a_trace_gives_back_the_run(tmp_path: Path, header: Header, moments: lis
     assert [(m.page, m.moved) for m in again] == [(m.page, m.moved) for m in moments]
     for one, other in zip(again, moments, strict=True):
         assert list(map(told, one.frames)) == list(map(told, other.frames))
-
-
-def test_a_trace_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "trace.jsonl"
-    lines = [line.replace(', "num_attempts": 2', "") for line in trace_lines(HEADER, run_of_one())]
-    path.write_text("\n".join(lines))
-    trace = read_trace(path)
-    assert (trace.header.num_attempts, HEADER.num_attempts) == (None, 2)
-    assert attempt_of(list(trace.moments)[-1].frames[0], trace.header) == "1"
 
 
 def test_the_lines_have_the_documented_fields() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -133,8 +134,6 @@ def bench_watch(
 
     Example: trm bench watch sudoku
     """
-    from statistics import median
-
     from trm_cli.solving.engine import header_of
     from trm_cli.tasks import get_task
     from trm_cli.tasks.inputs import read_example
@@ -203,8 +202,6 @@ def bench_start(
 
     Example: trm bench start
     """
-    from statistics import median  # which help does without
-
     from trm_cli.tasks import get_task, task_names
     from trm_cli.tasks.inputs import read_example
 

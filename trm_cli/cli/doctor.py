@@ -6,10 +6,12 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
@@ -56,8 +58,7 @@ def doctor(
 
     Torch, devices, threads, weights, the cache, the Hub, variables and optional packages are looked at.
 
-    A warning is something that trm works without. Nothing is asked of the network without --online. With --json one
-    object: `ok`, and `checks`, each with a name, a state (ok, warning, fails), what it says and what to do.
+    A warning is something that trm works without. Nothing is asked of the network without --online.
 
     Exit code: 0 all is well, perhaps with warnings; 3 something fails.
 
@@ -224,8 +225,6 @@ def check_puzzles() -> Iterator[Check]:
 
 def check_cache() -> Iterator[Check]:
     """The Hub's cache: where it is, what models it holds, whether there is room and it can be written."""
-    import tempfile
-
     from huggingface_hub import constants
 
     from trm_cli.weights.hub import cached_models
@@ -304,8 +303,6 @@ def check_added_tasks() -> Iterator[Check]:
 
 def check_optional() -> Iterator[Check]:
     """Packages that only some commands need."""
-    from importlib.metadata import PackageNotFoundError, version  # a tenth of the time that help takes
-
     for name, purpose in OPTIONAL.items():
         try:
             yield Check(name, OK, version(name))

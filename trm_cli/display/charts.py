@@ -38,7 +38,6 @@ LABEL_GAP, LABEL_DISTANCE = 16.0, 16.0  # from one label down to the next; from 
 WINDOWS = 40  # moving averages that lie side by side in a curve
 SMOOTHED_FROM, MOST_POINTS = 60, 340  # points: fewer are drawn as they are; more are thinned
 LOG_RANGE = 10  # a loss is drawn on a logarithmic scale if it spans more than this factor
-BETWEEN_LINES = "; between the lines: the halting loss, as weighted"
 STEPS_TRAINED_FOR = 16  # N_sup of the recipes; for logs that do not tell
 LONGEST_TITLE, LONGEST_NAME = 72, 28  # letters
 TIME_UNITS = ((36_000, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))  # from, size, name
@@ -170,9 +169,10 @@ def run_panels(entries: Entries) -> list[Panel]:
     most_steps = max([1, *lengths] if lengths else [STEPS_TRAINED_FOR, *(y for _, y in halting.points)])
     rates = read_points(entries, "report", "rate", most_steps)  # the full rate at the top of the panel
     verified = read_points(entries, "evaluation", "verified", 100)
-    # The halting loss is what lies between these. Alone it rises while a network learns: while nothing is solved,
-    # a head that never halts has no loss; it has one until it learns that answers have become right.
-    losses = [curve("loss", "loss", ORANGE, "{:.3g}"), curve("answer loss", "answer_loss", BLUE, "{:.3g}")]
+    colours = {"answer loss": BLUE, "halting loss": ORANGE}
+    losses = [curve(name, name.replace(" ", "_"), colour, "{:.3g}") for name, colour in colours.items()]
+    if not any(part.points for part in losses):
+        losses = [curve("loss", "loss", BLUE, "{:.3g}")]
     accuracies = [
         curve("cells, training", "cell_accuracy", BLUE, "{:.1f}%", 100),
         curve("solved, training", "solved", ORANGE, "{:.1f}%", 100),
@@ -186,9 +186,8 @@ def run_panels(entries: Entries) -> list[Panel]:
     values = [y for one in known[0] for _, y in one.points] or [1.0]
     is_log = min(values) > 0 and max(values) > LOG_RANGE * min(values)
     limits = None if is_log or min(values) < 0 else (0.0, 1.05 * max(values) or 1.0)
-    heading = "Loss, in nats" + ", logarithmic" * is_log + BETWEEN_LINES * (len(known[0]) > 1)
     return [
-        Panel(heading, known[0], x_most, 170, limits, is_log=is_log),
+        Panel("Loss, in nats" + " (logarithmic)" * is_log, known[0], x_most, 170, limits, is_log=is_log),
         Panel("Accuracy", known[1], x_most, 200, (0, 100), unit="%"),
         Panel(
             "Mean halting step; learning rate from 0 to 100%", known[2], x_most, 130, (0, most_steps), "optimizer steps"

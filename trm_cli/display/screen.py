@@ -399,8 +399,7 @@ class Scene:
     def lines(self, width: int, height: int) -> list[Text]:
         """At most `height` lines of at most `width` columns."""
         inside = width - 2
-        is_airy = height >= AIRY_HEIGHT and (len(self.moment.frames) == 1 or self.is_help)
-        body = self._body(inside, height - 5) if is_airy else None
+        body = self._body(inside, height - 5) if height >= AIRY_HEIGHT else None
         if body is None:
             body = self._body(inside, height - 3)
         frames = self.moment.frames

@@ -100,7 +100,7 @@ class Arc(Demonstrated, Rules):
     def __init__(self, side: int = SIDE, answers: dict[bytes, Tokens] | None = None) -> None:
         self.side = side
         self.answers = answers or {}
-        self.praise = "solved" if answers else "well-formed"
+        self.praise = "solved" if answers else "a whole grid"
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         """The tests of the problems in a JSON text."""
