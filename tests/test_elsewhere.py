@@ -124,7 +124,7 @@ def test_its_answers_are_written_in_its_own_letters(done: dict[str, Finished], p
 
 def test_its_boards_are_watched_and_kept(done: dict[str, Finished], paths: str, folder: Path) -> None:
     assert done["watch"].returncode in (0, 1), done["watch"].stderr  # solved or not, by so short a training
-    board = done["watch"].stdout.split("step 1 of 2")[1].splitlines()[3:9]
+    board = done["watch"].stdout.split("step 1 of 2")[1].splitlines()[4:10]
     assert board[0] == "┌─────────┐"
     assert all(row.startswith("│ ") and row.endswith("│") and len(row) == 11 for row in board[1:5])
     assert "<svg" in (folder / "new-task.svg").read_text()

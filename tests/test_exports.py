@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
+from trm_cli.display import export
 from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, glyphs_of, page_of, rectangles, save_run
 from trm_cli.errors import UsageError
 from trm_cli.solving.trace import Frame, Header, Moment
@@ -126,3 +127,9 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "no" / "run.svg"
     with pytest.raises(UsageError, match=r"run\.svg: cannot be written \(No such file"):
         save_run(path, HEADER, run_of_one(), pause=None)
+
+
+def test_a_gif_without_pillow_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^--save run\.gif: a GIF needs Pillow; pip install pillow$"):
+        export.check_names([Path("run.svg"), Path("run.gif")])

@@ -281,11 +281,11 @@ def test_what_is_pushed_can_be_loaded_again(run: Run, server: HubServer, home: P
     assert "write OWNER/NAME" in malformed.stderr
 
 
-def test_the_readme_s_section_on_checkpoints_can_be_followed_word_by_word(
+def test_the_page_on_checkpoints_can_be_followed_word_by_word(
     run: Run, server: HubServer, home: Path, tmp_path: Path
 ) -> None:
-    section = (TOP / "README.md").read_text().split("## Checkpoints\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```(sh|python)\n(.*?)```", section, flags=re.DOTALL)
+    page = (TOP / "docs" / "checkpoints.md").read_text()
+    blocks = re.findall(r"```(sh|python)\n(.*?)```", page, flags=re.DOTALL)
     commands = [
         shlex.split(line, comments=True) for kind, block in blocks if kind == "sh" for line in block.splitlines()
     ]

@@ -226,7 +226,7 @@ SOLVING = [  # the options of SolveConfig
 TIMED_SOLVING = [
     *SOLVING,
     option(
-        "time_limit", str, "none", "Stop solving after 90s, 9m or 1h30m.", metavar="DURATION", rich_help_panel=SEARCH
+        "time_limit", str, False, "Stop solving after 90s, 9m or 1h30m.", metavar="DURATION", rich_help_panel=SEARCH
     ),
 ]
 

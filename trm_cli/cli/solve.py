@@ -73,7 +73,7 @@ def solve(
 
     Examples:
     trm solve sudoku examples/easy.txt
-    trm solve 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
+    trm solve ....21.....4.4.1
     trm solve examples/minimal.txt examples/6x6.txt --json
     """
     from trm_cli.tasks.inputs import find_puzzles

@@ -4,11 +4,11 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageDraw, ImageFont
 from rich.color import Color, blend_rgb, parse_rgb_hex
 from rich.color_triplet import ColorTriplet
 from rich.console import Console
@@ -24,6 +24,9 @@ from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
 from trm_cli.tasks.base import Colour
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw, ImageFont
 
 LEAST_SIZE, LARGEST_TILE = (80, 24), (30, 15)  # columns and rows of a picture, of a board of several
 FIGURES = 38  # columns beside a board
@@ -316,6 +319,7 @@ GIF_FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf")  # as matplotlib b
 def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes:
     """The file; `seconds` is how long each step stays."""
     import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
 
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     fonts = [ImageFont.truetype(str(folder / name), GIF_FONT_SIZE) for name in GIF_FONTS]
@@ -339,7 +343,7 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
     return content.getvalue()
 
 
-def _paint(draw: ImageDraw.ImageDraw, glyph: Glyph, number: int, fonts: list[ImageFont.FreeTypeFont]) -> None:
+def _paint(draw: "ImageDraw.ImageDraw", glyph: Glyph, number: int, fonts: "list[ImageFont.FreeTypeFont]") -> None:
     def box(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
         x, across = round(left * GIF_CELL_WIDTH), round(right * GIF_CELL_WIDTH)
         y, down = round(top * GIF_CELL_HEIGHT), round(bottom * GIF_CELL_HEIGHT)
@@ -374,6 +378,8 @@ def check_names(paths: list[Path]) -> list[Path]:
     for path in paths:
         if path.suffix not in WRITERS:
             raise UsageError(f"--save {path}: name a file ending in {', '.join(WRITERS)}")
+        if path.suffix == ".gif" and find_spec("PIL") is None:
+            raise UsageError(f"--save {path}: a GIF needs Pillow; pip install pillow")
     return paths
 
 

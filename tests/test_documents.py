@@ -1,8 +1,13 @@
-"""What the documents and the examples promise holds: commands parse, examples end as their names say."""
+"""What the documents promise holds: commands parse, files exist, what is shown is printed."""
 
+import json
+import os
 import re
 import shlex
-from dataclasses import fields
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -11,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.arc_tasks import made_tasks
 from tests.conftest import sudokus
 from trm_cli.cli.app import app
 from trm_cli.config import SolveConfig, override, parse_duration
@@ -22,28 +28,16 @@ from trm_cli.training.recipes import get_recipe
 from trm_cli.weights.checkpoint import bundled_checkpoints
 
 TOP = Path(__file__).parents[1]
-ELSEWHERE = "new-task.md"  # its commands need the package that it builds
+ELSEWHERE = "new-task.md"  # its commands need the package that it builds: tests/test_elsewhere.py
+FOLLOWED = {"docs/checkpoints.md"}  # with a Hub of our own: tests/test_models.py
+TAKES = {"hours": r"\b(hour|hours|day|days)\b", "GPU": r"\bGPU", "Hub": r"\bthe Hub\b", "minutes": r"\bminutes?\b"}
 DOCUMENTS = {
     path.relative_to(TOP).as_posix(): path.read_text(encoding="utf-8")
     for path in (TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md")))
     if path.name != ELSEWHERE
 }
-ENDINGS = {
-    "4x4.txt": 0,
-    "6x6.txt": 0,
-    "easy.txt": 0,
-    "maze-15x15.txt": 0,
-    "maze-30x30.txt": 0,
-    "maze-7-steps.txt": 0,
-    "maze-9x9.txt": 0,
-    "maze-no-way.txt": 2,
-    "medium.txt": 0,
-    "minimal.txt": 0,
-    "no-solution.txt": 1,
-    "repeated-given.txt": 2,
-    "spellings.txt": 0,
-}
-HELP = {"-h", "--help", "--version"}
+MOST_WORDS = 900  # of the README; the rest stands in docs/
+HELP = {"-h", "--help", "--version", "--install-completion"}
 REFUSALS: tuple[Any, ...] = (AssertionError, TRMError, ValueError, *typer.BadParameter.__bases__)
 
 
@@ -53,36 +47,64 @@ def blocks(text: str, *languages: str) -> list[str]:
     return [block for language, block in found if language in languages]
 
 
-def commands_of(block: str) -> list[str]:
-    """Every call of `trm` in a block of shell, variables filled in, without what runs it."""
+@dataclass(frozen=True)
+class Call:
+    """A call of `trm` in a document, without what runs it."""
+
+    words: tuple[str, ...]
+    takes: str = ""  # what a test run does not have, by the comment beside or above it
+    reads: str = ""  # the file on its stdin
+    writes: str = ""  # the file that its stdout goes to
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["trm", *self.words])
+
+
+def taken(comment: str) -> str:
+    """What a comment says that a command takes: hours, a GPU, the Hub, minutes, or nothing of that kind."""
+    return next((word for word, said in TAKES.items() if re.search(said, comment)), "")
+
+
+def calls_of(block: str) -> list[Call]:
+    """Every call of `trm` in a block of shell, variables filled in. A line of comment holds for all below it."""
     variables: dict[str, str] = {}
-    commands = []
+    calls: list[Call] = []
+    above = ""
     for line in block.replace("\\\n", " ").splitlines():
+        comment = re.search(r"(?:^|\s)# (.*)", line)
+        if comment and not line[: comment.start()].strip():
+            above = taken(comment[1])
+            continue
         if assigned := re.fullmatch(r'(\w+)="(.*)"', line):
             variables[assigned[1]] = assigned[2]
             continue
+        takes = above or taken(comment[1] if comment else "")
         lexer = shlex.shlex(Template(line).safe_substitute(variables), posix=True, punctuation_chars="|&;<>")
         lexer.whitespace_split = True
         words: list[str] = []
+        reads = ""
         for word in [*lexer, ";"]:
             if not set(word) <= set("|&;<>"):
                 words.append(word)
                 continue
             start = next((place for place, w in enumerate(words[:-1]) if Path(w).name in ("trm", "trm_cli")), None)
             if start is not None:
-                commands.append(shlex.join(["trm", *words[start + 1 :]]))
+                calls.append(Call(tuple(words[start + 1 :]), takes, reads))
+            elif calls and line.count(">") and words:
+                calls[-1] = replace(calls[-1], writes=words[0])
+            reads = words[1] if words[:1] == ["cat"] else ""
             words = []
-    return commands
+    return calls
 
 
-COMMANDS = [
-    (name, command) for name, text in DOCUMENTS.items() for b in blocks(text, "sh") for command in commands_of(b)
-]
+CALLS = [(name, call) for name, text in DOCUMENTS.items() for block in blocks(text, "sh") for call in calls_of(block)]
+COMMANDS = [(name, call.command) for name, call in CALLS]
 SHOWN = [
-    (name, command)
+    (name, call.command)
     for name, text in DOCUMENTS.items()
     for block in blocks(text, "console")
-    for command in commands_of("\n".join(re.findall(r"^\$ (.*)", block, flags=re.MULTILINE)))
+    for call in calls_of("\n".join(re.findall(r"^\$ (.*)", block, flags=re.MULTILINE)))
 ]
 FRAGMENTS = [
     (name, " ".join(command.split()))
@@ -117,7 +139,8 @@ def parse(command: str, *, is_fragment: bool = False) -> None:
 
 def check_values(given: dict[str, Any]) -> None:
     """Raise one of REFUSALS where the value of an option is none that the command knows."""
-    task = get_task(given["task"]) if given.get("task") else None
+    named = given.get("task") or next((word for word in (given.get("words") or [])[:1] if word.isalpha()), None)
+    task = get_task(named) if named else None
     if task is not None and "recipe" in given:
         override(get_recipe(task.name, given["recipe"] or "fast"), given["settings"] or [])
     for name in ("model", "init", "compare"):
@@ -131,6 +154,10 @@ def check_values(given: dict[str, Any]) -> None:
         value = given.get(option.flag.strip("-").replace("-", "_"))
         for text in value if isinstance(value, list | tuple) else [value] if value else []:
             option.read(str(text))
+
+
+def test_the_readme_is_short() -> None:
+    assert len(DOCUMENTS["README.md"].split()) <= MOST_WORDS
 
 
 def test_the_documents_show_every_command() -> None:
@@ -187,14 +214,97 @@ def test_the_calls_in_a_block_are_found() -> None:
         "/usr/bin/time -v .venv/bin/trm train maze $C \\\n  --run 'runs/a b' && echo trm > trm.txt\n"
         "torchrun -m -- trm_cli train sudoku\ncd trm\n"
     )
-    assert commands_of(block) == ["trm solve sudoku", "trm train maze --threads 1 --run 'runs/a b'", "trm train sudoku"]
+    commands = [call.command for call in calls_of(block)]
+    assert commands == ["trm solve sudoku", "trm train maze --threads 1 --run 'runs/a b'", "trm train sudoku"]
 
 
-@pytest.mark.parametrize("block", blocks(DOCUMENTS["README.md"], "console"))
-def test_a_command_whose_output_the_readme_shows_prints_it(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(TOP)
-    command, expected = block.split("\n", 1)
-    assert CliRunner().invoke(app, shlex.split(command)[2:]).output == expected
+def test_what_a_call_takes_reads_and_writes_is_found() -> None:
+    block = "cat x | trm solve sudoku\ntrm eval maze  # minutes\ntrm data maze > y\n# hours\ntrm train maze\n"
+    assert calls_of(block) == [
+        Call(("solve", "sudoku"), reads="x"),
+        Call(("eval", "maze"), takes="minutes"),
+        Call(("data", "maze"), writes="y"),
+        Call(("train", "maze"), takes="hours"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the examples, and with what the documents call your own data."""
+    folder = tmp_path_factory.mktemp("documents")
+    (folder / "examples").symlink_to(TOP / "examples")
+    (folder / "docs").mkdir()
+    for name, data in (
+        ("puzzles.csv.gz", sudokus(16, side=9, givens=(34, 50))),
+        ("hard_train.csv.gz", sudokus(510, side=4, givens=(5, 8))),
+    ):
+        (folder / name).write_bytes(dataset_bytes(data, Sudoku(), gzipped=True))
+    tasks = made_tasks(3, seed=1, largest=4)
+    (folder / "training.json").write_text(json.dumps({"one": tasks["task0"]}))
+    (folder / "evaluation.json").write_text(json.dumps({"two": tasks["task1"]}))
+    (folder / "task.json").write_text(json.dumps(tasks["task0"]))
+    (folder / "new.json").write_text(json.dumps(tasks["task2"]))
+    return folder
+
+
+def follow(document: str, *, in_full: bool) -> None:
+    """Do what a document says, from its beginning to its end, in the current folder.
+
+    in_full  training takes all its steps, and what takes minutes is done; else training takes a few.
+    """
+    steps = 0
+    variables: dict[str, Any] = {}
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", DOCUMENTS[document], flags=re.MULTILINE | re.DOTALL):
+        if language == "console":
+            command, expected = block.split("\n", 1)
+            assert CliRunner().invoke(app, shlex.split(command)[2:]).output == expected
+        elif language == "python":
+            exec("\n".join(line for line in block.splitlines() if not re.search("#.*the Hub", line)), variables)
+        for call in calls_of(block) if language == "sh" else ():
+            words = list(call.words)
+            if not in_full and words[0] == "train" and "--print-config" not in words and call.takes in ("", "minutes"):
+                steps += 2
+                words += ["--max-steps", str(steps)]
+                words += [] if "--resume" in words else ["--set", "train.validation=8"]
+                words += [] if {"--resume", "--data", "-d"} & set(words) else ["--set", "data.puzzles=40"]
+            elif call.takes and (call.takes != "minutes" or not in_full):
+                continue
+            if call.reads:  # a pipe, which only a process has
+                run = [sys.executable, "-m", "trm_cli", *words]
+                with Path(call.reads).open() as stdin:
+                    subprocess.run(run, stdin=stdin, env=os.environ | {"PYTHONPATH": str(TOP)}, check=True)
+                continue
+            done = CliRunner().invoke(app, words)
+            if call.writes:
+                Path(call.writes).write_text(done.stdout)
+            is_untrained = any(word.startswith("runs/") for word in words)
+            assert done.exit_code in ((0, 1) if is_untrained else (0,)), f"{call.command}: {done.output}"
+
+
+def follow_in(folder: Path, prepared: Path, document: str, monkeypatch: pytest.MonkeyPatch, *, in_full: bool) -> None:
+    """Follow a document in a copy of the prepared folder."""
+    shutil.copytree(prepared, folder, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("TRM_MODEL", raising=False)
+    follow(document, in_full=in_full)
+
+
+PAGES = sorted(set(DOCUMENTS) - FOLLOWED)
+
+
+@pytest.mark.parametrize("document", PAGES)
+def test_a_document_can_be_followed(
+    document: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow_in(tmp_path, prepared, document, monkeypatch, in_full=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", sorted({name for name, call in CALLS if call.takes == "minutes"}))
+def test_what_takes_minutes_in_a_document_can_be_followed(
+    document: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow_in(tmp_path, prepared, document, monkeypatch, in_full=True)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -207,28 +317,12 @@ def test_what_python_in_the_documents_imports_exists(document: str) -> None:
 def test_python_in_the_documents_takes_the_validation_set_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (block,) = blocks(DOCUMENTS["docs/solving.md"], "python")
+    (block,) = blocks(DOCUMENTS["docs/attempts.md"], "python")
     monkeypatch.chdir(tmp_path)
     data = sudokus(510, side=4, givens=(5, 8))
     Path("hard_train.csv.gz").write_bytes(dataset_bytes(data, Sudoku(), gzipped=True))
     exec(block, {})
     assert len(read_dataset(Path("validation.csv.gz"), Sudoku())) == 500
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in (TOP / "examples").iterdir()))
-def test_every_example_ends_as_its_name_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRM_MODEL", raising=False)
-    task = "maze" if name.startswith("maze") else "sudoku"
-    done = CliRunner().invoke(app, ["solve", task, str(TOP / "examples" / name)])
-    assert done.exit_code == ENDINGS[name]
-    if task == "maze":
-        return
-    answers = [line for line in done.stdout.splitlines() if "#" not in line]
-    if name == "spellings.txt":
-        assert len(answers) == 4
-        assert len(set(answers)) == 1
-    elif ENDINGS[name] == 0:
-        assert len(answers) == 5
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
