@@ -132,9 +132,10 @@ def test_words_are_a_task_files_and_puzzles(tmp_path: Path, monkeypatch: pytest.
     refusals = {
         ("easi.txt",): "easi.txt: no such file, and not a task or a puzzle; did you mean easy.txt?",
         ("sudoku", "esy.txt"): "esy.txt: no such file, and not a puzzle; did you mean easy.txt?",
-        ("sudko",): "sudko: neither a task, a file nor a puzzle; did you mean sudoku?",
+        ("sudko",): "'sudko' is not a task; choose from: arc, maze, sudoku, or install the package that adds it; did",
         ("sudko", "easy.txt"): "'sudko' is not a task",
-        ("nonsense",): "nonsense: no such file, and not a task or a puzzle; check the path",
+        ("nonsense",): "'nonsense' is not a task; choose from: arc, maze, sudoku, or install the package that adds it",
+        ("non/sense",): "non/sense: no such file, and not a task or a puzzle; check the path",
         ("easy.txt", "maze.txt"): "maze.txt: holds a maze, easy.txt a sudoku; solve them one by one",
     }
     for words, message in refusals.items():

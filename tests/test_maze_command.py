@@ -70,7 +70,7 @@ def test_a_maze_is_drawn_on_a_terminal_with_the_model_that_solved_it(tmp_path: P
     (tmp_path / "m.txt").write_text(MAZE)
     drawn = on_a_terminal("solve", "maze", tmp_path / "m.txt", NO_COLOR="1")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn).replace("\r\n", "\n")
-    assert "██S     ██\n██┃ ██  ██\n██┗━┓   ██\n████┃ ████\n██  ┗━G ██\n" in plain
+    assert "▒▒S     ▒▒\n▒▒┃ ▒▒  ▒▒\n▒▒┗━┓   ▒▒\n▒▒▒▒┃ ▒▒▒▒\n▒▒  ┗━G ▒▒\n" in plain
     assert re.search(r"^solved .* model maze$", plain, flags=re.MULTILINE)
 
 

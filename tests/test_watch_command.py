@@ -112,7 +112,9 @@ def test_a_replay_says_what_the_run_said(tmp_path: Path) -> None:
 def test_an_unsolved_puzzle_ends_with_1_and_a_plain_verdict(untrained: Path) -> None:
     done = shown("watch", "sudoku", "-m", untrained, "--max-steps", 2)
     assert done.returncode == 1
-    assert re.search(r"\nnot solved: \d+ violations after 2 steps\n\n$", done.stdout)
+    assert done.stdout.endswith("\nnot solved in 2 steps: one solution exists, the network did not find it\n\n")
+    unchecked = shown("watch", "sudoku", "-m", untrained, "--max-steps", 2, "--no-check")
+    assert re.search(r"\nnot solved: \d+ violations after 2 steps\n\n$", unchecked.stdout)
 
 
 def test_without_a_file_there_is_an_example_and_a_grid_takes_more_of_them(untrained: Path) -> None:
@@ -122,13 +124,24 @@ def test_without_a_file_there_is_an_example_and_a_grid_takes_more_of_them(untrai
     assert (nine.returncode, nine.stdout) == (1, "0 of 9 solved\n")
 
 
+def test_nothing_and_a_puzzle_alone_are_enough(untrained: Path) -> None:
+    nothing = shown("watch", "-m", untrained, "--max-steps", 1)
+    assert "puzzle 1 of 1  example:1\n" in nothing.stdout
+    puzzle = shown("watch", "." * 80 + "1", "-m", untrained, "--max-steps", 1)
+    assert "puzzle 1 of 1  puzzle:1\n" in puzzle.stdout
+    assert "not solved in 1 step: several solutions exist\n" in puzzle.stdout
+
+
 def test_a_dash_reads_stdin(untrained: Path) -> None:
     done = trm("watch", "sudoku", "-", "-m", untrained, "--max-steps", 1, stdin="." * 81)
     assert "puzzle 1 of 1  stdin:1\n" in done.stdout
 
 
 REFUSED = {
-    "nothing to watch": ((), "what should be watched? Give a task, such as sudoku, or --replay TRACE"),
+    "two puzzles": (
+        ("sudoku", "." * 81, "." * 80 + "1"),
+        "puzzle: one file or puzzle at a time can be watched; put them in one file",
+    ),
     "both": (
         ("sudoku", "--replay", "TRACE"),
         "--replay: the trace names its task and puzzles; leave out TASK and FILE",

@@ -107,14 +107,10 @@ def find_sources(words: list[str]) -> tuple[Task | None, list[Source]]:
     first, *rest = words
     if first in task_names():
         return get_task(first), [find_source(word) for word in rest] or [Source("stdin")]
-    is_task = not rest or first == STDIN or Path(first).suffix or len(first) > LONGEST_NAME
-    if rest and not is_task and not Path(first).exists() and not tasks_of(first):
+    is_name = first.isidentifier() and len(first) <= LONGEST_NAME  # of a task, if it is no file's
+    if is_name and not Path(first).exists() and not tasks_of(first):
         get_task(first)  # raises: it is none
-    near = did_you_mean(first, task_names())
-    try:
-        return None, [find_source(word, noun="a task or a puzzle") for word in words]
-    except PuzzleError as error:
-        raise PuzzleError(f"{first}: neither a task, a file nor a puzzle{near}") if near else error from error
+    return None, [find_source(word, noun="a task or a puzzle") for word in words]
 
 
 def find_puzzles(words: list[str]) -> tuple[Task, list[Source]]:
