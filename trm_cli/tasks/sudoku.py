@@ -86,7 +86,7 @@ class Grid:
     def add_row(self, text: str, number: int) -> None:
         """Add a line, which must be a row as long as the first, or a whole grid."""
         row = len(self.cells) // self.side if self.side else 0
-        count = self.add_line(_without_separators(text), number)
+        count = self.add_line(text, number)
         if not self.side:
             if count not in BOXES and count not in SIDE_OF:
                 raise PuzzleError(
@@ -99,14 +99,6 @@ class Grid:
                 f"{self.place(-1)}: expected {self.side} cells, got {count}; row {row + 1} of the grid "
                 f"that starts at line {self.places[0][0]} must be as long as the first"
             )
-
-    def refuse_large(self, text: str, number: int) -> None:
-        """Raise PuzzleError where a grid begins with a row of 16x16 or 25x25, or with all its rows on a line."""
-        parted = next((text.split(separator) for separator in SEPARATORS if separator in text), text.split())
-        symbols = parted if len(parted) in LARGE_SIDES else [letter for letter in text if letter not in IGNORED]
-        side, is_grid = LARGE_SIDES.get(len(symbols), 0), all(SYMBOL.fullmatch(symbol) for symbol in symbols)
-        if not self.side and is_grid and side and (len(symbols) > side or any(map(LARGE.search, symbols))):
-            raise PuzzleError(f"{self.source}:{number}: a Sudoku of {side}x{side}; {SIZES}")
 
     def refuse_gap(self, rows: int) -> None:
         """Raise PuzzleError where the grid ends here, but not after a multiple of so many rows."""
@@ -134,13 +126,24 @@ class Grid:
         return Puzzle(tokens, side, side, self.source, self.places[0][0])
 
 
-def _without_separators(text: str) -> str:
+def _joined(text: str) -> str:
     """A row without what parts its cells, and with a dot where nothing stands between two; any other as it is."""
-    for separator in SEPARATORS:
+    for separator in filter(text.__contains__, SEPARATORS):
         fields = [field.strip(" \"'\r\n") for field in text.split(separator)]
         if len(fields) in (*BOXES, *SIDE_OF) and all(field == "" or field in TOKENS for field in fields):
             return "".join(field or "." for field in fields)
     return text
+
+
+def _refuse_large(text: str, place: str) -> None:
+    """Raise PuzzleError where a grid begins with a row of 16x16 or 25x25, or with all its rows on a line."""
+    parted = next((text.split(separator) for separator in SEPARATORS if separator in text), text.split())
+    symbols = parted if len(parted) in LARGE_SIDES else [letter for letter in text if letter not in IGNORED]
+    side = LARGE_SIDES.get(len(symbols))
+    if side is None or not all(map(SYMBOL.fullmatch, symbols)):
+        return
+    if len(symbols) > side or any(map(LARGE.search, symbols)):
+        raise PuzzleError(f"{place}: a Sudoku of {side}x{side}; {SIZES}")
 
 
 def _is_border(text: str) -> bool:
@@ -207,8 +210,10 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
                 continue
             if _is_border(text):
                 continue
-            grid.refuse_large(text, number)
-            if not grid.side and (text.strip(' "').lower() in QUESTION_COLUMNS or "," in _without_separators(text)):
+            row = _joined(text)
+            if not grid.side and len(row) != max(SIDE_OF):  # of most files, every line is a whole grid
+                _refuse_large(text, f"{source}:{number}")
+            if not grid.side and (text.strip(' "').lower() in QUESTION_COLUMNS or "," in row):
                 rest = (line for _, line in numbered)
                 for one, at, before in read_column(
                     line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(TOKENS).issuperset
@@ -216,7 +221,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
                     yield self.read_one(one, at, source, before)
                 return
             found = True
-            grid.add_row(text, number)
+            grid.add_row(row, number)
             if len(grid.cells) == grid.side**2:
                 yield grid.puzzle()
                 grid = Grid(source)
