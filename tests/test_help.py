@@ -178,6 +178,11 @@ def test_an_error_about_what_was_typed_names_no_variable() -> None:
     assert done.stderr == "trm: --halt: expected one of verified, q, never, got 'soon'\n"
 
 
+def test_a_number_from_a_variable_is_not_blamed_for_every_number_in_a_message() -> None:
+    done = trm("solve", "sudoku", "11" + "." * 79, TRM_SOLVE_SEED="1")
+    assert done.stderr == "trm: puzzle:1:2: row 1 has the given 1 twice, first at 1:1; correct one of them\n"
+
+
 def test_variables_are_named_after_commands_and_options() -> None:
     known = known_variables(ROOT)
     assert {"TRM_MODEL", "TRM_DEVICE", "TRM_SOLVE_MODEL", "TRM_SOLVE_MAX_STEPS", "TRM_BENCH_TRAIN_RECIPE"} <= known

@@ -33,9 +33,10 @@ class Command(TyperCommand):
             return super().invoke(ctx)
         except TRMError as error:
             for param in self.params:
-                variable, value = variable_of(ctx, param), repr(ctx.params.get(param.name))
+                variable, value = variable_of(ctx, param), ctx.params.get(param.name)
                 flags = tuple(f"{flag}{end}" for flag in param.opts for end in " :")
-                if variable and (str(error).startswith(flags) or value in str(error)):
+                is_quoted = isinstance(value, str) and repr(value) in str(error)
+                if variable and (str(error).startswith(flags) or is_quoted):
                     error.args = (f"{error} (from the variable {variable})",)
             raise
 
