@@ -120,6 +120,14 @@ def test_mistakes_have_the_classes_and_the_words_of_the_command_line(small: TRM,
         small.watch([SMALL, PUZZLE])
     with pytest.raises(UsageError, match="give rows and columns from 1 to 8"):
         small.watch(SMALL, grid=(0, 1))
+    for options, message in (
+        ({"batch_size": 0}, "--batch-size 0: give 1 puzzle or more"),
+        ({"adapt": 5}, "--adapt: sudoku needs no learning before it is solved; drop it"),
+        ({"time_limit": -1}, "--time-limit: '-1' is no duration; write 90s, 9m or 1h30m"),
+    ):
+        with pytest.raises(UsageError) as refused_option:
+            small.solve(SMALL, **options)
+        assert str(refused_option.value) == message
     with pytest.raises(UsageError, match="choose auto, cpu, cuda or mps"):
         TRM.from_pretrained("sudoku-4x4", device="tpu")
 
@@ -207,6 +215,11 @@ def test_arc_is_a_vote_on_each_test(tmp_path_factory: pytest.TempPathFactory, tm
     assert model.solve(new, adapt=2, augment=1)[0].attempts == 2
     with pytest.raises(UsageError, match="--attempts: answers to arc are voted on"):
         model.solve(problem, attempts=3)
+    with pytest.raises(UsageError, match="--no-check: answers to arc are voted on"):
+        model.solve(problem, check=False)
+    with pytest.raises(UsageError, match="--adapt 0: give 1 step or more"):
+        model.solve(new, adapt=0)
+    assert len(list(model.watch(path, max_steps=3))) == 1 + 3
 
 
 def test_what_the_package_offers_is_there() -> None:

@@ -21,7 +21,6 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby, tee
-from math import inf
 from pathlib import Path
 from typing import Any, overload
 
@@ -31,21 +30,21 @@ from numpy.typing import NDArray
 from rich.text import Text
 from torch import Tensor
 
-from trm_cli.config import ModelConfig, SolveConfig, parse_duration, solve_config
+from trm_cli.config import ModelConfig, SolveConfig, given_settings, solve_config
 from trm_cli.display.boards import BoardView, Look, board_text
 from trm_cli.display.export import check_names, page_of, save_run
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
 from trm_cli.model.network import TinyRecursiveModel, choose_machine
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
+from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
 from trm_cli.solving.trace import Frame as State
-from trm_cli.solving.trace import Header, Moment
 from trm_cli.solving.voting import Ballot, Candidate, ProblemRows, Voter, refuse_attempts
 from trm_cli.tasks import get_task, loadable_tasks
-from trm_cli.tasks.base import PADDING, Finding, Puzzle, Task, Tokens, Violation, rules_of
+from trm_cli.tasks.base import PADDING, Finding, Layout, Puzzle, Task, Tokens, Violation, rules_of
 from trm_cli.tasks.inputs import Source, find_source, read_problems, read_puzzles, rows_as_text
-from trm_cli.tasks.problems import Demonstrated, Problem
-from trm_cli.training.problems import AUGMENTATIONS, SEEDS, Adaptation, adapt
+from trm_cli.tasks.problems import Demonstrated, Problem, refuse_learning, refuse_unchecked
+from trm_cli.training.problems import adaptation, recall_or_adapt
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import find_by_name, refuse_board
 from trm_cli.weights.checkpoint import Checkpoint
@@ -53,10 +52,9 @@ from trm_cli.weights.hub import Pushed, push
 from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
 
 LETTER = np.dtype("U1").itemsize  # bytes
-LARGEST_GRID = 8  # puzzles across or down that are watched side by side
 PLAYER_HEIGHT = 600  # pixels, in a notebook
-SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"}
-OTHERS = frozenset({"batch_size", "time_limit", "check", "adapt", "augment", "train_network"})
+SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"} | {"time_limit"}
+OTHERS = frozenset({"batch_size", "check", "adapt", "augment", "train_network"})
 
 Puzzles = str | Path | NDArray[Any] | dict[str, Any] | Iterable[Any]
 
@@ -94,7 +92,8 @@ class Board:
 
     def __str__(self) -> str:
         lines = self._drawn(Look(in_a_list=True, marks=True)).plain.split("\n")
-        return "\n".join(line.rstrip() for line in lines)
+        drawn = "\n".join(line.rstrip() for line in lines)
+        return drawn.rstrip("\n") if self.task.layout is Layout.BLOCKS else drawn  # nothing lies below a grid
 
     def __rich__(self) -> Text:
         return self._drawn(Look(in_a_list=True))
@@ -310,7 +309,7 @@ class TRM(TinyRecursiveModel):
         found = list(self._puzzles(puzzles))
         if len(found) > 1:
             raise PuzzleError(f"puzzle: {len(found)} puzzles in one text; give a list of them")
-        return next(self._search(iter(found), _Options.of(options)))
+        return next(self._search(iter(found), _Options.of(options, self.task)))
 
     def solve_many(self, puzzles: Puzzles, **options: Any) -> Iterator[Solution]:
         """Solve puzzles and yield each Solution as soon as those before it are done.
@@ -318,7 +317,7 @@ class TRM(TinyRecursiveModel):
         puzzles  as in `solve`; an iterator is read as the network asks for more.
         options  as in `solve`.
         """
-        how = _Options.of(options)
+        how = _Options.of(options, self.task)
         if isinstance(self.task, Demonstrated):
             return self._vote(self.task, puzzles, how)
         return self._search(self._puzzles(puzzles), how)
@@ -331,16 +330,17 @@ class TRM(TinyRecursiveModel):
         grid     rows and columns of puzzles that are solved side by side.
         options  as in `solve`.
         """
-        how, task = _Options.of(options), self.task
+        how, task = _Options.of(options, self.task), self.task
         if not all(1 <= count <= LARGEST_GRID for count in grid):
             raise UsageError(f"grid {grid}: give rows and columns from 1 to {LARGEST_GRID}")
         if isinstance(task, Demonstrated):
             problems = list(_problems(task, puzzles))
             voter = self._voter(task)
-            voter.refuse_unknown(problems)
             if len(problems) != 1:
                 raise PuzzleError(f"{len(problems)} problems; watch one at a time")
-            watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), self)
+            voter.refuse_large(problems[0])
+            voter.refuse_unknown(problems)
+            watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), self, how.settings)
             return replace(watch, inner=inner, shape=grid).run(task.tests_of(problems[0], voter.side))
         found = list(self._puzzles(puzzles))
         if len({puzzle.tokens.size for puzzle in found}) != 1:
@@ -405,22 +405,19 @@ class TRM(TinyRecursiveModel):
         problems, voter = list(_problems(task, given)), self._voter(task)
         for problem in problems:
             voter.refuse_large(problem)
-        if how.adaptation is None:
+        if how.adapt is None:
             voter.refuse_unknown(problems)
+        how_to_learn = adaptation(how.adapt, how.augment, how.train_network, how.settings)
         for problem in problems:
             began = time.perf_counter()
-            network: TinyRecursiveModel = self
-            if voter.unknown([problem]):
-                assert how.adaptation is not None
-                trained = self.checkpoint.training.get("train", {})
-                learned = adapt(self, task, problem, how.adaptation, trained, lambda: None)
-                network, rows = learned.network, learned.known
-            else:
-                rows = voter.read(voter.known(problem, how.settings.get("views")))
+            known = recall_or_adapt(
+                voter, problem, how_to_learn, views=how.settings.get("views"), progress=lambda: None
+            )
+            network, rows = known.network, known.known
             batch_size = how.batch_size or batch_size_on(self.y_init.device)
             ballots = voter.vote(problem, rows, batch_size=batch_size, network=network)
             seconds = time.perf_counter() - began
-            watch = watch_of(voter, problem, rows, network)
+            watch = watch_of(voter, problem, rows, network, {})
             for place, ballot in enumerate(ballots):
                 yield _voted(watch, voter, problem, place, ballot, seconds)
 
@@ -430,29 +427,29 @@ class _Options:
     """The keywords of `solve` and `watch`; its clock starts when it is made."""
 
     settings: dict[str, Any]  # of SolveConfig
+    end: float  # on the monotonic clock
     batch_size: int | None = None
     check: bool = True
-    adaptation: Adaptation | None = None
-    end: float = inf  # on the monotonic clock
+    adapt: int | None = None
+    augment: int | None = None
+    train_network: bool = False
 
     @classmethod
-    def of(cls, typed: dict[str, Any]) -> "_Options":
+    def of(cls, typed: dict[str, Any], task: Task) -> "_Options":
         """Sort keywords; raises TypeError for one that means nothing, UsageError for a value that cannot be."""
         for name in typed:
             if name not in SETTINGS | OTHERS:
                 raise TypeError(f"no option {name}{did_you_mean(name, SETTINGS | OTHERS)}")
-        settings = {name: value for name, value in typed.items() if name in SETTINGS and value is not None}
-        limit = typed.get("time_limit")
-        if limit is not None:
-            settings["breadth_first"] = True
-        SolveConfig(**settings)
-        seconds = parse_duration(limit)
-        adaptation = None
-        if (steps := typed.get("adapt")) is not None:
-            views, seed = typed.get("augment", AUGMENTATIONS), settings.get("seed", 0) % SEEDS
-            adaptation = Adaptation(steps, views, bool(typed.get("train_network")), seed)
-        end = inf if seconds is None else time.monotonic() + seconds
-        return cls(settings, typed.get("batch_size"), typed.get("check", True), adaptation, end)
+        settings, end = given_settings({name: value for name, value in typed.items() if name in SETTINGS})
+        others = {name: value for name, value in typed.items() if name in OTHERS and value is not None}
+        made = cls(settings, end, **others)
+        if made.batch_size is not None and made.batch_size < 1:
+            raise UsageError(f"--batch-size {made.batch_size}: give 1 puzzle or more")
+        if isinstance(task, Demonstrated):
+            refuse_unchecked(task, made.check)
+        else:
+            refuse_learning(task, made.adapt, made.augment, made.train_network)
+        return made
 
     def stops(self) -> bool:
         """Whether the time is up."""
@@ -514,11 +511,16 @@ def _solution(watch: Watch, puzzle: Puzzle, outcome: Outcome) -> Solution:
     )
 
 
-def watch_of(voter: Voter, problem: Problem, rows: ProblemRows, network: TinyRecursiveModel) -> Watch:
-    """How a problem's tests are watched: in the plain view and in all steps, as for a vote."""
-    settings = SolveConfig(halt="never", max_steps=network.config.N_sup)
-    loaded = replace(voter.loaded, network=network)
-    return Watch(loaded, voter.task.judged_by_answers(problem, voter.side), settings, row=rows.rows[:1])
+def watch_of(
+    voter: Voter, problem: Problem, rows: ProblemRows, network: TinyRecursiveModel, given: dict[str, Any]
+) -> Watch:
+    """How a problem's tests are watched: in the plain view and in all steps, as for a vote.
+
+    given  settings of SolveConfig.
+    """
+    settings = solve_config(voter.loaded.checkpoint.solving, {"max_steps": network.config.N_sup, **given})
+    loaded, judge = replace(voter.loaded, network=network), voter.task.judged_by_answers(problem, voter.side)
+    return Watch(loaded, judge, replace(settings, halt="never"), row=rows.rows[:1])
 
 
 def _voted(watch: Watch, voter: Voter, problem: Problem, test: int, ballot: Ballot, seconds: float) -> Solution:

@@ -16,6 +16,7 @@ import json
 import math
 import re
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -237,6 +238,7 @@ class TrainConfig:
             raise ConfigError("train.label_smoothing: is for train.loss=softmax")
 
 
+AUGMENTATIONS = 30  # views of a problem that is new to a network, while it is learned, if nothing is said
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing in one attempt
 
@@ -304,6 +306,24 @@ def parse_duration(given: str | float | None) -> float | None:
     if not (hours or minutes or seconds):
         raise UsageError(f"{text!r} is no duration; write 90s, 9m or 1h30m")
     return hours * 3600 + minutes * 60 + seconds
+
+
+def given_settings(typed: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+    """What was given of SolveConfig, and when the `time_limit` beside it is over on the monotonic clock.
+
+    Where there is a limit, every puzzle is tried once before any is tried again.
+    Raises UsageError where a setting, or the limit, cannot be.
+    """
+    settings = {name: value for name, value in typed.items() if value is not None}
+    limit = settings.pop("time_limit", None)
+    try:
+        seconds = parse_duration(limit)
+    except UsageError as error:
+        raise UsageError(f"--time-limit: {error}") from error
+    if seconds is not None:
+        settings["breadth_first"] = True
+    SolveConfig(**settings)
+    return settings, math.inf if seconds is None else time.monotonic() + seconds
 
 
 def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfig:

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import math
 import os
 import shlex
 import signal
@@ -21,7 +20,7 @@ from typer import Argument, Option
 
 from trm_cli.cli.completion import complete_first_task, complete_models, complete_tasks, complete_words
 from trm_cli.cli.help import HARDWARE, INPUT_OUTPUT, MODEL, OWN, RECIPE, SEARCH
-from trm_cli.config import SolveConfig, parse_duration, solve_config, words_of
+from trm_cli.config import SolveConfig, given_settings, solve_config, words_of
 from trm_cli.errors import UsageError, printable
 from trm_cli.tasks import BUILT_IN
 
@@ -68,22 +67,25 @@ def _refuse_both(ctx: typer.Context, other: str) -> None:
 TaskName = Annotated[
     str, Argument(metavar="TASK", show_default=False, help=KIND_OF_PUZZLE, autocompletion=complete_tasks)
 ]
+
+
+def words_argument(metavar: str, then: str) -> Any:
+    """The words of a command: the task, if it is said, and puzzles."""
+    return Argument(
+        metavar=metavar, show_default=False, help=f"{KIND_OF_PUZZLE} Then {then}", autocompletion=complete_first_task
+    )
+
+
 TaskAndPuzzles = Annotated[
     Optional[list[str]],
-    Argument(
-        metavar="[TASK] [PUZZLE|FILE|-]...",
-        show_default=False,
-        help=f"{KIND_OF_PUZZLE} Then puzzles, or files of them: text, CSV or JSON; - or nothing reads stdin.",
-        autocompletion=complete_first_task,
+    words_argument(
+        "[TASK] [PUZZLE|FILE|-]...", "puzzles, or files of them: text, CSV or JSON; - or nothing reads stdin."
     ),
 ]
 TaskAndPuzzle = Annotated[
     Optional[list[str]],
-    Argument(
-        metavar="[TASK] [PUZZLE|FILE|-]",
-        show_default=False,
-        help=f"{KIND_OF_PUZZLE} Then a puzzle, or a file as text, CSV or JSON; - reads stdin; nothing: an example.",
-        autocompletion=complete_first_task,
+    words_argument(
+        "[TASK] [PUZZLE|FILE|-]", "a puzzle, or a file as text, CSV or JSON; - reads stdin; nothing: an example."
     ),
 ]
 ModelName = Annotated[
@@ -339,8 +341,7 @@ def as_typed() -> str:
 class Request:
     """What was typed of the options that `solve`, `watch` and `eval` share; its clock starts when it is made.
 
-    Where there is a time limit, every puzzle is tried once before any is tried again.
-    Raises UsageError where a setting, or the limit, cannot be.
+    Raises UsageError where a setting, or the time limit, cannot be.
     """
 
     model: str | None
@@ -352,16 +353,7 @@ class Request:
     compiles: bool = False
 
     def __post_init__(self, chosen: dict[str, Any]) -> None:
-        self.settings = {name: value for name, value in chosen.items() if value is not None}
-        limit = self.settings.pop("time_limit", None)
-        if limit is not None:
-            self.settings["breadth_first"] = True
-        SolveConfig(**self.settings)
-        try:
-            seconds = parse_duration(limit)
-        except UsageError as error:
-            raise UsageError(f"--time-limit: {error}") from error
-        self.end = math.inf if seconds is None else time.monotonic() + seconds
+        self.settings, self.end = given_settings(chosen)
 
     def stops(self) -> bool:
         """Whether the time is up."""

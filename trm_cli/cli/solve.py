@@ -11,7 +11,7 @@ from typer import Option
 from trm_cli.cli import options
 from trm_cli.cli.help import LEARNING
 from trm_cli.cli.options import logger
-from trm_cli.errors import UsageError
+from trm_cli.config import AUGMENTATIONS
 
 if TYPE_CHECKING:
     from trm_cli.display.answers import ProblemAnswer
@@ -44,7 +44,7 @@ def solve(
         min=0,
         max=10_000,
         metavar="N",
-        show_default="30",
+        show_default=str(AUGMENTATIONS),
         rich_help_panel=LEARNING,
         help="Views of a new problem while it is learned, and votes on its tests.",
     ),
@@ -77,24 +77,20 @@ def solve(
     trm solve examples/minimal.txt examples/6x6.txt --json
     """
     from trm_cli.tasks.inputs import find_puzzles
-    from trm_cli.tasks.problems import Demonstrated
+    from trm_cli.tasks.problems import Demonstrated, refuse_learning, refuse_unchecked
 
     request = options.Request(model, revision, chosen, machine, quiet, batch_size, compile_net)
     options.refuse_existing(output, force)
     task, sources = find_puzzles(words or [])
     if isinstance(task, Demonstrated):
-        request.refuse_attempts(task)
-        how = None
-        if adapt is not None:
-            from trm_cli.training.problems import AUGMENTATIONS, SEEDS, Adaptation
+        from trm_cli.training.problems import adaptation
 
-            views = AUGMENTATIONS if augment is None else augment
-            how = Adaptation(adapt, views, train_network, request.settings.get("seed", 0) % SEEDS)
+        request.refuse_attempts(task)
+        refuse_unchecked(task, check)
+        how = adaptation(adapt, augment, train_network, request.settings)
         all_solved = _vote(task, sources, request, how, output=output, as_json=json)
     else:
-        for flag, typed in (("--adapt", adapt), ("--augment", augment), ("--train-network", train_network or None)):
-            if typed is not None:
-                raise UsageError(f"{flag}: {task.name} needs no learning before it is solved; drop it")
+        refuse_learning(task, adapt, augment, train_network)
         all_solved = _search(task, sources, request, checks=check, output=output, as_json=json)
     raise typer.Exit(SOLVED if all_solved else NOT_ALL_SOLVED)
 
@@ -182,26 +178,20 @@ def _answer(voter: "Voter", problem: "Problem", how: "Adaptation | None", reques
     """Learn a problem if it is new, then vote on its tests."""
     from trm_cli.display.answers import ProblemAnswer
     from trm_cli.display.console import ProgressBar, remarks_console
-    from trm_cli.training.problems import adapt
-    from trm_cli.training.step import memory_translated
+    from trm_cli.training.problems import recall_or_adapt
 
-    began = time.perf_counter()
-    network, adapted = voter.loaded.network, None
-    if voter.table.of_digest(problem.digest) is not None:
-        rows = voter.read(voter.known(problem, request.settings.get("views")))
-    else:
-        assert how is not None
-        trained = voter.loaded.checkpoint.training.get("train", {})
-        with ProgressBar(f"learning {problem.name}", how.steps, quiet=request.quiet) as bar, memory_translated():
-            learned = adapt(network, voter.task, problem, how, trained, bar.add)
-        seconds = bar.seconds
+    began, adapted = time.perf_counter(), None
+    steps = how.steps if how and voter.unknown([problem]) else 0
+    with ProgressBar(f"learning {problem.name}", steps, quiet=request.quiet or not steps) as bar:
+        known = recall_or_adapt(voter, problem, how, views=request.settings.get("views"), progress=bar.add)
+    if known.cell_accuracy is not None:
         remarks_console(request.quiet).print(
-            f"{problem.name}: learned in {how.steps:,} steps, {seconds:.0f} s; "
-            f"{learned.cell_accuracy:.1%} of its demonstrations' cells right"
+            f"{problem.name}: learned in {steps:,} steps, {bar.seconds:.0f} s; "
+            f"{known.cell_accuracy:.1%} of its demonstrations' cells right"
         )
-        network, rows = learned.network, learned.known
-        accuracy = round(learned.cell_accuracy, 4)
-        adapted = {"steps": how.steps, "seconds": round(seconds, 2), "cell_accuracy": accuracy}
+        accuracy = round(known.cell_accuracy, 4)
+        adapted = {"steps": steps, "seconds": round(bar.seconds, 2), "cell_accuracy": accuracy}
+    network, rows = known.network, known.known
     looks = len(rows.views) * len(problem.tests)
     with ProgressBar(f"voting on {problem.name}", looks, quiet=request.quiet) as bar:
         batch_size = request.batch_size_for(voter.loaded)

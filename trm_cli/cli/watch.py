@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from trm_cli.api import Run
     from trm_cli.solving.trace import Trace
 
-LARGEST_GRID = 8  # puzzles across or down
-
 
 @options.with_options(chosen=options.SOLVING, machine=options.MACHINE)
 def watch(
@@ -73,7 +71,7 @@ def watch(
     """
     from trm_cli.display.export import check_names, save_run
     from trm_cli.display.watch import Viewer
-    from trm_cli.solving.trace import read_trace
+    from trm_cli.solving.trace import LARGEST_GRID, read_trace
 
     match = re.fullmatch(r"(\d+)[x×](\d+)", grid)
     shape = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -105,7 +103,7 @@ def _computed(
     """
     from trm_cli.tasks import get_task, task_names
     from trm_cli.tasks.inputs import find_puzzles, read_example, read_problems, read_puzzles
-    from trm_cli.tasks.problems import Demonstrated
+    from trm_cli.tasks.problems import Demonstrated, refuse_unchecked
     from trm_cli.weights.catalogue import find_model
 
     names = words or task_names()[:1]
@@ -118,16 +116,16 @@ def _computed(
         problems = read_problems(task, sources[0])
         if len(problems) > 1:
             raise UsageError(f"{sources[0].name}: {len(problems)} tasks; watch one at a time, from a file of its own")
+        refuse_unchecked(task, checks)
         voter = request.open_voter(task)
         voter.refuse_large(problems[0])
         voter.refuse_unknown(problems, request.model)
 
         from trm_cli.api import watch_of
 
-        request.settings.setdefault("max_steps", voter.loaded.network.config.N_sup)
-        settings = replace(request.settings_for(voter.loaded), halt="never")
-        watch = watch_of(voter, problems[0], voter.read(voter.known(problems[0], 1)), voter.loaded.network)
-        return replace(watch, settings=settings, inner=inner, shape=shape).run(task.tests_of(problems[0], voter.side))
+        rows = voter.read(voter.known(problems[0], 1))
+        watch = watch_of(voter, problems[0], rows, voter.loaded.network, request.settings)
+        return replace(watch, inner=inner, shape=shape).run(task.tests_of(problems[0], voter.side))
     if sources:
         puzzles = read_puzzles(task, sources[0])
     else:

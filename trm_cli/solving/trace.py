@@ -18,6 +18,7 @@ from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Finding, Puzzle, Task, Tokens, rules_of
 
+LARGEST_GRID = 8  # puzzles across or down that are watched side by side
 TRACE = 1  # the version of the format
 DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
 OF_PUZZLE = ("height", "width", "source", "line")

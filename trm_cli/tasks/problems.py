@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.errors import UsageError
 from trm_cli.tasks.base import Progress, Puzzle, Task, Tokens
 
 Grid = NDArray[np.uint8]  # [height, width] colours
@@ -30,6 +31,19 @@ INDICES = ("puzzle_identifiers", "puzzle_indices", "group_indices")
 def key(grid: Grid) -> bytes:
     """The same bytes for equal grids, others for others."""
     return bytes(grid.shape) + grid.tobytes()
+
+
+def refuse_unchecked(task: Task, checks: bool) -> None:
+    """Raise UsageError where someone asks for no count of solutions, and nothing is counted anyway."""
+    if not checks:
+        raise UsageError(f"--no-check: answers to {task.name} are voted on, no solutions are counted; drop it")
+
+
+def refuse_learning(task: Task, adapt: int | None, augment: int | None, train_network: bool) -> None:
+    """Raise UsageError where puzzles that need no learning are to be learned."""
+    for flag, typed in (("--adapt", adapt), ("--augment", augment), ("--train-network", train_network or None)):
+        if typed is not None:
+            raise UsageError(f"{flag}: {task.name} needs no learning before it is solved; drop it")
 
 
 class View(Protocol):

@@ -8,7 +8,7 @@ Source: the sparse embedding of github.com/SamsungSAILMontreal/TinyRecursiveMode
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -16,20 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.config import SolveConfig, TrainConfig
+from trm_cli.config import AUGMENTATIONS, SolveConfig, TrainConfig
+from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops
 from trm_cli.solving.search import Attempt, Outcome
-from trm_cli.solving.voting import Prediction, ProblemRows, predict
+from trm_cli.solving.voting import Prediction, ProblemRows, Voter, predict
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem, ProblemPart
 from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.data import PuzzlePairs
 from trm_cli.training.distributed import Workers
 from trm_cli.training.recipes import PAPER_ARC_TRAIN
-from trm_cli.training.step import SUMS, Trainer
+from trm_cli.training.step import SUMS, Trainer, memory_translated
 
-AUGMENTATIONS = 30  # views of a new problem, if nothing is said
+MOST_VIEWS = 10_000  # of a new problem
 SEEDS = 2**32  # of numpy's older generator, which views are drawn with
 CPU_BATCH, GPU_BATCH = 16, 512  # boards of the validation set looked at together
 CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step of adapting: few large ones, or more small ones
@@ -208,13 +209,31 @@ class Adaptation:
     seed: int
 
 
+def adaptation(
+    adapt: int | None, augment: int | None, train_network: bool, settings: Mapping[str, Any]
+) -> Adaptation | None:
+    """How a new problem is learned; not at all where no steps are given.
+
+    settings  of SolveConfig; the seed counts.
+    Raises UsageError for numbers that cannot be.
+    """
+    if adapt is not None and adapt < 1:
+        raise UsageError(f"--adapt {adapt}: give 1 step or more")
+    if augment is not None and not 0 <= augment <= MOST_VIEWS:
+        raise UsageError(f"--augment {augment}: give 0 to {MOST_VIEWS:,} views")
+    if adapt is None:
+        return None
+    views = AUGMENTATIONS if augment is None else augment
+    return Adaptation(adapt, views, train_network, settings.get("seed", 0) % SEEDS)
+
+
 @dataclass(frozen=True)
 class Adapted:
     """A network that has learned a problem."""
 
     network: TinyRecursiveModel
     known: ProblemRows
-    cell_accuracy: float  # share of the demonstrations' cells right, over the second half
+    cell_accuracy: float | None  # share of the demonstrations' cells right, over the second half; None if known before
 
 
 def adapt(
@@ -247,6 +266,23 @@ def adapt(
     sums = dict(zip(SUMS, trainer.sums.tolist(), strict=False))
     known = ProblemRows(trainer.table.detach(), views)
     return Adapted(network.eval().requires_grad_(False), known, sums["cell_accuracy"] / sums["steps"])
+
+
+def recall_or_adapt(
+    voter: Voter, problem: Problem, how: Adaptation | None, *, views: int | None, progress: Callable[[], None]
+) -> Adapted:
+    """What a network knows of a problem, in so many views; where it knows nothing, learn it first.
+
+    how       may be None if the problem is known.
+    progress  called after each step of learning.
+    Raises TrainingError where there is too little memory.
+    """
+    if not voter.unknown([problem]):
+        return Adapted(voter.loaded.network, voter.read(voter.known(problem, views)), None)
+    assert how is not None
+    trained = voter.loaded.checkpoint.training.get("train", {})
+    with memory_translated():
+        return adapt(voter.loaded.network, voter.task, problem, how, trained, progress)
 
 
 def _numbers(trained: dict[str, Any], steps: int, batch_size: int) -> TrainConfig:
