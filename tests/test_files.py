@@ -40,3 +40,14 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(BrokenPipeError), writing(tmp_path / "out"):
         raise BrokenPipeError
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trm_cli.files.flush", fail)
+    (tmp_path / "kept").write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "kept", b"after", lasting=True)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("kept", b"before")]

@@ -15,10 +15,13 @@ def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
         path.write_bytes(content)
         return
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    if lasting:
-        flush(partial)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content)
+        if lasting:
+            flush(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # of a disk that is full
 
 
 def flush(path: Path) -> None:
