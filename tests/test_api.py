@@ -143,7 +143,7 @@ def test_an_unsolved_puzzle_says_why(usual: TRM) -> None:
         assert (solution.solved, solution.attempts, solution.why) == (False, 1, finding.value)
         assert solution.violations
         assert str(solution).endswith(f"not solved: {finding.value}")
-    unchecked = usual.solve(CONTRADICTORY, max_steps=1, retry_steps=1, attempts=3, check=False)
+    unchecked = usual.solve(AMBIGUOUS, max_steps=1, retry_steps=1, attempts=3, check=False)
     assert (unchecked.attempts, unchecked.why) == (3, Finding.UNKNOWN.value)
 
 

@@ -198,7 +198,7 @@ def test_a_wrong_file_and_a_wrong_model_are_one_line(new_task: Path, tmp_path: P
 
 
 def test_options_that_say_something_about_attempts_are_refused_in_a_vote(new_task: Path, model: Path) -> None:
-    for option in (["--guess"], ["--attempts", "3"], ["--halt", "q"], ["--time-limit", "9s"]):
+    for option in (["--search", "flat"], ["--attempts", "3"], ["--halt", "q"], ["--time-limit", "9s"]):
         flag = option[0]
         done = CliRunner().invoke(app, ["solve", "arc", str(new_task), "--model", str(model), *option])
         assert (done.exit_code, done.stderr) == (

@@ -42,8 +42,8 @@ VARIATIONS: list[dict[str, Any]] = [
     {"starts": "random"},
     {"starts": "fixed", "noise": 0.5},
     {"starts": "fixed", "views": 3},
-    {"starts": "fixed", "guess": True},
-    {"starts": "random", "noise": 0.5, "views": 3, "guess": True, "retry_steps": 3},
+    {"starts": "fixed", "search": "flat"},
+    {"starts": "random", "noise": 0.5, "views": 3, "search": "flat", "retry_steps": 3},
 ]
 
 
@@ -59,13 +59,13 @@ def test_attempts_differ_and_depend_on_the_seed_but_not_on_the_batch(
         assert answers(solved_by(network, data, batch_size=batch_size, **varied)) == first
     backwards = data.rows(np.arange(6)[::-1])
     assert answers(solved_by(network, backwards, **varied))[::-1] == first
-    if varied != {"starts": "fixed", "guess": True}:  # a guess is not drawn by lot
+    if varied != {"starts": "fixed", "search": "flat"}:  # a guess is not drawn by lot
         assert answers(solved_by(network, data, seed=1, **varied)) != first
 
 
 def test_attempt_0_is_the_plain_run(network: TinyRecursiveModel, small_data: Dataset) -> None:
     plain = solved_by(network, small_data, attempts=1)
-    tried = solved_by(network, small_data, noise=0.5, views=3, guess=True)
+    tried = solved_by(network, small_data, noise=0.5, views=3, search="flat")
     assert [made[0] for made in answers(tried)] == [made[0] for made in answers(plain)]
 
 
@@ -141,20 +141,20 @@ class Completing(TinyRecursiveModel):
 
 
 def test_a_guess_is_not_made_twice_where_nothing_else_varies(network: TinyRecursiveModel, small_data: Dataset) -> None:
-    made = solved_by(network, small_data.head(4), attempts=99, starts="fixed", guess=True)
+    made = solved_by(network, small_data.head(4), attempts=99, starts="fixed", search="flat")
     for solution in made:
-        guesses = [o.guess for o in solution.attempts]
-        assert guesses[0] is None
+        guesses = [o.guesses for o in solution.attempts]
+        assert guesses[0] == ()
         assert 1 < len(set(guesses)) == len(guesses) < 99
 
 
 def test_a_guess_fills_its_blank_in_what_the_network_sees(network: TinyRecursiveModel, small_data: Dataset) -> None:
-    for solution in solved_by(network, small_data.head(4), starts="fixed", guess=True):
+    for solution in solved_by(network, small_data.head(4), starts="fixed", search="flat"):
         for attempt in solution.attempts[1:]:
-            assert attempt.guess is not None
-            assert np.flatnonzero(attempt.shown != attempt.puzzle).tolist() == [attempt.guess.cell]
-            assert attempt.shown[attempt.guess.cell] == attempt.guess.token
-            assert attempt.puzzle[attempt.guess.cell] == BLANK
+            (guess,) = attempt.guesses
+            assert np.flatnonzero(attempt.shown != attempt.puzzle).tolist() == [guess.cell]
+            assert attempt.shown[guess.cell] == guess.token
+            assert attempt.puzzle[guess.cell] == BLANK
 
 
 def test_guesses_take_the_most_divided_cell_first_and_its_likeliest_symbol_first() -> None:
@@ -299,7 +299,7 @@ def test_scores_are_what_they_are_named_after(network: TinyRecursiveModel, small
         {"views": 0},
         {"starts": "warm"},
         {"select": "best"},
-        {"guess": 1},
+        {"search": "deep"},
         {"retry_steps": True},
         {"step_limit": -1},
     ],

@@ -119,6 +119,9 @@ def test_json_has_one_object_per_puzzle_of_the_documented_shape(puzzle_file: Pat
         "model",
         "view",
         "guess",
+        "guesses",
+        "depth",
+        "nodes",
         "attempts",
         "total_steps",
         "source",
@@ -341,7 +344,7 @@ def test_verbose_says_what_is_used_and_in_how_many_attempts(puzzle_file: Path) -
     assert done.stdout == ANSWER + "\n"
     assert re.fullmatch(r"trm: model sudoku \(bundled\), in .*/sudoku, SHA-256 [0-9a-f]{64}", model)
     assert device.startswith("trm: device cpu, float32, threads 1, torch ")
-    assert {"attempts 3*", "seed 5*", "halt verified", "guess True*"} <= set(settings[5:].split(", ")) | {
+    assert {"attempts 3*", "seed 5*", "halt verified", "search best-first*"} <= set(settings[5:].split(", ")) | {
         "halt verified"
     }
     assert re.fullmatch(r"trm: puzzle 1: solved, attempts 1, steps \d+", puzzle)

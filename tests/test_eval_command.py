@@ -44,7 +44,7 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
     headings = ("## Verified with so many attempts", "## Halt head: ", "## Speed")
     assert all(heading in markdown for heading in headings)
     page = reports["html"].read_text()
-    assert page.count("<table>") == 6
+    assert page.count("<table>") == 7
     for drawing in (reports["svg"].read_text(), re.findall("<svg.*</svg>", page, re.DOTALL)[0]):
         root = ElementTree.fromstring(drawing)
         panels = [group for group in root.findall(".//{*}g") if (group.get("id") or "").startswith("axes_")]
@@ -120,19 +120,22 @@ def test_attempts_solve_what_one_run_does_not_and_tell_how(tmp_path: Path) -> No
     first, second = (json.loads(done.stdout) for done in tried)
     assert first["attempt"] == second["attempt"] > 0
     assert first["answer"] == second["answer"]
-    guess = first["guess"]
-    cell = 9 * (guess["row"] - 1) + guess["column"] - 1
-    assert HARD[cell] == "."
-    assert first["answer"][cell] == guess["symbol"]
+    assert first["guesses"] == second["guesses"] != []
+    assert first["guess"] == first["guesses"][-1]
+    for guess in first["guesses"]:
+        cell = 9 * (guess["row"] - 1) + guess["column"] - 1
+        assert (HARD[cell], first["answer"][cell]) == (".", guess["symbol"])
     assert first["puzzle"] == HARD
-    assert first["total_steps"] == 16 + 12 * (first["attempt"] - 1) + first["steps"]
+    assert first["depth"] >= len(first["guesses"])
+    assert first["nodes"] == first["attempts"] == first["attempt"] + 1
+    assert first["total_steps"] == 16 + 6 * (first["attempt"] - 1) + first["steps"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--attempts", 1, "--noise", 0.3), "--noise is for further attempts; add --attempts"),
-        (("--no-guess",), "every attempt would be the same; add --starts random"),
+        (("--search", "none"), "every attempt would be the same; add --starts random"),
         (("--attempts", 1, "--select", "mode"), "--select is for further attempts"),
     ],
 )

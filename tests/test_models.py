@@ -103,7 +103,7 @@ def test_the_list_is_a_table_of_what_each_model_solves_with_how_many_attempts(ru
         assert max(map(len, section.splitlines())) <= 100
         assert len({row.rindex("%") for row in rows if "%" in row and "pass@" not in row}) == 1  # below each other
     measured = json.loads((bundled_checkpoints()["sudoku-6x6"] / CONFIG_FILE).read_text())["measured"]
-    whole = measured["minimal-6x6.csv, 200 puzzles, at most 16 steps, 4 attempts, --guess"]
+    whole = measured["minimal-6x6.csv, 200 puzzles, at most 16 steps, 4 attempts, --search flat"]
     assert (whole["groups"][0]["verified"], whole["solved_within_attempts"][0]) == (1.0, 198)
     assert re.search(
         r"^sudoku-6x6 +sudoku +28 kB +100\.0% +4 x 16 +99\.0% +minimal-6x6 +apache-2\.0$", bundled, re.MULTILINE
@@ -119,9 +119,9 @@ def test_a_measurement_with_the_default_attempts_is_listed_before_later_ones(tmp
     config = json.loads((OURS / CONFIG_FILE).read_text())
     config["solving"] = {"attempts": 8}
     config["measured"] = {
-        "a.csv.gz, 10 puzzles, at most 12 steps, 8 attempts, --guess": {
+        "a.csv.gz, 10 puzzles, at most 12 steps, 8 attempts, --search flat": {
             "groups": [group(0.5)],
-            "solved_within_attempts": [3, 4, 5, 5, 5, 5, 5, 5],
+            "solved_within_steps": [1, 2, 3],
         },
         "b.csv, 10 puzzles, at most 16 steps": {"groups": [group(0.2)]},
     }

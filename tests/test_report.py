@@ -14,14 +14,14 @@ from trm_cli.display.report import described, markdown, summary, write_report
 
 def test_an_evaluation_is_three_lines_with_attempts_steps_and_unusual_settings() -> None:
     one = evaluated("a", [2, 6], [6, 8])
-    one.tally.whole.steps, one.tally.seconds = 24, 2.0
+    one.tally.whole.steps, one.tally.whole.solved_at, one.tally.seconds = 24, [2, 4], 2.0
     one.tally.whole.fired, one.tally.whole.right_when_fired = 5, 4
-    guessing = replace(one, settings=SolveConfig(attempts=2, max_steps=2, retry_steps=1, guess=True, halt="q"))
+    guessing = replace(one, settings=SolveConfig(attempts=2, max_steps=2, retry_steps=1, search="flat", halt="q"))
     assert summary([guessing]) == [
         "a solves 80.00% of d.csv (8 of 10, 95% interval 49.0–94.3%) in at most 2 attempts of 2 steps, "
         "2.4 steps a puzzle; 60.00% in one attempt",
         "the halt head fired on 50.00% of the puzzles; the answer was right then in 80.00% of these",
-        "5.0 puzzles a second, solved with --halt q --retry-steps 1 --guess",
+        "5.0 puzzles a second, solved with --halt q --retry-steps 1 --search flat",
     ]
     one.tally.whole.fired, one.tally.untouched = 0, 3
     alone = summary([replace(one, settings=SolveConfig(max_steps=2))])

@@ -299,7 +299,7 @@ class TRM(TinyRecursiveModel):
                  order. Of problems that are shown by demonstrations: a path, the JSON of one, or what it means in
                  Python; a list comes back, a Solution for each test.
         options  what `trm solve` takes, each by its name: attempts, max_steps, retry_steps, step_limit,
-                 guess, starts, noise, views, select, halt, seed, batch_size; time_limit in seconds or as
+                 search, starts, noise, views, select, halt, seed, batch_size; time_limit in seconds or as
                  text; check=False spends every attempt on a puzzle at fault; adapt, augment, train_network.
         Raises PuzzleError for what is no puzzle, UsageError for settings that cannot be, ModelError
         for puzzles that the network is not for.

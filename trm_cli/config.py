@@ -240,7 +240,7 @@ class TrainConfig:
 
 AUGMENTATIONS = 30  # views of a problem that is new to a network, while it is learned, if nothing is said
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
-FURTHER = ("retry_steps", "guess", "starts", "noise", "views", "select")  # nothing in one attempt
+FURTHER = ("retry_steps", "search", "starts", "noise", "views", "select")  # nothing in one attempt
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,9 @@ class SolveConfig:
     starts: Annotated[str, ("fixed", "random")] = "random"  # z of further attempts: as attempt 0's, or drawn for each
     noise: float = 0.0  # deviation of what is added to z before each of their steps; z is near 1
     views: int = 1  # symmetric views that they go through, the puzzle as it is among them
-    guess: bool = False  # each of them fills a blank with what the network believed
+    search: Annotated[str, ("none", "flat", "best-first")] = (
+        "none"  # how they fill blanks with what the network believed: see solving/search.py
+    )
     select: Annotated[str, ("verified", "q", "mode", "margin", "residual")] = (
         "verified"  # whose answer is taken: see solving/search.py
     )
@@ -288,8 +290,14 @@ class SolveConfig:
         return min(self.attempts, 1 + math.ceil(left / (self.retry_steps or self.max_steps)))
 
     @property
-    def varies_guess_alone(self) -> bool:
-        """Whether further attempts with the same guess, or with none, would be the same."""
+    def most_steps(self) -> int:
+        """Supervision steps of all attempts at most."""
+        every = self.max_steps + (self.attempts - 1) * (self.retry_steps or self.max_steps)
+        return min(every, self.step_limit or every)
+
+    @property
+    def varies_guesses_alone(self) -> bool:
+        """Whether further attempts with the same guesses, or with none, would be the same."""
         return self.starts == "fixed" and self.noise == 0 and self.views == 1
 
 
@@ -340,10 +348,10 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
     idle = [name for name in FURTHER if given.get(name, plain[name]) != plain[name]]
     if settings.attempts == 1 and idle:
         raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
-    if settings.attempts > 1 and settings.varies_guess_alone and not settings.guess:
+    if settings.attempts > 1 and settings.varies_guesses_alone and settings.search == "none":
         raise UsageError(
             f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
-            "random, --noise, --views or --guess"
+            "random, --noise, --views or --search"
         )
     return settings
 

@@ -74,7 +74,9 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
     def share(value: float | None) -> str:
         return "-" if value is None else f"{value:.1%}"
 
-    tries = f"{entry.attempts} x {entry.max_steps}" if entry.attempts else entry.vote or "-"
+    tries = (
+        "search" if entry.searches else f"{entry.attempts} x {entry.max_steps}" if entry.attempts else entry.vote or "-"
+    )
     figures = share(entry.solved), tries, share(entry.first_attempt), entry.data or "-"
     return tuple(map(printable, (entry.name, entry.task, entry.size, *figures, entry.licence)))
 

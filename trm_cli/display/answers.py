@@ -13,9 +13,9 @@ from rich.text import Text
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves, look_of
 from trm_cli.display.console import answers_console
 from trm_cli.display.screen import beside, broken_rules, widest
-from trm_cli.solving.search import Outcome
+from trm_cli.solving.search import Attempt, Outcome
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
-from trm_cli.tasks.base import BLANK, Puzzle, Task, rules_of
+from trm_cli.tasks.base import Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem
 from trm_cli.weights.tensors import LoadedModel
 
@@ -201,12 +201,7 @@ class AnswerWriter:
 
     def _json(self, index: int, puzzle: Puzzle, solution: Outcome) -> str:
         violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
-        guess: dict[str, Any] | None = None
-        if solution.chosen.guess:
-            alone = np.full_like(puzzle.tokens, BLANK)
-            alone[solution.chosen.guess.cell] = solution.chosen.guess.token
-            row, column = divmod(solution.chosen.guess.cell, puzzle.width)
-            guess = {"row": row + 1, "column": column + 1, "symbol": self.task.write(alone)[solution.chosen.guess.cell]}
+        guesses = self._guesses(puzzle, solution.chosen)
         told = {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -224,13 +219,24 @@ class AnswerWriter:
             "seconds": round(solution.seconds, 4),
             "model": _model_json(self.model),
             "view": solution.chosen.view,
-            "guess": guess,
+            "guess": guesses[-1] if guesses else None,
+            "guesses": guesses,
+            "depth": solution.depth,
+            "nodes": len(solution.attempts),
             "attempts": len(solution.attempts),
             "total_steps": solution.total_steps,
             "source": puzzle.source,
             "line": puzzle.line,
         }
         return json.dumps(told)
+
+    def _guesses(self, puzzle: Puzzle, attempt: Attempt) -> list[dict[str, Any]]:
+        """The blanks that an attempt filled in, in the order in which they were guessed."""
+        written, found = self.task.write(attempt.filled), []
+        for guess in attempt.guesses:
+            row, column = divmod(guess.cell, puzzle.width)
+            found.append({"row": row + 1, "column": column + 1, "symbol": written[guess.cell]})
+        return found
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Outcome) -> None:
         console, violations = self.console, rules_of(self.task).violations(puzzle.tokens, solution.answer)
@@ -270,7 +276,8 @@ def _course(solution: Outcome, width: int) -> str:
     made = "" if solution.solved else f" of {len(solution.attempts)}"
     parts = [f"attempt {solution.chosen.number + 1}{made}"]
     parts += [f"view {solution.chosen.view}"] if solution.chosen.view else []
-    if solution.chosen.guess:
-        row, column = divmod(solution.chosen.guess.cell, width)
-        parts.append(f"guess at row {row + 1}, column {column + 1}")
+    if guesses := solution.chosen.guesses:
+        row, column = divmod(guesses[0].cell, width)
+        only = f"guess at row {row + 1}, column {column + 1}"
+        parts.append(only if len(guesses) == 1 else f"{len(guesses)} guesses")
     return f"{steps} ({', '.join(parts)})"

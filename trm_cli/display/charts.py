@@ -111,6 +111,7 @@ class Panel:
     x_name: str = ""  # "" leaves the numbers out
     unit: str = ""  # behind each number of the vertical axis
     is_log: bool = False
+    doubles: bool = False  # the horizontal axis is logarithmic, and begins where the curves do
 
 
 def thinned(length: int) -> range:
@@ -228,6 +229,8 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
             for name, points, colour in zip(names, groups, CURVES, strict=False)
             if points
         ]
+        if not curves:
+            return Panel(heading, [], 1.0)
         x, y = zip(*(point for curve in (*curves, *more) for point in curve.points), strict=True)
         low = min(90, 10 * math.floor(min(y) / 10))
         limits = low, max(low + 10, 10 * math.ceil(max(y) / 10))
@@ -237,6 +240,13 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         return [(float(place), 100 * count / puzzles) for place, count in enumerate(counts, 1)]
 
     by_steps = [shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
+    by_budget = [
+        [
+            (float(b), 100 * n / one.puzzles)
+            for b, n in zip(one.tally.budgets, one.tally.solved_within_budgets, strict=True)
+        ]
+        for one in evaluated
+    ]
     by_attempts = [shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
     calibration = [
         [(100 * b.probability / b.steps, 100 * b.right / b.steps) for b in one.tally.bins if b.steps]
@@ -255,6 +265,7 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         panel("Solved in the first attempt, % of the puzzles", "supervision steps", names, by_steps),
         *by_rating,
         panel("Solved, % of the puzzles", "attempts", names, by_attempts),
+        replace(panel("Solved, % of the puzzles", "steps of all attempts", names, by_budget), doubles=True),
         panel("Answers that are right, %, by what the halt head says", "halt probability, %", names, calibration, says),
     ]
     return [made for made in panels if any(len(curve.points) > 1 for curve in made.curves if curve is not says)]
@@ -385,6 +396,10 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
             clip_on=False,
         )
     axes.set(xlim=(0, panel.x_most), ylim=panel.limits)
+    if panel.doubles:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(min(x for curve in panel.curves for x, _ in curve.points), panel.x_most)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
     _name_axis(axes, panel.x_name, -AXIS / 2)
     # The names of the curves stand at the right, each near the end of its curve and joined to it.
     ends = [curve.drawn[-1] for curve in panel.curves]

@@ -47,6 +47,7 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
 
     attempts = zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True)
+    budgets = zip(tally.budgets, tally.solved_within_budgets, tally.steps_within_budgets, strict=True)
     within_steps = zip(tally.solved_within_steps, tally.whole.solved_at, strict=True)
     return {
         "name": evaluated.model,
@@ -63,6 +64,7 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         "by_attempts": [
             {"attempts": made, **of(solved), "steps": taken} for made, (solved, taken) in enumerate(attempts, 1)
         ],
+        "by_budget": [{"budget": most, **of(solved), "steps": taken} for most, solved, taken in budgets],
         "by_steps": [
             {"steps": made, **of(solved), "ended_here": ended} for made, (solved, ended) in enumerate(within_steps, 1)
         ],
@@ -130,9 +132,12 @@ def _solved(name: str, one: Evaluated) -> str:
     share = f"{whole.verified / puzzles:.2%} of {one_line(one.name)}"
     counts = f"{whole.verified:,} of {puzzles:,}, 95% interval {low}–{high}%"
     attempts = f"at most {settings.attempts} attempts of" if settings.attempts > 1 else "one attempt of at most"
-    steps = f"{attempts} {settings.steps_of(0)} steps, {whole.steps / puzzles:.1f} steps a puzzle"
+    how = f"{attempts} {settings.steps_of(0)} steps"
+    if settings.search == "best-first" and settings.attempts > 1:
+        how = f"a best-first search of at most {settings.most_steps:,} steps"
+    steps = f"{how}, {whole.steps / puzzles:.1f} steps a puzzle"
     if settings.attempts > 1:
-        steps += f"; {one.tally.solved_within_attempts[0] / puzzles:.2%} in one attempt"
+        steps += f"; {whole.solved_first / puzzles:.2%} in one attempt"
     return f"{one_line(name)} solves {share} ({counts}) in {steps}"
 
 
@@ -218,7 +223,7 @@ def manner(settings: SolveConfig) -> str:
         parts.append(f"{settings.num_attempts} attempts, further ones of {settings.steps_of(1)} steps")
         parts += [f"{settings.step_limit} steps in all"] if settings.step_limit else []
         parts.append(f"{settings.starts} starts")
-        parts += ["a guess each"] if settings.guess else []
+        parts += [f"{settings.search} search"] if settings.search != "none" else []
         parts += [f"noise {settings.noise:g}"] if settings.noise else []
         parts += [f"{settings.views} views"] if settings.views > 1 else []
         parts.append(f"--select {settings.select}")
@@ -307,6 +312,11 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
         columns = {"attempts": "", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
         made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
         tables.insert(2, table(f"{prefix}Verified with so many attempts", columns, made))
+    if told["by_budget"]:
+        columns = {"steps": ",", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
+        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_budget"]]
+        note = "steps: of all attempts at a puzzle together, at most"
+        tables.insert(2, table(f"{prefix}Verified within so many steps of all attempts", columns, made, note))
     if one.tally.whole.halts_at_several_steps:
         tables.insert(2, _solving_steps(one, prefix))
     return tables

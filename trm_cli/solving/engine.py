@@ -25,12 +25,13 @@ from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
-from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
+from trm_cli.solving.trace import DECIMALS, LARGEST_GRID, Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
 from trm_cli.weights.tensors import LoadedModel
 
 CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
+CACHED_NUMBERS = 2**19  # float32 numbers that a core's cache holds: two megabytes
 CHECK_SECONDS = 2.0  # that counting the solutions of one puzzle may take
 Stops = Callable[[], bool]
 Call = tuple[tuple[Tensor, ...], Tensor]  # of the net: the streams that it added, and what it made of them
@@ -49,6 +50,17 @@ def batch_size_on(device: torch.device) -> int:
 def examiner(task: Task) -> Examine:
     """What looks at a puzzle that was not solved, to say why; bounded in time."""
     return partial(rules_of(task).examine, seconds=CHECK_SECONDS)
+
+
+def rows_in_cache(network: TinyRecursiveModel) -> int:
+    """Attempts that the network is to compute together: on a CPU, as many as leave its activations in the cache.
+
+    More of them are slower each; elsewhere, all are computed together.
+    """
+    if network.y_init.device.type != "cpu":
+        return ACCELERATOR_BATCH
+    config, fields = network.config, math.prod(network.state_shape[:-1])
+    return max(1, CACHED_NUMBERS // (fields * 2 * config.channel_width))
 
 
 @dataclass(frozen=True)
@@ -78,9 +90,10 @@ class Batch:
     puzzle gets the same draws in any batch and at any place of a file.
     """
 
-    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig) -> None:
+    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, in_slices: bool = True) -> None:
         self.network, self.settings = network, settings
         self.generator = torch.Generator(network.y_init.device)
+        self.rows_at_once = rows_in_cache(network) if in_slices else LARGEST_GRID**2
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
         self.attempts: list[Attempt] = []
         self.y, self.z = self.start[0][:0], self.start[1][:0]
@@ -106,7 +119,8 @@ class Batch:
             still = torch.zeros_like(self.start[1])
             noise = [self._normal(a.key + a.steps + 1) * scale if a.number else still for a in self.attempts]
             z = z + torch.cat(noise)
-        self.y, self.z, logits, halt = self.network(self.x, self.y, z)
+        slices = zip(*(torch.split(stream, self.rows_at_once) for stream in (self.x, self.y, z)), strict=True)
+        self.y, self.z, logits, halt = map(torch.cat, zip(*(self.network(*each) for each in slices), strict=True))
         return logits, halt
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
@@ -150,11 +164,12 @@ def run(
     watched  have every step carry its details, which cost a little; begin no attempt at a puzzle
              while an earlier one runs.
     """
-    if settings.guess and not task.has_blanks:
-        raise UsageError(f"--guess fills blanks, and a {task.name} has none; drop it")
+    if settings.search != "none" and not task.has_blanks:
+        raise UsageError(f"--search {settings.search} fills blanks, and a {task.name} has none; drop it")
     rules = rules_of(task)
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
-    search, batch = Search(puzzles, views, settings, examine=examine, ahead=not watched), Batch(network, settings)
+    search = Search(puzzles, views, settings, rules.legal_tokens, examine=examine, ahead=not watched)
+    batch = Batch(network, settings, in_slices=not watched)
     while not stops():
         batch.add(search.take(batch_size - len(batch.attempts)))
         if not batch.attempts:
@@ -178,8 +193,8 @@ def run(
         solutions = {}
         for index in np.flatnonzero(ends):
             attempt, beliefs = attempts[index], None
-            if settings.guess and attempt.number == 0:
-                beliefs = logits[index].softmax(-1).cpu().numpy()
+            if search.wants_beliefs(attempt):
+                beliefs = logits[index].float().softmax(-1).cpu().numpy()
             if solution := search.end(attempt, beliefs):
                 solutions[attempt.row] = solution
 
@@ -241,7 +256,7 @@ def header_of(
     task, model, config = get_task(loaded.checkpoint.task), loaded.checkpoint.name, loaded.network.config
     num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
     counts = (num_parameters, config.n, config.T, settings.halt, num_puzzles)
-    return Header(task, model, *counts, *shape, inner, letters_of(config), settings.num_attempts)
+    return Header(task, model, *counts, *shape, inner, letters_of(config), settings.num_attempts, settings.search)
 
 
 def letters_of(config: ModelConfig) -> tuple[str, str]:
@@ -351,6 +366,8 @@ def _end(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
         change_z=round(float(details.change_z[index]), DECIMALS),
         seconds=seconds,
         attempt=attempt.number,
+        guesses=attempt.guesses,
+        parent=attempt.node.parent if attempt.node else None,
         halted=bool(step.halted[index]),
         is_last=solution is not None and solution.chosen is attempt,
         finding=solution.finding if solution else None,
@@ -364,8 +381,9 @@ def _inside(
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
     assert step.details is not None
     views, seen, n = step.details.views, [attempt.view for attempt in step.attempts], network.config.n
+    begun = ("step", "max_steps", "attempt", "guesses", "parent")
     frames = [
-        replace(old, step=new.step, max_steps=new.max_steps, attempt=new.attempt, previous=old, halt_probability=None)
+        replace(old, previous=old, halt_probability=None, **{name: getattr(new, name) for name in begun})
         for old, new in zip(before, ends, strict=True)
     ]
     followed = [*calls[1:], calls[-1]]

@@ -29,10 +29,13 @@ from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
 from trm_cli.weights.tensors import LoadedModel
 
-FORMAT = 2  # of the file that keeps counts; before 2 only the whole had the steps of solved puzzles
+FORMAT = 3  # of the file that keeps counts; before 3 it had no budgets
 KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
 NUM_BINS = 10  # of the halt head's probability
-CURVES = ("solved_within_steps", "solved_within_attempts", "steps_within_attempts")  # that a card shows
+CURVES = (  # that a card shows
+    *("solved_within_steps", "solved_within_attempts", "steps_within_attempts"),
+    *("budgets", "solved_within_budgets", "steps_within_budgets"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,11 @@ class Tally:
     groups: dict[str, dict[str, Counts]] = field(default_factory=dict)  # by kind and name
     orders: dict[str, float] = field(default_factory=dict)  # of the names, where they are shown
     solved_within_steps: list[int] = field(default_factory=list)  # attempt 0 at 1, 2, .. steps
-    solved_within_attempts: list[int] = field(default_factory=list)  # with 1, 2, .. attempts
+    solved_within_attempts: list[int] = field(default_factory=list)  # with 1, 2, .. attempts; none of a tree
     steps_within_attempts: list[int] = field(default_factory=list)  # steps that these took
+    budgets: list[int] = field(default_factory=list)  # of steps, all attempts at a puzzle together
+    solved_within_budgets: list[int] = field(default_factory=list)  # puzzles that each of these suffices for
+    steps_within_budgets: list[int] = field(default_factory=list)  # steps of all puzzles if it is where they end
     bins: list[Bin] = field(default_factory=lambda: [Bin() for _ in range(NUM_BINS)])
     squared_error: float = 0.0  # of the halt head's probability, summed over steps
     misfired: int = 0  # puzzles whose halt head ever fired on a wrong answer, in attempt 0
@@ -133,6 +139,11 @@ class Tally:
         """Of all puzzles so far."""
         return self.groups.get("all", {}).get("all", Counts())
 
+    @property
+    def by_budget(self) -> list[tuple[int, int]]:
+        """Numbers of steps, and the puzzles that each suffices for."""
+        return list(zip(self.budgets, self.solved_within_budgets, strict=True))
+
     def add(self, question: Question, solution: Outcome, task: Task, select: str) -> None:
         """Count one puzzle in the groups that it belongs to; `select` is how its attempt was chosen."""
         valid = bool(rules_of(task).valid(question.puzzle[None], solution.answer[None])[0])
@@ -145,6 +156,9 @@ class Tally:
             tried = solution.attempts[: made + 1]
             self.solved_within_attempts[made] += choose(tried, select).solved
             self.steps_within_attempts[made] += sum(attempt.steps for attempt in tried)
+        for place, budget in enumerate(self.budgets):
+            self.solved_within_budgets[place] += solution.solved and solution.total_steps <= budget
+            self.steps_within_budgets[place] += min(solution.total_steps, budget)
         if not solution.total_steps:
             self.untouched += 1
             return
@@ -288,7 +302,10 @@ def evaluate(
     if not tally.whole.puzzles:
         max_steps, attempts = settings.steps_of(0), settings.num_attempts
         tally.solved_within_steps = [0] * max_steps
-        tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
+        if settings.search != "best-first":  # of which attempts are the nodes of a tree
+            tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
+        tally.budgets = budgets_of(settings) if attempts > 1 else []
+        tally.solved_within_budgets, tally.steps_within_budgets = ([0] * len(tally.budgets) for _ in range(2))
     counted, ahead = tee(islice(_questions(chunks), tally.whole.puzzles, None))
     puzzles = (question.puzzle for question in ahead)
     solutions = solve_stream(network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops)
@@ -301,6 +318,14 @@ def evaluate(
         tally.seconds += now - before
         before = now
         yield solution
+
+
+def budgets_of(settings: SolveConfig) -> list[int]:
+    """Numbers of steps to stop at: from the first attempt's up, each twice the one before, to all that there are."""
+    budgets = [settings.steps_of(0)]
+    while 2 * budgets[-1] < settings.most_steps:
+        budgets.append(2 * budgets[-1])
+    return [*budgets, settings.most_steps]
 
 
 def _questions(chunks: Iterable[Dataset]) -> Iterator[Question]:

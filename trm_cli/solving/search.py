@@ -1,13 +1,23 @@
 """Search: the attempts at a puzzle, what is tried next, and which attempt gives the answer.
 
 A puzzle whose attempt 0 ends without an answer that is taken is tried again, each time otherwise:
-from another start of z, with noise on z, in another symmetric view, or with a blank filled by a
-guess: what the network itself believed. Its answer is checked against the puzzle as it was given.
+from another start of z, with noise on z, in another symmetric view, or with blanks filled by
+guesses: what the network itself believed. Its answer is checked against the puzzle as it was given.
 If the puzzle is found to be at fault (no solution, or several), it is not tried again.
-What a further attempt is follows from the puzzle and its attempt 0 alone, so that it is the same in
-any batch. Further attempts come before new puzzles; where neither fills the batch, later attempts
-at the puzzles in it are begun ahead of their turn, and dropped if an earlier one succeeds.
+What a further attempt is follows from the puzzle and its earlier attempts alone, so that it is the
+same in any batch. Further attempts come before new puzzles; where neither fills the batch, later
+attempts at the puzzles in it are begun ahead of their turn, if they depend on no result, and
+dropped if an earlier one succeeds.
 Shapes: R answers, L cells, V tokens.
+
+How guesses are made (`--search`):
+none        not at all
+flat        one in each further attempt, all from what attempt 0 believed: see `rank_guesses`
+best-first  a tree. Each attempt is a node: the puzzle with a set of guesses filled in. A node that fails
+            is branched: its guesses and one more, for every legal symbol of one blank (see `branch`).
+            A guess costs the negative logarithm of what the network believed in it; the cheapest node
+            is tried next. Rules drop symbols that a given or a guess forbids and do no more; every
+            other symbol has its branch, so that a solution is found if the budget is large enough.
 
 Which attempt gives a puzzle's answer (`--select`):
 verified  the first attempt whose answer keeps the givens and every rule; if there is none, as q
@@ -20,6 +30,7 @@ Ties go to the earlier attempt.
 
 import hashlib
 import heapq
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -36,8 +47,10 @@ from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Finding, Symmetries, Task, T
 Beliefs = NDArray[np.float32]  # [L, V] shares that add up to 1 for every cell
 Cells = NDArray[np.float32]  # [R, L]
 Examine = Callable[[Tokens], Finding]  # looks at a puzzle [L]; see `Rules.examine`
+Legal = Callable[[Tokens, int], NDArray[np.bool_]]  # of a puzzle [L] and V: [L, V]; see `Rules.legal_tokens`
 NEGLIGIBLE = 0.05  # share of a cell that is not worth another guess
 TINY = 1e-9  # keeps the logarithm of a share finite
+LEAST_BELIEF = 1e-4  # in a legal symbol, so that the network's no is never final
 DRAWN_FOR_ONE = 8  # symmetries drawn for each view wanted: some tasks have few, and draw them twice
 KEY_BYTES = 7  # so that the number of a step can be added and the sum still is a seed
 
@@ -48,6 +61,16 @@ class Guess:
 
     cell: int
     token: int
+
+
+@dataclass(frozen=True, order=True)
+class Node:
+    """A set of guesses to try: the puzzle with them filled in."""
+
+    cost: float  # sum of the negative logarithms of the beliefs in them; the cheapest node comes first
+    place: int  # among the nodes of a puzzle, in the order in which they were found
+    guesses: tuple[Guess, ...] = field(compare=False)
+    parent: int = field(compare=False)  # number of the attempt that was branched
 
 
 def rank_guesses(puzzle: Tokens, beliefs: Beliefs, count: int) -> list[Guess]:
@@ -68,6 +91,25 @@ def rank_guesses(puzzle: Tokens, beliefs: Beliefs, count: int) -> list[Guess]:
             guesses.append(Guess(int(blanks[index]), int(symbol) + FIRST_SYMBOL))
             left -= shares[index, symbol]
     return guesses
+
+
+def branch(shown: Tokens, beliefs: Beliefs, legal: NDArray[np.bool_]) -> list[tuple[float, Guess]]:
+    """A guess for every legal symbol of one blank, with its cost: the blank on which the beliefs are most divided.
+
+    shown  [L] the puzzle with the guesses so far.
+    legal  [L, V] what givens and guesses allow. A blank that they leave nothing is a dead end: no guess.
+    Beliefs in one cell count among its legal symbols, none of them less than LEAST_BELIEF.
+    """
+    blanks = np.flatnonzero(shown == BLANK)
+    allowed = legal[blanks, FIRST_SYMBOL:]
+    if not len(blanks) or not allowed.any(1).all():
+        return []
+    shares = np.where(allowed, np.maximum(beliefs[blanks, FIRST_SYMBOL:].astype(np.float64), LEAST_BELIEF), 0.0)
+    shares /= shares.sum(1, keepdims=True)
+    entropy = -(shares * np.log(shares + TINY)).sum(1)
+    chosen = int(entropy.argmax())
+    symbols = np.flatnonzero(allowed[chosen])
+    return [(-math.log(shares[chosen, s]), Guess(int(blanks[chosen]), int(s) + FIRST_SYMBOL)) for s in symbols]
 
 
 class Views:
@@ -102,6 +144,14 @@ class Views:
         """Answers [R, L], each given in its view [R], as answers to the puzzles as they are."""
         return answers if self.count == 1 else self._back.rows(np.array(views)).apply(answers)
 
+    def undo_beliefs(self, beliefs: Beliefs, view: int) -> Beliefs:
+        """Beliefs [L, V] about a puzzle in a view, as those about the puzzle as it is."""
+        if self.count == 1:
+            return beliefs
+        back, names = self._back.cells[view], self._there.symbols[view]
+        undone: Beliefs = beliefs[back][:, names]
+        return undone
+
     def place(self, values: Cells, views: Sequence[int]) -> Cells:
         """What was read off the cells of views [R, L], at the cells as they are."""
         return values if self.count == 1 else np.take_along_axis(values, self._back.cells[np.array(views)], axis=1)
@@ -114,12 +164,12 @@ class Attempt:
     row: int  # the puzzle's place in the stream
     number: int  # 0 is the first
     puzzle: Tokens  # [L] as it was given: what the answer is checked against
-    shown: Tokens  # [L] as the network sees it: the guess filled in, then in its view
+    shown: Tokens  # [L] as the network sees it: the guesses filled in, then in its view
     max_steps: int
     key: int  # seeds its draws: the same for the same puzzle and attempt, wherever it stands
     answer: Tokens  # [L] after the latest step, whatever the view; the puzzle itself before the first
     view: int = 0
-    guess: Guess | None = None
+    node: Node | None = None  # the guesses that it fills in; None where it makes none
     is_running: bool = True  # until it ends, or an earlier one at its puzzle succeeds
     score: float = 0.0  # what `--select` compares at the latest step; the largest is best
     holds: list[bool] = field(default_factory=list)  # after each step: givens kept, and the rules hold
@@ -137,6 +187,19 @@ class Attempt:
         self.answer, self.score = answer, score
         self.holds.append(holds)
         self.halt_probabilities.append(halt_probability)
+
+    @property
+    def guesses(self) -> tuple[Guess, ...]:
+        """The blanks that it fills in, in the order in which they were guessed."""
+        return self.node.guesses if self.node else ()
+
+    @property
+    def filled(self) -> Tokens:
+        """The puzzle [L] with its guesses."""
+        tokens: Tokens = self.puzzle.copy()
+        for guess in self.guesses:
+            tokens[guess.cell] = guess.token
+        return tokens
 
     @property
     def steps(self) -> int:
@@ -182,10 +245,17 @@ class Outcome:
 
     @property
     def reason(self) -> str | None:
-        """The same in a sentence; None where nobody looked."""
+        """The same in a sentence, with the budget that was spent; None where nobody looked."""
         if not self.total_steps:
             return "no time was left for it"
-        return self.finding.value if self.finding else None
+        if not self.finding or self.finding.is_hopeless or len(self.attempts) == 1:
+            return self.finding.value if self.finding else None
+        return f"{self.finding.value} ({len(self.attempts):,} attempts, {self.total_steps:,} steps)"
+
+    @property
+    def depth(self) -> int:
+        """The most guesses that one of its attempts filled in."""
+        return max(len(attempt.guesses) for attempt in self.attempts)
 
     @property
     def total_steps(self) -> int:
@@ -209,7 +279,8 @@ class _UnderWay:
 
     since: float  # the time at which it came in, in seconds
     attempts: list[Attempt]  # that were begun, in order
-    guesses: list[Guess] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)  # that are to be tried: in a search that is best-first, a heap
+    found: int = 0  # nodes so far
     needed: int = 1  # attempts, unless one of them succeeds: then those up to it
     finding: Finding | None = None
 
@@ -222,17 +293,24 @@ class Search:
         puzzles: Iterable[Tokens],
         views: Views,
         settings: SolveConfig,
+        legal: Legal,
         *,
         examine: Examine | None = None,
         ahead: bool = True,
     ) -> None:
         self.settings = settings
+        self._legal = legal
         self._examine = examine  # asked once attempt 0 has not solved a puzzle
-        self._ahead = ahead  # whether a puzzle may have several attempts running
+        self._ahead = ahead and settings.search != "best-first"  # whether a puzzle may have several attempts running
         self._views = views
         self._fresh = enumerate(puzzles)
         self._under_way: dict[int, _UnderWay] = {}  # by row
         self._due: list[tuple[int, int]] = []  # heap of (rank, row): none of its attempts runs
+
+    @property
+    def searched(self) -> int:
+        """Puzzles under way that are tried again."""
+        return sum(len(puzzle.attempts) > 1 for puzzle in self._under_way.values())
 
     def take(self, count: int) -> list[Attempt]:
         """Up to `count` attempts to begin with; none when all puzzles are done or under way."""
@@ -244,10 +322,14 @@ class Search:
         begun = (attempt for begin in sources for attempt in iter(begin, None))
         return list(islice(begun, count))
 
+    def wants_beliefs(self, attempt: Attempt) -> bool:
+        """Whether guesses follow from what the network believed at the end of an attempt."""
+        return self.settings.search == "best-first" or (self.settings.search == "flat" and attempt.number == 0)
+
     def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Outcome | None:
         """Note that an attempt ended; returns how its puzzle ended if it needs no other.
 
-        beliefs  [L, V] shares of attempt 0; needed where there are to be guesses.
+        beliefs  [L, V] shares at its last step, in its view; needed where guesses follow from them.
         """
         if not attempt.is_running:
             return None
@@ -257,15 +339,11 @@ class Search:
             puzzle.needed = attempt.number + 1
             for later in puzzle.attempts[puzzle.needed :]:
                 later.is_running = False
-        elif attempt.number == 0:
-            puzzle.needed = self.settings.num_attempts
-            if self.settings.guess and beliefs is not None:
-                puzzle.guesses = rank_guesses(attempt.puzzle, beliefs, puzzle.needed - 1)
-            if self.settings.varies_guess_alone:
-                puzzle.needed = min(puzzle.needed, 1 + len(puzzle.guesses))
-            if self._examine and not attempt.solved:
-                puzzle.finding = self._examine(attempt.puzzle)
-                puzzle.needed = 1 if puzzle.finding.is_hopeless else puzzle.needed
+        else:
+            if attempt.number == 0:
+                self._begin_search(puzzle, attempt)
+            if beliefs is not None and puzzle.needed > len(puzzle.attempts):
+                self._note_nodes(puzzle, attempt, self._views.undo_beliefs(beliefs, attempt.view))
         if any(other.is_running for other in puzzle.attempts):
             return None
         if len(puzzle.attempts) >= puzzle.needed:
@@ -278,6 +356,30 @@ class Search:
         """End every puzzle that has had a step, as it stands; by row."""
         rows = [row for row, puzzle in self._under_way.items() if puzzle.attempts[0].steps]
         return {row: self._conclude(row) for row in rows}
+
+    def _begin_search(self, puzzle: _UnderWay, first: Attempt) -> None:
+        """Say how many attempts a puzzle needs now that the first has not settled it."""
+        puzzle.needed = self.settings.num_attempts
+        if self._examine and not first.solved:
+            puzzle.finding = self._examine(first.puzzle)
+            puzzle.needed = 1 if puzzle.finding.is_hopeless else puzzle.needed
+
+    def _note_nodes(self, puzzle: _UnderWay, attempt: Attempt, beliefs: Beliefs) -> None:
+        """Add the nodes that follow from what the network believed; where none is left, that was all."""
+        if self.settings.search == "best-first":
+            cost = attempt.node.cost if attempt.node else 0.0
+            shown = attempt.filled
+            for more, guess in branch(shown, beliefs, self._legal(shown, beliefs.shape[1])):
+                guesses = (*attempt.guesses, guess)
+                heapq.heappush(puzzle.nodes, Node(cost + more, puzzle.found, guesses, attempt.number))
+                puzzle.found += 1
+            if not puzzle.nodes:
+                puzzle.needed = len(puzzle.attempts)
+            return
+        ranked = rank_guesses(attempt.puzzle, beliefs, puzzle.needed - 1)
+        puzzle.nodes = [Node(0.0, place, (guess,), attempt.number) for place, guess in enumerate(ranked)]
+        if self.settings.varies_guesses_alone:
+            puzzle.needed = min(puzzle.needed, 1 + len(ranked))
 
     def _conclude(self, row: int) -> Outcome:
         puzzle, select = self._under_way.pop(row), self.settings.select
@@ -308,11 +410,11 @@ class Search:
         puzzle = self._under_way[row]
         number, tokens = len(puzzle.attempts), puzzle.attempts[0].puzzle
         attempt = Attempt.begin(row, tokens, self.settings, number)
-        if puzzle.guesses:
-            attempt.guess = puzzle.guesses[(number - 1) % len(puzzle.guesses)]
-            attempt.shown = tokens.copy()
-            attempt.shown[attempt.guess.cell] = attempt.guess.token
+        if self.settings.search == "best-first":
+            attempt.node = heapq.heappop(puzzle.nodes)
+        elif puzzle.nodes:
+            attempt.node = puzzle.nodes[(number - 1) % len(puzzle.nodes)]
         attempt.view = number % self._views.count
-        attempt.shown = self._views.show(attempt.shown, attempt.view)
+        attempt.shown = self._views.show(attempt.filled, attempt.view)
         puzzle.attempts.append(attempt)
         return attempt

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.errors import UsageError
+from trm_cli.solving.search import Guess
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Finding, Puzzle, Task, Tokens, rules_of
 
@@ -23,7 +24,7 @@ TRACE = 1  # the version of the format
 DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
 OF_PUZZLE = ("height", "width", "source", "line")
 CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
-STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
+STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last", "parent")
 
 Cells = NDArray[np.float32]  # [L] one number a cell
 
@@ -44,6 +45,7 @@ class Header:
     inner: bool = False  # with the updates inside each step
     letters: tuple[str, str] = ("y", "z")  # what y and z are called: in HRM, z_H and z_L
     num_attempts: int | None = None  # at each puzzle, at most; None in traces of earlier versions
+    search: str = "none"  # none, flat or best-first: how further attempts fill blanks
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ class Frame:
     change_y: float | None = None  # norm of the change in y, over the norm of the new y
     change_z: float | None = None
     seconds: float = 0.0  # the network's own time since the puzzle came in
-    attempt: int = 0  # which start this is; 0 is the first
+    attempt: int = 0  # which start this is; 0 is the first; in a search that is best-first, a node of the tree
+    guesses: tuple[Guess, ...] = ()  # that this attempt fills in, in the order in which they were made
+    parent: int | None = None  # the attempt whose beliefs they follow from; None where it makes none
     halted: bool = False  # the halt criterion is met
     is_last: bool = False  # the end: this is the answer that is taken
     finding: Finding | None = None  # at the end of a puzzle that was not solved: why, if somebody looked
@@ -103,6 +107,19 @@ class Frame:
     def solved(self) -> bool:
         """Whether the givens are kept and the rules hold."""
         return self.confidence is not None and not self.violated
+
+    @cached_property
+    def taken_back(self) -> frozenset[int]:
+        """Cells that the attempt before this one filled in, and this one does not, or otherwise."""
+        before = self.previous
+        while before is not None and before.attempt == self.attempt:
+            before = before.previous
+        return frozenset(guess.cell for guess in before.guesses if guess not in self.guesses) if before else frozenset()
+
+    @property
+    def nodes(self) -> tuple["Frame", ...]:
+        """The latest finished step of each attempt so far, in the order in which they were made."""
+        return tuple({frame.attempt: frame for frame in self.history}.values())
 
     @property
     def history(self) -> tuple["Frame", ...]:
@@ -158,6 +175,7 @@ def _as_dict(frame: Frame) -> dict[str, Any]:
         **{name: getattr(frame, name) for name in CHANGES},
         "changed": sorted(frame.changed),
         "violated": sorted(frame.violated),
+        "guesses": [[guess.cell, guess.token] for guess in frame.guesses],
         **{name: getattr(frame, name) for name in STANDS},
         "finding": frame.finding and frame.finding.name.lower(),
         "update": frame.update and vars(frame.update),
@@ -251,6 +269,7 @@ def _frame(told: dict[str, Any], task: Task, previous: Frame | None) -> Frame:
         answer=answer,
         confidence=None if confidence is None else np.array(confidence, np.float32),
         finding=finding and Finding[finding.upper()],
+        guesses=tuple(Guess(*guess) for guess in told.get("guesses", ())),
         update=update and Update(**{**update, "heat": np.array(update["heat"], np.float32)}),
-        **{name: told[name] for name in ("step", *CHANGES, *STANDS)},
+        **{name: told[name] for name in ("step", *CHANGES, *STANDS) if name in told or name != "parent"},
     )

@@ -318,6 +318,13 @@ class Rules(ABC):
         """Count the solutions of a puzzle [L] that was not solved, as far as `seconds` allow."""
         return Finding.UNKNOWN
 
+    def legal_tokens(self, puzzle: Tokens, vocab_size: int) -> NDArray[np.bool_]:
+        """Which tokens may stand in each blank of a puzzle [L] beside what is filled in already, [L, V].
+
+        If a task does not say, every token may. It looks at filled cells only and draws no conclusions.
+        """
+        return np.ones((len(puzzle), vocab_size), bool)
+
     @abstractmethod
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer [N, L] keeps its puzzle's givens and every rule, [N]."""

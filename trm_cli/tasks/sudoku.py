@@ -267,6 +267,14 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
             return Finding.UNKNOWN
         return (Finding.NO_SOLUTION, Finding.ONE_SOLUTION, Finding.SEVERAL_SOLUTIONS)[found]
 
+    def legal_tokens(self, puzzle: Tokens, vocab_size: int) -> NDArray[np.bool_]:
+        """A digit is legal in a cell if no other cell of its row, column or box holds it."""
+        filled = np.eye(vocab_size, dtype=bool)[puzzle] & (puzzle >= FIRST_SYMBOL)[:, None]
+        taken = np.zeros_like(filled)
+        for cells in units(self.boxes(len(puzzle))[0]):
+            taken[cells] |= filled[cells].any(0)
+        return ~taken
+
     def rules_hold(self, puzzles: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         side = self.boxes(answers.shape[1])[0]
         keeps_givens = ((puzzles == answers) | (puzzles == BLANK)).all(1)

@@ -183,6 +183,12 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
         if len(counts := entry.get(key, [])) > 1:
             shares = ", ".join(f"{count / groups[0]['puzzles']:.2%}" for count in counts)
             parts.append(f"Verified within 1, 2, 3 … {words}: {shares}.")
+    if budgets := entry.get("budgets"):
+        puzzles = groups[0]["puzzles"]
+        reached = zip(budgets, entry["solved_within_budgets"], entry["steps_within_budgets"], strict=True)
+        rows = [f"| {most:,} | {solved / puzzles:.2%} | {steps / puzzles:.1f} |" for most, solved, steps in reached]
+        head = ["| steps of all attempts, at most | verified | mean steps |", "|---:|---:|---:|"]
+        parts.append("\n".join([*head, *rows]))
     large = [
         (float(group["verified"]), label)
         for label, group in zip(names, groups, strict=True)

@@ -136,6 +136,7 @@ class Entry:
 
     solved         share of the puzzles that its default settings solve, as measured or published.
     attempts       at each puzzle, at most; None where answers are voted on, or nothing is known.
+    searches       whether these are the nodes of a tree, bounded by their steps.
     max_steps      of an attempt, at most.
     mean_steps     of all attempts at a puzzle.
     first_attempt  share solved by one attempt, of the same data.
@@ -151,6 +152,7 @@ class Entry:
     tried: bool = True  # here, by the authors of this program
     solved: float | None = None
     attempts: int | None = None
+    searches: bool = False
     max_steps: int | None = None
     mean_steps: float | None = None
     first_attempt: float | None = None
@@ -217,11 +219,12 @@ def _measured(checkpoint: Checkpoint) -> dict[str, Any]:
     name, attempts = next((one for one in reversed(known) if one[1] == usual), known[-1])
     entry = checkpoint.measured[name]
     whole = next(group for group in entry["groups"] if group["kind"] == "all")
-    steps, within = STEPS.search(name), entry.get("solved_within_attempts")
-    first_attempt = within[0] / whole["puzzles"] if within else whole["verified"] if attempts == 1 else None
+    steps, within = STEPS.search(name), entry.get("solved_within_steps")
+    first_attempt = within[-1] / whole["puzzles"] if within else whole["verified"] if attempts == 1 else None
     return {
         "solved": whole["verified"],
         "attempts": attempts,
+        "searches": "--search best-first" in name,
         "max_steps": int(steps[1]) if steps else checkpoint.model.N_sup,
         "mean_steps": whole["mean_steps"],
         "first_attempt": first_attempt,
