@@ -19,6 +19,7 @@ from rich.terminal_theme import TerminalTheme
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, board_text, view_of, written
 from trm_cli.display.charts import plain
 from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, standing, verdict, widest
+from trm_cli.display.tree import is_searched
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 LEAST_SIZE, LARGEST_TILE = (80, 24), (30, 15)  # columns and rows of a picture, of a board of several
 FIGURES = 38  # columns beside a board
+TREE_ROWS = 13  # below it, where there is a search to show
 STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
@@ -99,7 +101,8 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
 
     Each step stays for `seconds`, its flash included; the last stays for longer.
     """
-    width, height = _size(header, moments[0].frames[0])
+    is_search = any(is_searched(frame, header) for moment in moments for frame in moment.new_frames)
+    width, height = _size(header, moments[0].frames[0], tree_rows=TREE_ROWS if is_search else 0)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     options = console.options.update(width=width, height=height)
     shots = []
@@ -118,13 +121,13 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
     return [Shot(shot.rows[:used], shot.seconds) for shot in shots]
 
 
-def _size(header: Header, question: Frame) -> tuple[int, int]:
+def _size(header: Header, question: Frame, *, tree_rows: int) -> tuple[int, int]:
     """Columns and rows with room for the boards, as large as they can be, and for what is told of them."""
     is_one = header.rows * header.columns == 1
     drawn = board_text(view_of(question), Look() if is_one else Look(*LARGEST_TILE)).split("\n")
     width, height = widest(list(drawn)), len(drawn)
     if is_one:
-        return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5)
+        return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5) + tree_rows
     return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 3)), header.rows * (height + 1) + 3
 
 

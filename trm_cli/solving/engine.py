@@ -342,7 +342,7 @@ def _new_frames(
     chosen = {}
     for row, last in zip(rows, now, strict=True):
         if (solution := step.solutions.get(row)) and not last.is_last:
-            end = next(frame for frame in reversed(last.history) if frame.attempt == solution.chosen.number)
+            end = last.tree.ends[solution.chosen.number]
             chosen[row] = replace(end, previous=last, seconds=last.seconds, is_last=True, finding=solution.finding)
     if chosen:
         yield chosen
@@ -368,6 +368,8 @@ def _end(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
         attempt=attempt.number,
         guesses=attempt.guesses,
         parent=attempt.node.parent if attempt.node else None,
+        cost=round(attempt.node.cost, DECIMALS) if attempt.node else 0.0,
+        tree=frame.tree,
         halted=bool(step.halted[index]),
         is_last=solution is not None and solution.chosen is attempt,
         finding=solution.finding if solution else None,
@@ -381,7 +383,7 @@ def _inside(
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
     assert step.details is not None
     views, seen, n = step.details.views, [attempt.view for attempt in step.attempts], network.config.n
-    begun = ("step", "max_steps", "attempt", "guesses", "parent")
+    begun = ("step", "max_steps", "attempt", "guesses", "parent", "cost")
     frames = [
         replace(old, previous=old, halt_probability=None, **{name: getattr(new, name) for name in begun})
         for old, new in zip(before, ends, strict=True)
