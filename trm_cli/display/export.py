@@ -16,10 +16,19 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, board_text, view_of, written
+from trm_cli.display.boards import (
+    FLASH_SOFT,
+    FLASH_STRONG,
+    TAKEN_BACK_STEPS,
+    Look,
+    between,
+    board_text,
+    view_of,
+    written,
+)
 from trm_cli.display.charts import plain
-from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, standing, verdict, widest
-from trm_cli.display.tree import is_searched
+from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, node_of, standing, verdict, widest
+from trm_cli.display.tree import is_searched, is_tree, names_of, places
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
@@ -280,6 +289,7 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
         "praise": task.praise,
         "meanings": meanings(header),
         "hottest": HOTTEST,
+        "trees": _trees(moments) if is_tree(header) else [],
         "puzzles": [[dict(zip(SHAPE, view_of(frame).shape, strict=True)) for frame in each] for each in questions],
         "moments": [
             {
@@ -294,8 +304,29 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
     return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told)
 
 
+def _trees(moments: list[Moment]) -> list[list[list[dict[str, Any]]]]:
+    """Of each page and puzzle the nodes of its whole tree; an empty list where nothing was searched."""
+    last = {moment.page: moment.frames for moment in moments}  # the latest of each page
+    return [[_nodes(frame) if frame.num_tried > 1 else [] for frame in frames] for frames in last.values()]
+
+
+def _nodes(frame: Frame) -> list[dict[str, Any]]:
+    return [
+        {
+            "x": place.x,
+            "depth": place.node.depth,
+            "parent": place.parent,
+            "guess": "".join(names_of(place.node.guesses[-1:], frame)),
+            "violations": len(place.node.violated),
+            "solved": place.node.solved,
+        }
+        for place in places(frame)
+    ]
+
+
 def _frame(frame: Frame, header: Header) -> dict[str, Any]:
-    cells, confidence, update = view_of(frame).cells, frame.confidence, frame.update
+    view, confidence, update = view_of(frame), frame.confidence, frame.update
+    cells = view.cells
     roles = list(frame.task.roles)
     return {
         **{name: getattr(frame, name) for name in ("step", "max_steps", "change_y", "change_z", "seconds", "attempt")},
@@ -305,6 +336,12 @@ def _frame(frame: Frame, header: Header) -> dict[str, Any]:
         "confidence": None if confidence is None else (100 * confidence).round().astype(int).tolist(),
         "changed": sorted(frame.changed),
         "violations": sorted(frame.violated),
+        "guessed": sorted(view.guessed),
+        "taken_back": sorted(view.taken_back),
+        "guesses": names_of(frame.guesses, frame),
+        "back": names_of(frame.taken_back, frame) if frame.step <= TAKEN_BACK_STEPS else [],
+        "node": node_of(frame),
+        "tried": frame.num_tried,
         "halt": frame.halt_probability,
         "verdict": verdict(frame, header).plain,
         "stands": standing(frame).plain,
