@@ -26,7 +26,7 @@ from trm_cli.display.boards import (
     view_of,
     written,
 )
-from trm_cli.display.charts import plain
+from trm_cli.display.charts import draw_tree, plain
 from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, node_of, standing, verdict, widest
 from trm_cli.display.tree import is_searched, is_tree, names_of, places
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
@@ -38,6 +38,7 @@ from trm_cli.tasks.base import Colour
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
 
+DRAWN = (".svg", ".png")  # kinds of files that a tree is drawn in
 LEAST_SIZE, LARGEST_TILE = (80, 24), (30, 15)  # columns and rows of a picture, of a board of several
 FIGURES = 38  # columns beside a board
 TREE_ROWS = 13  # below it, where there is a search to show
@@ -316,7 +317,7 @@ def _nodes(frame: Frame) -> list[dict[str, Any]]:
             "x": place.x,
             "depth": place.node.depth,
             "parent": place.parent,
-            "guess": "".join(names_of(place.node.guesses[-1:], frame)),
+            "guess": place.last_guess,
             "violations": len(place.node.violated),
             "solved": place.node.solved,
         }
@@ -406,7 +407,29 @@ def _paint(draw: "ImageDraw.ImageDraw", glyph: Glyph, number: int, fonts: "list[
 
 def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float | None) -> None:
     """Write a run as its file's name asks for; a step stays for `pause` seconds, or as long as is easy to follow."""
-    content = WRITERS[path.suffix](header, moments, pause or STEP_SECONDS)
+    _write(path, WRITERS[path.suffix](header, moments, pause or STEP_SECONDS))
+
+
+def check_tree(path: Path, header: Header) -> None:
+    """Raises UsageError where a run leaves no tree to draw, or where the file is of no kind that can be drawn."""
+    if path.suffix not in DRAWN:
+        raise UsageError(f"--tree {path}: name a file ending in {' or '.join(DRAWN)}")
+    if not is_tree(header):
+        raise UsageError(f"--tree {path}: this run guesses nothing (--search none), so that it has no tree")
+    if header.num_puzzles > 1:
+        raise UsageError(f"--tree {path}: a tree is of one puzzle, and there are {header.num_puzzles:,}; give one")
+
+
+def save_tree(path: Path, header: Header, moments: list[Moment]) -> None:
+    """Draw the tree of a run, as far as it came, in a file that `check_tree` allows."""
+    title = f"Search tree of one puzzle, {header.task.name}"
+    frame = moments[-1].frames[0].latest
+    if frame.step == 0:
+        raise UsageError(f"--tree {path}: the run ended before its first step")
+    _write(path, draw_tree(frame, title=title, network=header.model, suffix=path.suffix))
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:

@@ -9,7 +9,7 @@ A node is an attempt: the puzzle with a set of guesses filled in. Its last guess
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -47,7 +47,12 @@ def _symbol(task: Task, num_cells: int, token: int) -> str:
 def name_of(guess: Guess, task: Task, puzzle: Puzzle) -> str:
     """A guess in letters: r4c5=7, the row and the column from 1."""
     row, column = divmod(guess.cell, puzzle.width)
-    return f"r{row + 1}c{column + 1}={_symbol(task, len(puzzle.tokens), guess.token)}"
+    return f"r{row + 1}c{column + 1}={symbol_of(guess, task, puzzle)}"
+
+
+def symbol_of(guess: Guess, task: Task, puzzle: Puzzle) -> str:
+    """The symbol guessed, as its task writes it."""
+    return _symbol(task, len(puzzle.tokens), guess.token)
 
 
 def names_of(guesses: Sequence[Guess], frame: Frame) -> list[str]:
@@ -158,7 +163,9 @@ class Place:
     node: Frame
     x: float  # 0 to the number of leaves less one
     parent: int | None
-    is_on_path: bool  # from the root to the node whose answer was taken, or that was tried last
+    is_on_path: bool  # from the root to the node that the frame shows
+    last_guess: str = ""  # r4c5=7; none of the root
+    next_cell: str = ""  # r4c5, which its branches fill in; none of a leaf, nor where they fill in different ones
 
 
 def places(frame: Frame) -> list[Place]:
@@ -181,4 +188,13 @@ def places(frame: Frame) -> list[Place]:
         else:
             waiting += [(number, True), *((branch, False) for branch in reversed(below))]
     path = {node.attempt for node in frame.path}
-    return [Place(node, x[node.attempt], node.parent, node.attempt in path) for node in nodes]
+    found = []
+    for node in nodes:
+        cells = {name.partition("=")[0] for branch in branches[node.attempt] for name in _last(nodes[branch])}
+        place = Place(node, x[node.attempt], node.parent, node.attempt in path, "".join(_last(node)))
+        found.append(replace(place, next_cell=cells.pop()) if len(cells) == 1 else place)
+    return found
+
+
+def _last(node: Frame) -> list[str]:
+    return names_of(node.guesses[-1:], node)
