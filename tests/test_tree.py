@@ -20,7 +20,7 @@ from trm_cli.display.screen import Scene, verdict
 from trm_cli.display.tree import course, outline, path_of, places
 from trm_cli.display.watch import plain_lines
 from trm_cli.errors import UsageError
-from trm_cli.solving.trace import Frame, Moment, Tree, read_trace, trace_lines
+from trm_cli.solving.trace import Frame, Moment, Tree, Update, read_trace, trace_lines
 
 RUN = run_of_search()
 END = RUN[-1].frames[0]
@@ -101,6 +101,15 @@ def test_the_screen_tells_node_depth_and_guesses_at_every_size() -> None:
     assert "node 4" in plain
     assert "r1c2=3 > r2c1=2" in plain
     assert "not r1c2=4" in plain
+
+
+def test_inside_a_step_of_a_node_the_heat_map_stays_where_it_was() -> None:
+    heat = np.ones(16, np.float32)
+    inside = replace(END, update=Update("z", 1, 1, heat, 0.5), halt_probability=None, previous=RUN[-2].frames[0])
+    scene = Scene(Moment(0, (inside,), frozenset({0})), replace(HEADER_OF_SEARCH, inner=True))
+    for height in (17, 40):
+        shown = "\n".join(line.plain for line in scene.lines(80, height))
+        assert "████████  ██ 1.5" in shown, height
 
 
 def test_guesses_and_those_taken_back_have_marks_and_colours_of_their_own() -> None:
