@@ -37,7 +37,7 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
         assert done.stdout.startswith(
             "sudoku-4x4 solves 100.00% of d.csv (12 of 12, 95% interval 75.8–100.0%) in at most 3 "
         )
-        assert (done.stdout.count("\n"), done.stderr) == (3, f"report: {path}\n")
+        assert (done.stdout.count("\n"), done.stderr) == (4, f"report: {path}\n")
     markdown = reports["md"].read_text()
     assert markdown.startswith("# sudoku-4x4 on d.csv, 12 puzzles\n\nMeasured by `trm eval sudoku")
     assert "| all | 12 | 100.00% | 100.00% | 100.00% | 100.00% | 75.8–100.0% |" in markdown

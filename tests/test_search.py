@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.conftest import small_config, sudokus
 from tests.test_attempts import AsTokens
 from tests.test_evaluate import measured
-from trm_cli.config import SolveConfig
+from trm_cli.config import SolveConfig, solve_config
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Batch, rows_in_cache, run, solve_stream
 from trm_cli.solving.search import LEAST_BELIEF, Attempt, Guess, Node, Outcome, Views, branch
@@ -214,6 +214,11 @@ def test_a_spent_budget_is_in_the_reason(small_data: Dataset) -> None:
     )
     assert outcome.why == "one_solution"
     assert outcome.reason == "one solution exists, the network did not find it (9 attempts, 18 steps)"
+
+
+def test_a_checkpoint_of_an_earlier_version_makes_its_guesses_still() -> None:
+    assert solve_config({"attempts": 4, "guess": True}, {}) == SolveConfig(attempts=4, search="flat")
+    assert solve_config({"attempts": 4, "guess": False}, {}) == SolveConfig(attempts=4)
 
 
 def test_searches_share_the_batch_with_new_puzzles_one_node_each_at_a_time(small_data: Dataset) -> None:

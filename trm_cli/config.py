@@ -339,7 +339,9 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
 
     Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
     """
-    plain = asdict(SolveConfig())
+    plain, own = asdict(SolveConfig()), dict(own)
+    if own.pop("guess", False):  # of 0.1.0
+        own["search"] = "flat"
     try:
         SolveConfig(**own)
     except (TypeError, UsageError) as error:

@@ -104,7 +104,7 @@ PAGE = Path(__file__).with_name("report.html")
 
 
 def show_scores(evaluated: list[Evaluated], *, as_json: bool, full: bool) -> None:
-    """Print one network's figures, or two networks' and how they compare: in three lines, or in full as tables."""
+    """Print one network's figures, or two networks' and how they compare: in a few lines, or in full as tables."""
     console = answers_console()
     if as_json:
         console.file.write(json.dumps(described(evaluated)) + "\n")
@@ -115,10 +115,10 @@ def show_scores(evaluated: list[Evaluated], *, as_json: bool, full: bool) -> Non
 
 
 def summary(evaluated: list[Evaluated]) -> list[str]:
-    """An evaluation in three lines: what was solved and how, the halt head, the speed; or two networks compared."""
+    """An evaluation in a few lines: what was solved, within what budget, the halt head, the speed; or two compared."""
     if len(evaluated) == 1:
         (one,) = evaluated
-        return [_solved(one.model, one), _halting(one), _speed(one)]
+        return [_solved(one.model, one), *_within_budgets(one), _halting(one), _speed(one)]
     names, found = distinct_names(*evaluated), compare(*evaluated)
     lines = [f"{_solved(name, one)}; {_speed(one)}" for name, one in zip(names, evaluated, strict=True)]
     alone = f"{names[0]} alone solves {found.first_only:,} puzzles, {names[1]} alone {found.second_only:,}"
@@ -139,6 +139,14 @@ def _solved(name: str, one: Evaluated) -> str:
     if settings.attempts > 1:
         steps += f"; {whole.solved_first / puzzles:.2%} in one attempt"
     return f"{one_line(name)} solves {share} ({counts}) in {steps}"
+
+
+def _within_budgets(one: Evaluated) -> list[str]:
+    """Solved against steps spent, in one line: from the first attempt's steps up, each budget four times the last."""
+    budgets = one.tally.by_budget
+    told = [*budgets[:-1:2], *budgets[-1:]]
+    shares = [f"{solved / one.puzzles:.2%} within {most:,}" for most, solved in told]
+    return [f"of steps of all attempts together: {', '.join(shares)}"] if shares else []
 
 
 def _halting(one: Evaluated) -> str:
