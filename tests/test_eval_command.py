@@ -29,7 +29,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> None:
     counts = tmp_path / "counts.json"
-    evaluate = ("eval", "sudoku", "--data", data, "--resume", counts, "--attempts", 3)
+    evaluate = (
+        "eval",
+        "sudoku",
+        "--data",
+        data,
+        "--resume",
+        counts,
+        "--attempts",
+        3,
+        "--starts",
+        "random",
+        "--search",
+        "flat",
+    )
     reports = {kind: tmp_path / f"report.{kind}" for kind in ("md", "html", "svg", "png", "json")}
     for kind, path in reports.items():
         done = trm(*evaluate, "-o", path)
@@ -135,7 +148,7 @@ def test_attempts_solve_what_one_run_does_not_and_tell_how(tmp_path: Path) -> No
     ("options", "message"),
     [
         (("--attempts", 1, "--noise", 0.3), "--noise is for further attempts; add --attempts"),
-        (("--search", "none"), "every attempt would be the same; add --starts random"),
+        (("--attempts", 3, "--search", "none"), "every attempt would be the same; add --starts random"),
         (("--attempts", 1, "--select", "mode"), "--select is for further attempts"),
     ],
 )

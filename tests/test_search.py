@@ -221,6 +221,12 @@ def test_a_checkpoint_of_an_earlier_version_makes_its_guesses_still() -> None:
     assert solve_config({"attempts": 4, "guess": False}, {}) == SolveConfig(attempts=4)
 
 
+def test_without_search_one_attempt_is_made_where_further_ones_would_be_the_same() -> None:
+    own = {"attempts": 4, "search": "best-first", "starts": "fixed"}
+    assert solve_config(own, {"search": "none"}).attempts == 1
+    assert solve_config(own, {"search": "none", "noise": 0.3}).attempts == 4
+
+
 def test_searches_share_the_batch_with_new_puzzles_one_node_each_at_a_time(small_data: Dataset) -> None:
     settings = SolveConfig(max_steps=1, attempts=5, search="best-first", starts="fixed")
     torch.manual_seed(0)

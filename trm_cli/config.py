@@ -351,6 +351,8 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
     if settings.attempts == 1 and idle:
         raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
     if settings.attempts > 1 and settings.varies_guesses_alone and settings.search == "none":
+        if "attempts" not in given:
+            return replace(settings, attempts=1)
         raise UsageError(
             f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
             "random, --noise, --views or --search"

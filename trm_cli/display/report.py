@@ -20,7 +20,7 @@ from trm_cli.display.console import answers_console
 from trm_cli.display.screen import bars
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, unusual
+from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, trials, unusual
 from trm_cli.solving.statistics import wilson
 
 SCHEMA = 1
@@ -134,7 +134,7 @@ def _solved(name: str, one: Evaluated) -> str:
     attempts = f"at most {settings.attempts} attempts of" if settings.attempts > 1 else "one attempt of at most"
     how = f"{attempts} {settings.steps_of(0)} steps"
     if settings.search == "best-first" and settings.attempts > 1:
-        how = f"a best-first search of at most {settings.most_steps:,} steps"
+        how = f"a {trials(settings)}"
     steps = f"{how}, {whole.steps / puzzles:.1f} steps a puzzle"
     if settings.attempts > 1:
         steps += f"; {whole.solved_first / puzzles:.2%} in one attempt"
@@ -144,9 +144,10 @@ def _solved(name: str, one: Evaluated) -> str:
 def _within_budgets(one: Evaluated) -> list[str]:
     """Solved against steps spent, in one line: from the first attempt's steps up, each budget four times the last."""
     budgets = one.tally.by_budget
-    told = [*budgets[:-1:2], *budgets[-1:]]
-    shares = [f"{solved / one.puzzles:.2%} within {most:,}" for most, solved in told]
-    return [f"of steps of all attempts together: {', '.join(shares)}"] if shares else []
+    told = [one for one in budgets[::2] if one[1] < budgets[-1][1]]
+    told += [next(one for one in budgets if one[1] == budgets[-1][1])] if budgets else []
+    shares = [f"{most:,}: {solved / one.puzzles:.2%}" for most, solved in told]
+    return [f"solved within so many steps of all attempts: {', '.join(shares)}"] if shares else []
 
 
 def _halting(one: Evaluated) -> str:
@@ -320,10 +321,11 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
         columns = {"attempts": "", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
         made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
         tables.insert(2, table(f"{prefix}Verified with so many attempts", columns, made))
-    if told["by_budget"]:
+    if by_budget := told["by_budget"]:
+        enough = next(place for place, row in enumerate(by_budget, 1) if row["solved"] == by_budget[-1]["solved"])
         columns = {"steps": ",", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
-        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_budget"]]
-        note = "steps: of all attempts at a puzzle together, at most"
+        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in by_budget[:enough]]
+        note = "steps: of all attempts at a puzzle together, at most; more than the last of these solve no more"
         tables.insert(2, table(f"{prefix}Verified within so many steps of all attempts", columns, made, note))
     if one.tally.whole.halts_at_several_steps:
         tables.insert(2, _solving_steps(one, prefix))
