@@ -229,10 +229,11 @@ def manner(settings: SolveConfig) -> str:
     """How puzzles were solved, in words."""
     parts = [f"at most {settings.steps_of(0)} steps", f"--halt {settings.halt}"]
     if settings.num_attempts > 1:
-        parts.append(f"{settings.num_attempts} attempts, further ones of {settings.steps_of(1)} steps")
-        parts += [f"{settings.step_limit} steps in all"] if settings.step_limit else []
+        is_tree = settings.search == "best-first"
+        parts.append(f"{trials(settings)}, further ones of {settings.steps_of(1)} steps")
+        parts += [f"{settings.step_limit:,} steps in all"] if settings.step_limit and not is_tree else []
         parts.append(f"{settings.starts} starts")
-        parts += [f"{settings.search} search"] if settings.search != "none" else []
+        parts += ["a guess each"] if settings.search == "flat" else []
         parts += [f"noise {settings.noise:g}"] if settings.noise else []
         parts += [f"{settings.views} views"] if settings.views > 1 else []
         parts.append(f"--select {settings.select}")

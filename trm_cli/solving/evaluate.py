@@ -423,7 +423,7 @@ def trials(settings: SolveConfig) -> str:
     """How many attempts there are, or what a search for sets of guesses may spend."""
     if settings.search == "best-first":
         return f"best-first search of at most {settings.most_steps:,} steps"
-    return f"{settings.attempts} attempts"
+    return f"{settings.num_attempts} attempts"
 
 
 def unusual(settings: SolveConfig) -> list[str]:
