@@ -32,10 +32,12 @@ from torch import Tensor
 
 from trm_cli.config import ModelConfig, SolveConfig, given_settings, solve_config
 from trm_cli.display.boards import BoardView, Look, board_text
-from trm_cli.display.export import check_names, page_of, save_run
+from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
+from trm_cli.display.tree import symbol_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
 from trm_cli.model.network import TinyRecursiveModel, choose_machine
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
+from trm_cli.solving.search import Guess as Made
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
 from trm_cli.solving.trace import Frame as State
@@ -59,12 +61,34 @@ OTHERS = frozenset({"batch_size", "check", "adapt", "augment", "train_network"})
 Puzzles = str | Path | NDArray[Any] | dict[str, Any] | Iterable[Any]
 
 
+@dataclass(frozen=True)
+class Guess:
+    """A blank that a search filled in; str() writes it r4c5=7."""
+
+    row: int  # from 1, as the column
+    column: int
+    symbol: str
+
+    def __str__(self) -> str:
+        return f"r{self.row}c{self.column}={self.symbol}"
+
+
+def _guesses(task: Task, puzzle: Puzzle, made: Iterable[Made]) -> tuple[Guess, ...]:
+    """Guesses as a user counts and writes them."""
+    found = []
+    for guess in made:
+        row, column = divmod(guess.cell, puzzle.width)
+        found.append(Guess(row + 1, column + 1, symbol_of(guess, task, puzzle)))
+    return tuple(found)
+
+
 class Board:
     """An answer to a puzzle: as text, as an array, and drawn."""
 
     task: Task
     puzzle: Puzzle
     tokens: Tokens  # [L]
+    guesses: tuple[Guess, ...]
 
     @property
     def question(self) -> str:
@@ -88,7 +112,9 @@ class Board:
 
     def _drawn(self, look: Look, confidence: NDArray[np.float32] | None = None) -> Text:
         cells = {(one.row - 1) * self.puzzle.width + one.column - 1 for one in self.violations}
-        return board_text(BoardView(self.task, self.puzzle.tokens, self.tokens, cells, confidence=confidence), look)
+        guessed = {(guess.row - 1) * self.puzzle.width + guess.column - 1 for guess in self.guesses}
+        view = BoardView(self.task, self.puzzle.tokens, self.tokens, cells, confidence=confidence, guessed=guessed)
+        return board_text(view, look)
 
     def __str__(self) -> str:
         lines = self._drawn(Look(in_a_list=True, marks=True)).plain.split("\n")
@@ -105,6 +131,7 @@ class Frame(Board):
     def __init__(self, state: State) -> None:
         self.state = state  # all that was measured, as a trace keeps it
         self.task, self.puzzle, self.tokens = state.task, state.puzzle, state.answer
+        self.guesses = _guesses(state.task, state.puzzle, state.guesses)
 
     @property
     def step(self) -> int:
@@ -115,6 +142,16 @@ class Frame(Board):
     def attempt(self) -> int:
         """Which attempt it is; 0 is the first."""
         return self.state.attempt
+
+    @property
+    def parent(self) -> int | None:
+        """The attempt whose beliefs the guesses of this one follow from; None where it makes none."""
+        return self.state.parent
+
+    @property
+    def cost(self) -> float:
+        """What its guesses cost: the sum of the negative logarithms of the beliefs in them."""
+        return self.state.cost
 
     @property
     def halt_probability(self) -> float | None:
@@ -165,6 +202,17 @@ class Run:
             raise UsageError(f"{path}: exists already; choose another name or give force=True")
         save_run(path, self.header, list(self.moments), pause=pause)
 
+    def save_tree(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw the tree of its search as .svg or .png, as `trm watch --tree` does; of a run of one puzzle.
+
+        Raises UsageError for another ending, where nothing is searched, and for a file that exists
+        unless `force` is given.
+        """
+        check_tree(Path(path), self.header)
+        if Path(path).exists() and not force:
+            raise UsageError(f"{path}: exists already; choose another name or give force=True")
+        save_tree(Path(path), self.header, list(self.moments))
+
     def _repr_html_(self) -> str:
         page = html.escape(page_of(self.header, self.moments))
         return f'<iframe srcdoc="{page}" style="width: 100%; height: {PLAYER_HEIGHT}px; border: 0"></iframe>'
@@ -183,8 +231,15 @@ class Solution(Board):
     halt_probability: float  # what the halt head said at the last step of that attempt
     seconds: float  # from its entry into the batch to the end of its last attempt
     why: str | None  # it is not solved, in a sentence, as far as counting its solutions tells; None where it is
+    guesses: tuple[Guess, ...] = ()  # blanks that the attempt filled in, in the order in which they were guessed
+    depth: int = 0  # the most guesses that an attempt filled in
     candidates: tuple[Candidate, ...] = ()  # of a vote: the grids that are tried, best first
     _watch: "Watch | None" = None  # the run again
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the search that were tried: its attempts."""
+        return self.attempts
 
     @cached_property
     def trace(self) -> Run:
@@ -507,6 +562,8 @@ def _solution(watch: Watch, puzzle: Puzzle, outcome: Outcome) -> Solution:
         chosen.halt_probability,
         outcome.seconds,
         None if outcome.solved else outcome.reason or Finding.UNKNOWN.value,
+        _guesses(watch.task, puzzle, chosen.guesses),
+        outcome.depth,
         _watch=watch,
     )
 
@@ -539,8 +596,8 @@ def _voted(watch: Watch, voter: Voter, problem: Problem, test: int, ballot: Ball
         best[0].halt_probability if best else 0.0,
         seconds,
         None if solved else "no attempt is the known answer" if best else "no prediction holds a grid",
-        tuple(best),
-        watch,
+        candidates=tuple(best),
+        _watch=watch,
     )
 
 

@@ -122,6 +122,8 @@ def evaluate_command(
 
     last_kept = keep()
     for loaded, own, tally in zip(models, settings, tallies, strict=True):
+        done, solved = tally.whole.puzzles, tally.whole.verified
+        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, sums_up=False, done=done, solved=solved)
         solutions = evaluate(
             loaded.network,
             puzzle_task,
@@ -131,9 +133,8 @@ def evaluate_command(
             settings=own,
             stops=requests[0].stops,
             keeps_solved=len(models) > 1,
+            searching=display.search,
         )
-        done, solved = tally.whole.puzzles, tally.whole.verified
-        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, sums_up=False, done=done, solved=solved)
         with options.stop_on_signals() as is_interrupted, display:
             for solution in solutions:
                 display.show(solution.solved)

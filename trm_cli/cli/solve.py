@@ -116,7 +116,7 @@ def _search(
         console, file = answers_console(), None if options.is_stdout(output) else sink
         draws = file is None and console.is_terminal
         index = 0
-        with SolvingDisplay(total, quiet=request.quiet, answers_on_screen=draws) as display:
+        with SolvingDisplay(total, quiet=request.quiet, answers=console if draws else None) as display:
             for num_cells, group in groupby(lists, key=lambda one: one.num_cells):
                 loaded, puzzles = models[num_cells], list(chain.from_iterable(group))
                 writer = AnswerWriter(task, loaded, as_json=as_json, file=file, console=console)
@@ -128,6 +128,7 @@ def _search(
                     settings=request.settings_for(loaded),
                     stops=request.stops,
                     examine=examiner(task) if checks else None,
+                    searching=display.search,
                 )
                 for puzzle, outcome in zip(puzzles, outcomes, strict=True):
                     writer.write(index, puzzle, outcome)

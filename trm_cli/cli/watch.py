@@ -48,6 +48,13 @@ def watch(
         help="Keep the run as a trace (.jsonl), an animation (.svg, .gif) or a page (.html); may be repeated.",
         rich_help_panel=INPUT_OUTPUT,
     ),
+    tree: Optional[Path] = Option(
+        None,
+        metavar="FILE",
+        show_default=False,
+        help="Draw the tree of one puzzle's search (.svg, .png).",
+        rich_help_panel=INPUT_OUTPUT,
+    ),
     replay: Optional[Path] = Option(
         None,
         metavar="TRACE",
@@ -68,8 +75,9 @@ def watch(
     trm watch
     trm watch examples/maze-7-steps.txt --inner
     trm watch sudoku --grid 3x3 --save run.html
+    trm watch --replay trace.jsonl --tree tree.svg
     """
-    from trm_cli.display.export import check_names, save_run
+    from trm_cli.display.export import check_names, check_tree, save_run, save_tree
     from trm_cli.display.watch import Viewer
     from trm_cli.solving.trace import LARGEST_GRID, read_trace
 
@@ -79,6 +87,8 @@ def watch(
         raise UsageError(f"--grid {grid}: write rows and columns from 1 to {LARGEST_GRID}: 3x3")
     for path in check_names(save or []):
         options.refuse_existing(path, force)
+    if tree:
+        options.refuse_existing(tree, force)
     if replay and words:
         raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")
     if replay:
@@ -86,10 +96,14 @@ def watch(
     else:
         request = options.Request(model, revision, chosen, machine, quiet)
         run = _computed(words or [], request, shape, inner=inner, checks=check)
-    viewer = Viewer(run.header, pause, fps, quiet, keeps=bool(save))
+    if tree:
+        check_tree(tree, run.header)
+    viewer = Viewer(run.header, pause, fps, quiet, keeps=bool(save or tree))
     viewer.show(run.moments)
     for path in save or []:
         save_run(path, run.header, viewer.moments, pause=pause)
+    if tree:
+        save_tree(tree, run.header, viewer.moments)
     raise typer.Exit(SOLVED if viewer.num_solved == run.header.num_puzzles else NOT_ALL_SOLVED)
 
 

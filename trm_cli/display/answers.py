@@ -13,6 +13,7 @@ from rich.text import Text
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves, look_of
 from trm_cli.display.console import answers_console
 from trm_cli.display.screen import beside, broken_rules, widest
+from trm_cli.display.tree import course
 from trm_cli.solving.search import Attempt, Outcome
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import Puzzle, Task, rules_of
@@ -187,8 +188,12 @@ class AnswerWriter:
         if self.on_screen and not self.as_json:
             self._draw(index, puzzle, solution)
             return
+        line = self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)
+        if self.on_screen:
+            self.console.print(Text(line))  # above a bar
+            return
         sink = self.file or self.console.file
-        sink.write((self._json(index, puzzle, solution) if self.as_json else self._line(puzzle, solution)) + "\n")
+        sink.write(f"{line}\n")
         sink.flush()
 
     def _line(self, puzzle: Puzzle, solution: Outcome) -> str:
@@ -243,15 +248,17 @@ class AnswerWriter:
         cells = {(v.row - 1) * puzzle.width + v.column - 1 for v in violations}
         look = replace(look_of(console), max_width=console.width, max_height=console.height - REMARKS, in_a_list=True)
         console.print(f"puzzle {index + 1}  {puzzle.place}", style="dim")
-        console.print(board_text(BoardView(self.task, puzzle.tokens, solution.answer, cells), look))
+        guessed = frozenset(guess.cell for guess in solution.chosen.guesses)
+        view = BoardView(self.task, puzzle.tokens, solution.answer, cells, guessed=guessed)
+        console.print(board_text(view, look))
         halt = f"halt probability {solution.chosen.halt_probability:.1%}"
         if solution.chosen.halt_probability > 0.5 and not solution.solved:
             halt += ", yet the rules do not hold"
         verdict = "solved" if solution.solved else _unsolved(solution, len(violations))
         style = "bold green" if solution.solved else "bold red"
-        model = self.model.checkpoint.name
-        course = f"  {_course(solution, puzzle.width)}  {halt}  {solution.seconds:.2f} s  model {model}"
-        console.print(Text.assemble((verdict, style), (course, "dim")))
+        took = f" in {_course(solution)}" if solution.solved else f"  {_course(solution)}"
+        told = f"{took}  {halt}  {solution.seconds:.2f} s  model {self.model.checkpoint.name}"
+        console.print(Text.assemble((verdict, style), (told, "dim")))
         if solution.finding and solution.finding.is_hopeless:
             console.print("  the puzzle is at fault, so it was not tried again; --no-check tries on", style="dim")
         for violation in violations[:SHOWN_VIOLATIONS]:
@@ -268,16 +275,12 @@ def _unsolved(solution: Outcome, broken: int) -> str:
     return f"not solved: {'; '.join(said)}"
 
 
-def _course(solution: Outcome, width: int) -> str:
-    """Which attempt the answer comes from, in how many steps, and what it varied."""
-    steps = "1 step" if solution.chosen.steps == 1 else f"{solution.chosen.steps} steps"
-    if len(solution.attempts) == 1:
-        return steps
-    made = "" if solution.solved else f" of {len(solution.attempts)}"
-    parts = [f"attempt {solution.chosen.number + 1}{made}"]
-    parts += [f"view {solution.chosen.view}"] if solution.chosen.view else []
-    if guesses := solution.chosen.guesses:
-        row, column = divmod(guesses[0].cell, width)
-        only = f"guess at row {row + 1}, column {column + 1}"
-        parts.append(only if len(guesses) == 1 else f"{len(guesses)} guesses")
-    return f"{steps} ({', '.join(parts)})"
+def _course(solution: Outcome) -> str:
+    """What the answer took; of attempts that guess nothing, which one it comes from and what it varied."""
+    chosen, made = solution.chosen, len(solution.attempts)
+    view = [f"view {chosen.view}"] if chosen.view else []
+    if solution.depth:
+        return ", ".join([course(solution.total_steps, made, solution.depth), *view])
+    steps = "1 step" if chosen.steps == 1 else f"{chosen.steps} steps"
+    which = f"attempt {chosen.number + 1}" + ("" if solution.solved else f" of {made}")
+    return steps if made == 1 else f"{steps} ({', '.join([which, *view])})"

@@ -10,7 +10,8 @@ narrow or as dots; Layout.BLOCKS as blocks of two columns or as dots. Where colo
 glyphs and marks say what they can.
 
 Here alone the colour of a cell is chosen: what changed flashes yellow, a violation is red, else the
-task's role says the colour, or the network's confidence does: grey is a guess, blue is certain.
+task's role says the colour, or the network's confidence does: grey is unsure, blue is certain. A blank
+that a search filled in lies on purple, for a moment darker once its guess is taken back.
 Colours are of middle lightness, to be read on dark and on light terminals; Rich takes the nearest
 that a terminal has.
 """
@@ -31,15 +32,19 @@ from trm_cli.tasks.base import Cell, Colour, Layout, Role, Task, Tokens
 LINES = "#7d8590"  # of a board
 HALTING = "#35b37e"  # the halt probability
 MOVING = "#a58fe0"  # how far y and z moved
-GUESSED: Colour = (0x86, 0x8B, 0x94)
+UNSURE: Colour = (0x86, 0x8B, 0x94)
 CERTAIN: Colour = (0x0F, 0xB2, 0xDC)
 VIOLATION: Colour = (0xA3, 0x2F, 0x3F)
 NEW: Colour = (0xF2, 0xC0, 0x37)
-GUESS, CERTAINTY = 0.3, 0.98  # confidence at which a glyph is all grey, all blue
+GUESS: Colour = (0xB4, 0x62, 0xE0)  # of a search
+DOUBT, CERTAINTY = 0.3, 0.98  # confidence at which a glyph is all grey, all blue
 SHADES = 8  # between the two
 FLASH_STRONG, FLASH_SOFT = 2, 1  # how brightly a change is shown; 0 when it is over
 FLASHES = {FLASH_STRONG: "bold #1c1c1c on #f2c037", FLASH_SOFT: "#f2c037 on #4d4017"}
 VIOLATION_STYLE = "#ffe9e9 on #a32f3f"
+GUESS_PAPER, TAKEN_BACK_PAPER = "#7b3fb0", "#3b2a52"
+GUESS_STYLE = f"bold #ffffff on {GUESS_PAPER}"
+TAKEN_BACK_STEPS = 2  # of a node, in which the guesses that it takes back are shown
 ON_BLACK, ON_COLOUR = "#5a5a5a", "#101010"  # marks on a black block, and on all others
 BLACK: Colour = (0, 0, 0)
 # From nothing to most heat: after matplotlib's inferno, not so dark.
@@ -65,6 +70,8 @@ class BoardView:
     violations: Collection[int] = field(default_factory=frozenset)  # cells that break a rule
     changed: Collection[int] = field(default_factory=frozenset)  # cells that are new
     confidence: Cells | None = None  # [L] 0 to 1; None where the network has said nothing
+    guessed: Collection[int] = field(default_factory=frozenset)  # blanks that a search filled in
+    taken_back: Collection[int] = field(default_factory=frozenset)  # blanks whose guess was taken back just now
 
     @cached_property
     def shape(self) -> tuple[int, int, int, int]:
@@ -83,8 +90,9 @@ class BoardView:
         return [self.task.roles[cell.role] for cell in self.cells]
 
     def mark(self, cell: int) -> str:
-        """The character that says that a cell is a violation, or else that it is new; or a space."""
-        return "!" if cell in self.violations else "*" if cell in self.changed else " "
+        """The character that says what is first of: a violation, a guess, a guess taken back, new; or a space."""
+        marks = {"!": self.violations, "?": self.guessed, "~": self.taken_back, "*": self.changed}
+        return next((mark for mark, cells in marks.items() if cell in cells), " ")
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,18 @@ def look_of(console: Console) -> Look:
 
 def view_of(frame: Frame) -> BoardView:
     """What there is to draw of a frame."""
-    return BoardView(frame.task, frame.puzzle.tokens, frame.answer, frame.violated, frame.changed, frame.confidence)
+    guessed = frozenset(guess.cell for guess in frame.guesses)
+    taken_back = frozenset(guess.cell for guess in frame.taken_back) if frame.step <= TAKEN_BACK_STEPS else frozenset()
+    return BoardView(
+        frame.task,
+        frame.puzzle.tokens,
+        frame.answer,
+        frame.violated,
+        frame.changed,
+        frame.confidence,
+        guessed,
+        taken_back - guessed,
+    )
 
 
 def board_text(view: BoardView, look: Look) -> Text:
@@ -129,9 +148,13 @@ def cell_style(view: BoardView, cell: int, flash: int) -> str:
     changed = cell in view.changed
     if changed and flash:
         return FLASHES[flash]
-    style = VIOLATION_STYLE if cell in view.violations else view.roles[cell].style
+    if cell in view.violations:
+        style: str | None = VIOLATION_STYLE
+    else:
+        style = GUESS_STYLE if cell in view.guessed else view.roles[cell].style
     if style is None:
         style = "cyan" if view.confidence is None else written(shade(float(view.confidence[cell])))
+        style += f" on {TAKEN_BACK_PAPER}" if cell in view.taken_back else ""
     return f"{style} underline" if changed else style
 
 
@@ -141,6 +164,8 @@ def dot_colour(view: BoardView, cell: int, flash: int) -> Colour:
         return NEW
     if cell in view.violations and view.task.layout is not Layout.BLOCKS:
         return VIOLATION
+    if cell in view.guessed:
+        return GUESS
     confidence = 1.0 if view.confidence is None else float(view.confidence[cell])
     return view.roles[cell].colour or shade(confidence)
 
@@ -153,8 +178,8 @@ def block(colour: Colour, mark: str = "") -> tuple[str, str]:
 
 def shade(confidence: float) -> Colour:
     """From grey to blue, in steps, as confidence rises from 0 to 1."""
-    share = (confidence - GUESS) / (CERTAINTY - GUESS)
-    return between((GUESSED, CERTAIN), round(min(1.0, max(0.0, share)) * SHADES) / SHADES)
+    share = (confidence - DOUBT) / (CERTAINTY - DOUBT)
+    return between((UNSURE, CERTAIN), round(min(1.0, max(0.0, share)) * SHADES) / SHADES)
 
 
 def between(colours: tuple[Colour, ...], share: float) -> Colour:
@@ -202,7 +227,8 @@ def _draw_grid(view: BoardView, look: Look) -> Text:
             style = cell_style(view, cell, look.flash)
             around = style.replace(" underline", "") if is_open and " on " in style else ""  # the paper of the cell
             text.append(between[column % box_width == 0] if column else left, LINES)
-            text.append(" " if is_open else "", around).append(view.cells[cell].glyph or NOTHING, style)
+            left_of = f"on {GUESS_PAPER}" if around and cell in view.guessed else around  # told even of a violation
+            text.append(" " if is_open else "", left_of).append(view.cells[cell].glyph or NOTHING, style)
             text.append(view.mark(cell) if look.marks else " ", around)
         if not (right or look.marks):
             text.right_crop(1)

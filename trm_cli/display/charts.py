@@ -10,6 +10,7 @@ import io
 import logging
 import math
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from trm_cli.display.tree import Place
     from trm_cli.solving.evaluate import Counts, Evaluated
+    from trm_cli.solving.trace import Frame
 
 WIDTH = 900.0  # of a figure, in points, as all lengths here
 LEFT, PANEL_WIDTH = 64.0, 600.0  # labels stand in what remains at the right
@@ -40,6 +43,10 @@ SMOOTHED_FROM, MOST_POINTS = 60, 340  # points: fewer are drawn as they are; mor
 LOG_RANGE = 10  # a loss is drawn on a logarithmic scale if it spans more than this factor
 BETWEEN_LINES = "; between the lines: the halting loss, as weighted"
 STEPS_TRAINED_FOR = 16  # N_sup of the recipes; for logs that do not tell
+TREE_ROW, CELL_ROW = 80.0, 18.0  # from depth to depth; below a node, where the cell stands that was branched
+LARGEST_NODE, LEAST_LETTERED = 13.0, 5.0  # radius of a node, and of one with a letter in it
+TREE_HEADING = "Nodes by depth: the symbol guessed last, and below a node the cell that was branched"
+COST_HEADING = "Cost of the nodes, -log of the beliefs in their guesses, as they were tried"
 LONGEST_TITLE, LONGEST_NAME = 72, 28  # letters
 TIME_UNITS = ((36_000, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))  # from, size, name
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
@@ -293,6 +300,23 @@ def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = 
     return render(draw_panels(title, note, panels), title, " ".join(words) or note, suffix)
 
 
+def draw_tree(frame: "Frame", *, title: str, network: str, suffix: str = ".svg") -> bytes:
+    """The search up to a frame: its tree, and what the nodes cost in the order in which they were tried."""
+    from trm_cli.display.tree import course_of, path_of, places
+
+    tree = places(frame)
+    ends = list(accumulate(place.node.step for place in tree))
+    costs = [(float(end), place.node.cost) for end, place in zip(ends, tree, strict=True)]
+    top = max([1.0, *(cost for _, cost in costs)])
+    curve = Curve("cost", costs, PURPLE, "{:.2f}".format, "thin")
+    panel = Panel(COST_HEADING, [curve], ends[-1], 130, (0.0, 1.05 * top), "steps of all nodes")
+    ending = frame.task.praise if frame.solved else f"not {frame.task.praise}"
+    subtitle = f"{ending} in {course_of(frame)}; network {network}"
+    figure = _draw_tree_figure(title, subtitle, tree, panel)
+    words = f"{subtitle}. The guesses of its last node: {path_of(frame, width=sys.maxsize)}; cost {frame.cost:.2f}."
+    return render(figure, title, words, suffix)
+
+
 def draw_courses(courses: dict[str, Points], *, title: str, suffix: str = ".svg") -> bytes:
     """Accuracy against optimizer steps, each panel some arms of a study beside the first one.
 
@@ -346,10 +370,7 @@ def draw_panels(
         top += panel.height + BETWEEN + AXIS * bool(panel.x_name)
     height = top + AXIS * bool(clock) - (BETWEEN - 10 if panels else 20)
     figure = Figure(figsize=(WIDTH / 72, height / 72))
-    figure.text(
-        24 / WIDTH, 1 - TITLE / height, shorten(one_line(title), LONGEST_TITLE), size=18, weight="bold", color=INK
-    )
-    figure.text(24 / WIDTH, 1 - SUBTITLE / height, one_line(subtitle), size=13, color=FAINT)
+    _entitle(figure, title, subtitle, height)
     for panel, top in zip(panels, tops, strict=True):
         bottom = 1 - (top + panel.height) / height
         axes = figure.add_axes((LEFT / WIDTH, bottom, PANEL_WIDTH / WIDTH, panel.height / height))
@@ -362,6 +383,66 @@ def draw_panels(
         below.set_xticks(np.interp(ticks, times, steps), [f"{tick:,.12g}" for tick in ticks])
         _name_axis(figure.axes[-1], unit, -1.5 * AXIS)
     return figure
+
+
+@_matplotlib()
+def _draw_tree_figure(title: str, subtitle: str, tree: "list[Place]", panel: Panel) -> "Figure":
+    """A tree as wide as the figure, with a panel below it."""
+    from matplotlib.figure import Figure
+
+    depth = max(place.node.depth for place in tree)
+    tree_height = depth * TREE_ROW + 2 * LARGEST_NODE + 14
+    height = TOP + tree_height + BETWEEN + panel.height + AXIS + 20
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    _entitle(figure, title, subtitle, height)
+    width = WIDTH - LEFT - 24
+    axes = figure.add_axes((LEFT / WIDTH, 1 - (TOP + tree_height) / height, width / WIDTH, tree_height / height))
+    _draw_tree(axes, tree, width, tree_height)
+    axes = figure.add_axes((LEFT / WIDTH, (AXIS + 20) / height, PANEL_WIDTH / WIDTH, panel.height / height))
+    _draw_panel(axes, panel)
+    return figure
+
+
+def _draw_tree(axes: "Axes", tree: "list[Place]", width: float, height: float) -> None:
+    """Nodes by depth: circles with the symbol guessed in them, and the cell that is branched below; in points."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title(TREE_HEADING)
+    pitch = width / (1 + max(place.x for place in tree))
+    radius = max(1.2, min(LARGEST_NODE, 0.42 * pitch))
+    has_letters = radius >= LEAST_LETTERED
+    spots = [((place.x + 0.5) * pitch, LARGEST_NODE + 2 + place.node.depth * TREE_ROW) for place in tree]
+    named = [place.next_cell if has_letters or place.is_on_path else "" for place in tree]
+    for is_on_path, colour, thickness in ((False, LINE, 0.8), (True, PURPLE, 2.5)):
+        ways: list[tuple[float, float]] = []
+        for place, (x, y) in zip(tree, spots, strict=True):
+            if place.parent is not None and place.is_on_path == is_on_path:
+                left, top = spots[place.parent]
+                top += radius + CELL_ROW if named[place.parent] else 0
+                middle = (top + y) / 2
+                ways += [(left, top), (left, middle), (x, middle), (x, y)]
+        if ways:
+            codes = [Outline.MOVETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4] * (len(ways) // 4)
+            axes.add_patch(PathPatch(Outline(ways, codes), facecolor="none", edgecolor=colour, linewidth=thickness))
+    for place, cell, (x, y) in zip(tree, named, spots, strict=True):
+        paper, ink, edge = (PAPER, PURPLE, PURPLE) if place.is_on_path else (PAPER, FAINT, LINE)
+        if place.node.solved:
+            paper, ink, edge = GREEN, PAPER, GREEN
+        style: Any = {"markerfacecolor": paper, "markeredgecolor": edge, "markeredgewidth": 1 + place.is_on_path}
+        axes.plot(x, y, "o", markersize=2 * radius, **style)
+        weight = "bold" if place.is_on_path else "normal"
+        if place.last_guess and has_letters:
+            symbol = place.last_guess.partition("=")[2]
+            axes.text(x, y, symbol, size=1.2 * radius, weight=weight, color=ink, ha="center", va="center_baseline")
+        if cell:
+            axes.text(x, y + radius + CELL_ROW - 5, cell, size=9, color=ink, ha="center", va="baseline")
+    for depth in range(1 + max(place.node.depth for place in tree)):
+        look: Any = {"color": FAINT, "va": "center", "ha": "right", "annotation_clip": False}
+        y = LARGEST_NODE + 2 + depth * TREE_ROW
+        axes.annotate(str(depth), (0, y), (-8, 0), "data", "offset points", **look)
 
 
 def _draw_panel(axes: "Axes", panel: Panel) -> None:
@@ -417,6 +498,13 @@ def _name_axis(axes: "Axes", name: str, height: float) -> None:
     """What an axis counts, right of its numbers, as high above the panel's lower edge."""
     look: Any = {"va": "center", "color": FAINT, "annotation_clip": False}
     axes.annotate(name, (1, 0), (36, height), "axes fraction", "offset points", **look)
+
+
+def _entitle(figure: "Figure", title: str, subtitle: str, height: float) -> None:
+    """Two lines of text at the top of a figure of so many points."""
+    look: Any = {"size": 18, "weight": "bold", "color": INK}
+    figure.text(24 / WIDTH, 1 - TITLE / height, shorten(one_line(title), LONGEST_TITLE), **look)
+    figure.text(24 / WIDTH, 1 - SUBTITLE / height, one_line(subtitle), size=13, color=FAINT)
 
 
 @_matplotlib()

@@ -44,15 +44,20 @@ SAY_SECONDS = 30.0  # between two lines where there is no bar
 
 
 class ProgressBar:
-    """A context manager that shows how far some work is: a bar on a terminal, now and then a line elsewhere."""
+    """A context manager that shows how far some work is: a bar on a terminal, now and then a line elsewhere.
 
-    def __init__(self, what: str, total: int, *, quiet: bool, done: int = 0, draws: bool = True) -> None:
+    answers  the console that answers are drawn on meanwhile, if they are on a terminal.
+    """
+
+    def __init__(self, what: str, total: int, *, quiet: bool, done: int = 0, answers: Console | None = None) -> None:
         self.console = remarks_console(quiet)
         self.what, self.total, self.done = what, total, done
         self.done_before = done  # by an earlier call
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
-        is_hidden = quiet or not (draws and self.console.is_terminal)
-        self.progress = Progress(*columns, console=self.console, transient=True, disable=is_hidden)
+        note = TextColumn("{task.description}")
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), note, TimeRemainingColumn(), TextColumn("left"))
+        console = answers or self.console  # what is printed on the same one goes above the bar
+        is_hidden = quiet or not console.is_terminal or console.is_dumb_terminal
+        self.progress = Progress(*columns, console=console, transient=True, disable=is_hidden)
         self.bar = self.progress.add_task("", total=total, completed=done)
         self.started = self.said = time.perf_counter()
 
@@ -76,10 +81,14 @@ class ProgressBar:
         """So much is done, of so much."""
         self.done, self.total = done, total
         self.progress.update(self.bar, completed=done, total=total)
+        self._say()
+
+    def _say(self) -> None:
+        """A line where there is no bar, if the last one is long ago."""
         now = time.perf_counter()
         if not self.console.is_terminal and now - self.said > SAY_SECONDS:
             self.said = now
-            minutes = self.seconds / max(1, done - self.done_before) * (total - done) / 60
+            minutes = self.seconds / max(1, self.done - self.done_before) * (self.total - self.done) / 60
             self.console.print(self._line(minutes))
 
     def _line(self, minutes: float) -> str:
@@ -87,22 +96,28 @@ class ProgressBar:
 
 
 class SolvingDisplay(ProgressBar):
-    """Counts solutions, and says in the end how many are solved, if it sums up."""
+    """Counts solutions and the puzzles that are being searched; says in the end how many are solved, if it sums up.
+
+    Of a single puzzle there is nothing to show until it is searched.
+    """
 
     def __init__(
         self,
         total: int,
         *,
         quiet: bool,
-        answers_on_screen: bool = False,
+        answers: Console | None = None,
         sums_up: bool = True,
         done: int = 0,
         solved: int = 0,
     ) -> None:
-        # Answers and a bar on one terminal would disturb each other.
-        super().__init__("solving", total, quiet=quiet, done=done, draws=total > 1 and not answers_on_screen)
+        super().__init__("solving", total, quiet=quiet, done=done, answers=answers)
         self.solved = solved
         self.sums_up = sums_up
+        self.searched = 0  # puzzles of which the first attempt failed, and that are not done
+
+    def __enter__(self) -> "SolvingDisplay":
+        return super().__enter__() if self.total > 1 else self
 
     def __exit__(self, *raised: object) -> None:
         super().__exit__(*raised)
@@ -116,6 +131,15 @@ class SolvingDisplay(ProgressBar):
         self.solved += is_solved
         self.add()
 
+    def search(self, count: int) -> None:
+        """So many puzzles are being searched. Solutions come in order, so that one of them may hold up many others."""
+        if count != self.searched:
+            self.searched = count
+            self.progress.start()
+            self.progress.update(self.bar, description=f"{count:,} being searched" if count else "")
+        self._say()
+
     def _line(self, minutes: float) -> str:
+        searched = f" {self.searched:,} being searched," if self.searched else ""
         left = self.total - self.done
-        return f"{self.solved:,} of {self.done:,} solved, {left:,} to go: about {minutes:.1f} minutes"
+        return f"{self.solved:,} of {self.done:,} solved,{searched} {left:,} to go: about {minutes:.1f} minutes"

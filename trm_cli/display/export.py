@@ -16,9 +16,19 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, board_text, view_of, written
-from trm_cli.display.charts import plain
-from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, standing, verdict, widest
+from trm_cli.display.boards import (
+    FLASH_SOFT,
+    FLASH_STRONG,
+    TAKEN_BACK_STEPS,
+    Look,
+    between,
+    board_text,
+    view_of,
+    written,
+)
+from trm_cli.display.charts import draw_tree, plain
+from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, node_of, standing, verdict, widest
+from trm_cli.display.tree import is_searched, is_tree, names_of, places
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
@@ -28,8 +38,10 @@ from trm_cli.tasks.base import Colour
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
 
+DRAWN = (".svg", ".png")  # kinds of files that a tree is drawn in
 LEAST_SIZE, LARGEST_TILE = (80, 24), (30, 15)  # columns and rows of a picture, of a board of several
 FIGURES = 38  # columns beside a board
+TREE_ROWS = 13  # below it, where there is a search to show
 STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
@@ -99,7 +111,8 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
 
     Each step stays for `seconds`, its flash included; the last stays for longer.
     """
-    width, height = _size(header, moments[0].frames[0])
+    is_search = any(is_searched(frame, header) for moment in moments for frame in moment.new_frames)
+    width, height = _size(header, moments[0].frames[0], tree_rows=TREE_ROWS if is_search else 0)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     options = console.options.update(width=width, height=height)
     shots = []
@@ -118,13 +131,13 @@ def film(header: Header, moments: list[Moment], seconds: float) -> list[Shot]:
     return [Shot(shot.rows[:used], shot.seconds) for shot in shots]
 
 
-def _size(header: Header, question: Frame) -> tuple[int, int]:
+def _size(header: Header, question: Frame, *, tree_rows: int) -> tuple[int, int]:
     """Columns and rows with room for the boards, as large as they can be, and for what is told of them."""
     is_one = header.rows * header.columns == 1
     drawn = board_text(view_of(question), Look() if is_one else Look(*LARGEST_TILE)).split("\n")
     width, height = widest(list(drawn)), len(drawn)
     if is_one:
-        return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5)
+        return max(LEAST_SIZE[0], width + GAP + FIGURES + 2), max(LEAST_SIZE[1], height + 5) + tree_rows
     return max(LEAST_SIZE[0], header.columns * (width + CAPTION + 3)), header.rows * (height + 1) + 3
 
 
@@ -277,6 +290,7 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
         "praise": task.praise,
         "meanings": meanings(header),
         "hottest": HOTTEST,
+        "trees": _trees(moments) if is_tree(header) else [],
         "puzzles": [[dict(zip(SHAPE, view_of(frame).shape, strict=True)) for frame in each] for each in questions],
         "moments": [
             {
@@ -291,8 +305,29 @@ def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = 
     return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told)
 
 
+def _trees(moments: list[Moment]) -> list[list[list[dict[str, Any]]]]:
+    """Of each page and puzzle the nodes of its whole tree; an empty list where nothing was searched."""
+    last = {moment.page: moment.frames for moment in moments}  # the latest of each page
+    return [[_nodes(frame) if frame.num_tried > 1 else [] for frame in frames] for frames in last.values()]
+
+
+def _nodes(frame: Frame) -> list[dict[str, Any]]:
+    return [
+        {
+            "x": place.x,
+            "depth": place.node.depth,
+            "parent": place.parent,
+            "guess": place.last_guess,
+            "violations": len(place.node.violated),
+            "solved": place.node.solved,
+        }
+        for place in places(frame)
+    ]
+
+
 def _frame(frame: Frame, header: Header) -> dict[str, Any]:
-    cells, confidence, update = view_of(frame).cells, frame.confidence, frame.update
+    view, confidence, update = view_of(frame), frame.confidence, frame.update
+    cells = view.cells
     roles = list(frame.task.roles)
     return {
         **{name: getattr(frame, name) for name in ("step", "max_steps", "change_y", "change_z", "seconds", "attempt")},
@@ -302,6 +337,12 @@ def _frame(frame: Frame, header: Header) -> dict[str, Any]:
         "confidence": None if confidence is None else (100 * confidence).round().astype(int).tolist(),
         "changed": sorted(frame.changed),
         "violations": sorted(frame.violated),
+        "guessed": sorted(view.guessed),
+        "taken_back": sorted(view.taken_back),
+        "guesses": names_of(frame.guesses, frame),
+        "back": names_of(frame.taken_back, frame) if frame.step <= TAKEN_BACK_STEPS else [],
+        "node": node_of(frame),
+        "tried": frame.num_tried,
         "halt": frame.halt_probability,
         "verdict": verdict(frame, header).plain,
         "stands": standing(frame).plain,
@@ -366,7 +407,29 @@ def _paint(draw: "ImageDraw.ImageDraw", glyph: Glyph, number: int, fonts: "list[
 
 def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float | None) -> None:
     """Write a run as its file's name asks for; a step stays for `pause` seconds, or as long as is easy to follow."""
-    content = WRITERS[path.suffix](header, moments, pause or STEP_SECONDS)
+    _write(path, WRITERS[path.suffix](header, moments, pause or STEP_SECONDS))
+
+
+def check_tree(path: Path, header: Header) -> None:
+    """Raises UsageError where a run leaves no tree to draw, or where the file is of no kind that can be drawn."""
+    if path.suffix not in DRAWN:
+        raise UsageError(f"--tree {path}: name a file ending in {' or '.join(DRAWN)}")
+    if not is_tree(header):
+        raise UsageError(f"--tree {path}: this run guesses nothing (--search none), so that it has no tree")
+    if header.num_puzzles > 1:
+        raise UsageError(f"--tree {path}: a tree is of one puzzle, and there are {header.num_puzzles:,}; give one")
+
+
+def save_tree(path: Path, header: Header, moments: list[Moment]) -> None:
+    """Draw the tree of a run, as far as it came, in a file that `check_tree` allows."""
+    title = f"Search tree of one puzzle, {header.task.name}"
+    frame = moments[-1].frames[0].latest
+    if frame.step == 0:
+        raise UsageError(f"--tree {path}: the run ended before its first step")
+    _write(path, draw_tree(frame, title=title, network=header.model, suffix=path.suffix))
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise, zip_longest
 from statistics import fmean
 
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from trm_cli.display import boards
 from trm_cli.display.boards import FLASH_STRONG, Look, board_text, heat_map, view_of, written
+from trm_cli.display.tree import course_of, is_searched, is_tree, names_of, outline, path_of
 from trm_cli.solving.trace import Frame, Header, Moment
 from trm_cli.tasks.base import Finding, Layout
 
@@ -105,6 +107,9 @@ EACH, GROUPS, NOWHERE = range(3)  # where there are empty lines
 SIZES = ((3, EACH), (2, EACH), (1, EACH), (1, GROUPS), (1, NOWHERE))  # rows of a chart; empty lines
 TOP = 8 / 7  # of a chart over its highest value, so that charts on neighbouring lines do not touch
 HOTTEST = 1.5  # heat drawn at its brightest; vectors of unit root mean square move by 2 at most
+LEAST_TREE, WIDE_TREE = 5, 8  # rows of a tree below the figures, below the board
+TREE_SHARE = 3  # a tree gets one row in so many, if there is room
+MOST_STEPS = 256  # that a chart shows, the latest; in a search, no more than it has columns
 HALTS = 0.5  # the halt probability above which the halt head asks to stop
 CLAUSE = re.compile(r", |; |: | \(| after ")  # where a line may end that is too long
 
@@ -151,27 +156,68 @@ def attempt_of(frame: Frame, header: Header) -> str:
     return f"{frame.attempt + 1} of {header.num_attempts}" if header.num_attempts else str(frame.attempt + 1)
 
 
-def readings(frame: Frame, header: Header, look: Look, *, width: int, height: int) -> list[Text]:
-    """At most `height` lines of at most `width` columns about one puzzle: charts where they fit, else values."""
+def node_of(frame: Frame) -> str:
+    """Which node of a search it is; of how many, where the end of an earlier one is shown once more."""
+    number = frame.attempt + 1
+    return f"{number:,}" if number == frame.num_tried else f"{number:,} of {frame.num_tried:,}"
+
+
+def named_attempt(frame: Frame, header: Header) -> tuple[str, str]:
+    """What an attempt is called, and which one it is."""
+    return ("node", node_of(frame)) if is_tree(header) else ("attempt", attempt_of(frame, header))
+
+
+def readings(
+    frame: Frame, header: Header, look: Look, *, width: int, height: int, draws_tree: bool = True
+) -> list[Text]:
+    """At most `height` lines of at most `width` columns about one puzzle: charts where they fit, else values.
+
+    Below them, as far as they fit, the guesses of a search, the call of the net inside a step, and the tree.
+    """
     shown = _readings(frame, header)
     columns = next(_columns(shown, width, height))
-    called = _call(frame, header, width)
-    for inside in (called + moved_cells(frame, replace(look, max_width=width, max_height=None)), called, []):
-        if width >= CHARTS_FROM:
-            for rows, gaps in SIZES:
-                lines = [*_charts(shown, frame, look, width=width, rows=rows, gaps=gaps)]
-                lines += [Text()] if gaps != NOWHERE and inside else []
-                if len(lines) + len(inside) <= height:
-                    return [*lines, *inside]
-        if len(columns) + len(inside) <= height:
-            return [*columns, *inside]
+    guesses, called = guesses_line(frame, header, look, width), _call(frame, header, width)
+    moved = moved_cells(frame, replace(look, max_width=width, max_height=None))
+    insides = [[*guesses, *called, *moved], [*guesses, *called], guesses, []]
+    least = max(LEAST_TREE, height // TREE_SHARE) if draws_tree and is_searched(frame, header) else 0
+    choices = [(inside, room) for inside in insides for room in dict.fromkeys((least, min(least, LEAST_TREE), 0))]
+    for inside, room in choices:
+        for lines in _figures(shown, frame, look, columns, width=width):
+            if len(lines) + len(inside) + room <= height:
+                rest = height - len(lines) - len(inside)
+                return [*lines, *inside, *(outline(frame, look, width=width, height=rest) if room else [])]
     return columns[:height]
+
+
+def _figures(
+    shown: list[Reading], frame: Frame, look: Look, columns: list[Text], *, width: int
+) -> Iterator[list[Text]]:
+    """All readings as charts, from the largest down, then as values."""
+    for rows, gaps in SIZES if width >= CHARTS_FROM else ():
+        lines = [*_charts(shown, frame, look, width=width, rows=rows, gaps=gaps)]
+        yield [*lines, *[Text()] * (gaps != NOWHERE and frame.update is not None)]
+    yield columns
+
+
+def guesses_line(frame: Frame, header: Header, look: Look, width: int) -> list[Text]:
+    """The depth of a node and its guesses, then those that it takes back; no line where nothing is searched."""
+    if not is_searched(frame, header):
+        return []
+    depth = f"depth {frame.depth}  "
+    label = (depth.ljust(LABELS) if width >= CHARTS_FROM else depth, "dim")
+    path = path_of(frame, width=width - len(label[0]), ascii_only=look.ascii_only)
+    line = Text.assemble(label, (path, written(boards.GUESS) if frame.guesses else "dim"))
+    before = "  not " if look.is_plain else "  "
+    for name in names_of(frame.taken_back, frame) if frame.step <= boards.TAKEN_BACK_STEPS else ():
+        if line.cell_len + len(before) + len(name) <= width:
+            line.append(before).append(name, "dim" if look.is_plain else "dim strike")
+    return [line]
 
 
 def _readings(frame: Frame, header: Header) -> list[Reading]:
     y, z = header.letters
     moved = {frame.update.stream: frame.update.change} if frame.update and frame.is_inside else {}
-    halt = frame.history[-1].halt_probability if frame.history else None  # of the latest whole step
+    halt = frame.latest.halt_probability  # of the latest whole step
     change_y, change_z = (figure(moved.get(name, getattr(frame, f"change_{name}")), ".3f") for name in "yz")
     certain, new, violated = map(written, (boards.CERTAIN, boards.NEW, boards.VIOLATION))
     return [
@@ -182,7 +228,7 @@ def _readings(frame: Frame, header: Header) -> list[Reading]:
         Reading("violations", str(len(frame.violated)), violated, lambda f: len(f.violated)),
         Reading(f"change of {y}", change_y, boards.MOVING, lambda f: f.change_y),
         Reading(f"change of {z}", change_z, boards.MOVING, lambda f: f.change_z),
-        Reading("attempt", attempt_of(frame, header)),
+        Reading(*named_attempt(frame, header)),
         Reading("time", f"{frame.seconds:.2f} s"),
     ]
 
@@ -237,8 +283,8 @@ def _label(name: str) -> tuple[str, str]:
 
 def _chart(reading: Reading, frame: Frame, look: Look, *, width: int, rows: int) -> Iterator[Text]:
     """The name, the value, and the series behind it, `rows` lines high; shares between 0 and 1."""
-    series = [reading.after(step) for step in frame.history]
     room = width - LABELS - VALUES - 2
+    series = [reading.after(step) for step in frame.recent(room if frame.guesses else MOST_STEPS)]
     columns = max(len(series), min(room, MOST_PITCH * len(series)))
     is_share = reading.value.endswith("%")
     most = 1.0 if is_share else max((each for each in series if each is not None), default=0.0) or 1.0
@@ -281,6 +327,8 @@ def verdict(frame: Frame, header: Header) -> Text:
     if frame.is_last:
         steps = "1 step" if frame.step == 1 else f"{frame.step} steps"
         course = f"{steps} (attempt {frame.attempt + 1})" if frame.attempt else steps
+        if is_tree(header) and frame.num_tried > 1:
+            course = course_of(frame)
         if frame.solved:
             return Text.assemble((praise, "bold green"), f" in {course}")
         if frame.finding and frame.finding is not Finding.UNKNOWN:
@@ -290,7 +338,7 @@ def verdict(frame: Frame, header: Header) -> Text:
     if frame.is_inside:
         return Text(stands, "dim")
     if frame.halted or frame.step == frame.max_steps:
-        return Text(f"attempt {frame.attempt + 1} ended: {stands}", "dim")
+        return Text(f"{named_attempt(frame, header)[0]} {frame.attempt + 1:,} ended: {stands}", "dim")
     if frame.solved:
         waits = "going on" if header.halt == "never" else "waiting for the halt head"
         return Text.assemble((praise, "green"), (f", {waits}", "dim"))
@@ -330,6 +378,12 @@ def tally(frames: Sequence[Frame]) -> Text:
 def meanings(header: Header) -> list[tuple[str, str]]:
     """What each reading means, in one line; what comes after a semicolon can be left out."""
     y, z = header.letters
+    attempts = [("attempt", "a new start if the last failed; of so many at most")]
+    if is_tree(header):
+        attempts = [
+            ("node", "a set of guesses that is tried; the cheapest comes next"),
+            ("depth", "guesses of this node, from the root down; r4c5=7 is a 7 in row 4, column 5"),
+        ]
     recursions = "1 recursion of" if header.T == 1 else f"{header.T} recursions, each of"
     return [
         ("step", f"one refinement of the answer; {recursions} {header.n + 1} calls"),
@@ -339,7 +393,7 @@ def meanings(header: Header) -> list[tuple[str, str]]:
         ("violations", "cells that break a rule; the rules decide what is solved"),
         (f"change of {y}", f"how far {y}, the answer, moved; relative to its norm"),
         (f"change of {z}", f"how far {z}, the latent, moved; relative to its norm"),
-        ("attempt", "a new start if the last failed; of so many at most"),
+        *attempts,
         ("time", "seconds of computation; drawing is not counted"),
     ]
 
@@ -352,8 +406,12 @@ def signs(header: Header, look: Look) -> list[tuple[Text, str]]:
     if header.task.layout is Layout.BLOCKS:
         told = told if look.is_plain else [(Text(boards.CROSS), told[0][1]), (Text(boards.DOT), "changed in this step")]
     elif not look.is_plain:
-        sure = Text.assemble(("grey", written(boards.GUESSED)), " to ", ("blue", written(boards.CERTAIN)))
-        told = [(Text("bold", "bold"), "given by the puzzle"), (sure, "a guess, up to certain; the confidence"), *told]
+        sure = Text.assemble(("grey", written(boards.UNSURE)), " to ", ("blue", written(boards.CERTAIN)))
+        told = [(Text("bold", "bold"), "given by the puzzle"), (sure, "unsure, up to certain; the confidence"), *told]
+    if is_tree(header):
+        filled = Text("?") if look.is_plain else Text("purple", boards.GUESS_STYLE)
+        taken = Text("~") if look.is_plain else Text("dark", f"on {boards.TAKEN_BACK_PAPER}")
+        told += [(filled, "a guess: a blank that the search filled in"), (taken, "its guess was taken back just now")]
     if header.inner:
         warm = (
             Text("dark to bright")
@@ -466,8 +524,12 @@ class Scene:
                 return [*above, *readings(frame, self.header, self.look, width=width, height=height - len(above))]
         if board is None:
             return None
-        room = min(width - widest(board) - GAP, MOST_FIGURES)
-        return beside([board, readings(frame, self.header, self.look, width=room, height=height)], GAP)
+        room, below = min(width - widest(board) - GAP, MOST_FIGURES), height - len(board) - 1
+        figures = partial(readings, frame, self.header, self.look, width=room, height=height)
+        if is_searched(frame, self.header) and below >= WIDE_TREE and widest(board) >= CHARTS_FROM:
+            tree = outline(frame, self.look, width=widest(board), height=below)
+            return beside([[*board, Text(), *tree], figures(draws_tree=False)], GAP)
+        return beside([board, figures()], GAP)
 
     def _board(self, frame: Frame, look: Look, width: int, height: int) -> list[Text] | None:
         """The lines of a board; None where no size of it fits."""
@@ -507,9 +569,12 @@ class Scene:
         frame, number = self.moment.frames[place], numbers(self.moment, self.header)[place]
         attempt, told = attempt_of(frame, self.header), [Text(f"puzzle {number}", "bold")]
         told.append(Text(f"step {frame.step} of {frame.max_steps}", "dim"))
-        if frame.attempt:
+        if frame.attempt and is_tree(self.header):
+            node = f"node {node_of(frame)}"
+            told.append(Text(fitting((f"{node}, depth {frame.depth}", node), width), "dim"))
+        elif frame.attempt:
             told.append(Text(fitting((f"attempt {attempt}", f"attempt {frame.attempt + 1}"), width), "dim"))
-        if frame.history and (halt := frame.history[-1].halt_probability) is not None:
+        if (halt := frame.latest.halt_probability) is not None:
             names = [f"{name} " for name in ("halt probability", "halt prob.", "halt")]
             told.append(Text(f"{fitting(names, width - len('100%'))}{halt:.0%}", "dim"))
         return [*told, *([standing(frame)] if frame.step else [])]

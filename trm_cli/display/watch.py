@@ -21,19 +21,21 @@ from rich.live import Live
 from rich.text import Text
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, look_of, view_of
-from trm_cli.display.console import answers_console, is_ascii
+from trm_cli.display.console import PIPE_WIDTH, answers_console, is_ascii
 from trm_cli.display.screen import (
     GAP,
     Scene,
-    attempt_of,
     beside,
     broken_rules,
     figure,
+    guesses_line,
     mean_confidence,
     moved_cells,
+    named_attempt,
     numbers,
     verdict,
 )
+from trm_cli.display.tree import is_tree
 from trm_cli.solving.trace import Frame, Header, Moment
 
 try:
@@ -126,6 +128,7 @@ class Keys:
 
 
 LEGEND = "! violation   * changed since the step before"
+OF_GUESSES = "   ? guess   ~ guess taken back"
 
 
 def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator[str]:
@@ -133,7 +136,7 @@ def plain_lines(moment: Moment, header: Header, *, ascii_only: bool) -> Iterator
     shown = list(zip(numbers(moment, header), moment.frames, strict=True))
     if moment.is_question:
         if moment.page == 0:
-            yield f"trm watch {header.task.name}   {LEGEND}"
+            yield f"trm watch {header.task.name}   {LEGEND}{OF_GUESSES if is_tree(header) else ''}"
         for number, frame in shown:
             yield f"puzzle {number} of {header.num_puzzles}  {frame.puzzle.place}"
             yield header.task.write(frame.puzzle.tokens)
@@ -151,7 +154,7 @@ def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
     """The figures of a step or of an update inside it, and the board below them."""
     told = [f"puzzle {number}"] if header.rows * header.columns > 1 else []
     board = list(board_text(view_of(frame), look).split("\n"))
-    step = f"step {frame.step} of {frame.max_steps}  attempt {attempt_of(frame, header)}"
+    step = f"step {frame.step} of {frame.max_steps}  {' '.join(named_attempt(frame, header))}"
     counts = f"changed {len(frame.changed)}  violations {len(frame.violated)}"
     update, (y, z) = frame.update, header.letters
     if update is not None:
@@ -170,7 +173,8 @@ def _block(number: int, frame: Frame, header: Header, look: Look) -> list[Text]:
     ]
     stands = verdict(frame, header)
     says_more = stands.plain != broken_rules(len(frame.violated))
-    return [*map(Text, told), *board, *([stands] if says_more else [])]
+    guesses = guesses_line(frame, header, look, PIPE_WIDTH)
+    return [*map(Text, told), *guesses, *board, *([stands] if says_more else [])]
 
 
 FLASH_SECONDS = 0.18  # of each of the two brightnesses of a flash

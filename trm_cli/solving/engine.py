@@ -42,6 +42,10 @@ def never() -> bool:
     return False
 
 
+def unseen(_searched: int) -> None:
+    """Nobody looks."""
+
+
 def batch_size_on(device: torch.device) -> int:
     """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
     return CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH
@@ -80,6 +84,7 @@ class Step:
     attempts: list[Attempt]  # [R]
     halted: NDArray[np.bool_]  # [R] the halt criterion is met
     solutions: dict[int, Outcome]  # of the puzzles that ended in it, by row
+    searched: int = 0  # puzzles under way that are tried again
     details: Details | None = None  # if it is watched
 
 
@@ -204,7 +209,7 @@ def run(
             change_y = change / root_mean_square(batch.y)
             change_z = root_mean_square(batch.z - z) / root_mean_square(batch.z)
             told = Details(confidence, change_y.cpu().numpy(), change_z.cpu().numpy(), views)
-        yield Step(attempts, halted, solutions, told)
+        yield Step(attempts, halted, solutions, search.searched, told)
         batch.keep(np.array([attempt.is_running for attempt in attempts]))
     yield Step([], np.empty(0, bool), search.give_up())
 
@@ -228,18 +233,21 @@ def solve_stream(
     settings: SolveConfig,
     stops: Stops = never,
     examine: Examine | None = None,
+    searching: Callable[[int], None] = unseen,
 ) -> Iterator[Outcome]:
     """Solve puzzles [L] of one size as they come, `batch_size` at a time, in order.
 
     examine  as in `run`.
     stops  once it says yes, the rest gets no further step: what was begun is given with what its
            attempts have come to, what was not comes back as it was, unsolved, after 0 steps.
+    searching  told after every step how many puzzles under way are tried again.
     """
     waiting = iter(puzzles)
     done: dict[int, Outcome] = {}  # solutions that wait for an earlier puzzle's
     following = 0  # the next row to yield
     steps = run(network, task, waiting, batch_size=batch_size, settings=settings, stops=stops, examine=examine)
     for step in steps:
+        searching(step.searched)
         done |= step.solutions
         while following in done:
             yield done.pop(following)
@@ -342,7 +350,7 @@ def _new_frames(
     chosen = {}
     for row, last in zip(rows, now, strict=True):
         if (solution := step.solutions.get(row)) and not last.is_last:
-            end = next(frame for frame in reversed(last.history) if frame.attempt == solution.chosen.number)
+            end = last.tree.ends[solution.chosen.number]
             chosen[row] = replace(end, previous=last, seconds=last.seconds, is_last=True, finding=solution.finding)
     if chosen:
         yield chosen
@@ -368,6 +376,8 @@ def _end(frame: Frame, step: Step, index: int, seconds: float) -> Frame:
         attempt=attempt.number,
         guesses=attempt.guesses,
         parent=attempt.node.parent if attempt.node else None,
+        cost=round(attempt.node.cost, DECIMALS) if attempt.node else 0.0,
+        tree=frame.tree,
         halted=bool(step.halted[index]),
         is_last=solution is not None and solution.chosen is attempt,
         finding=solution.finding if solution else None,
@@ -381,7 +391,7 @@ def _inside(
     """The frames [R] after each call of the net in a step; the last ones are the step's own."""
     assert step.details is not None
     views, seen, n = step.details.views, [attempt.view for attempt in step.attempts], network.config.n
-    begun = ("step", "max_steps", "attempt", "guesses", "parent")
+    begun = ("step", "max_steps", "attempt", "guesses", "parent", "cost")
     frames = [
         replace(old, previous=old, halt_probability=None, **{name: getattr(new, name) for name in begun})
         for old, new in zip(before, ends, strict=True)

@@ -9,7 +9,7 @@ moment. What is counted is whole numbers and sums, so that an evaluation can be 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, islice, tee
 from pathlib import Path
@@ -21,7 +21,7 @@ from trm_cli.config import FURTHER, SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import write_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Stops, never, solve_stream
+from trm_cli.solving.engine import Stops, never, solve_stream, unseen
 from trm_cli.solving.search import Outcome, choose
 from trm_cli.solving.statistics import mcnemar, wilson
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
@@ -292,11 +292,13 @@ def evaluate(
     settings: SolveConfig,
     stops: Stops = never,
     keeps_solved: bool = False,
+    searching: Callable[[int], None] = unseen,
 ) -> Iterator[Outcome]:
     """Solve the puzzles of a data set and count them, from where the tally stands.
 
     chunks        the whole data set in order, in parts of any size: what was counted is skipped.
     keeps_solved  remember for each puzzle whether it was solved, for `compare`.
+    searching     as in `solve_stream`.
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
     if not tally.whole.puzzles:
@@ -308,7 +310,9 @@ def evaluate(
         tally.solved_within_budgets, tally.steps_within_budgets = ([0] * len(tally.budgets) for _ in range(2))
     counted, ahead = tee(islice(_questions(chunks), tally.whole.puzzles, None))
     puzzles = (question.puzzle for question in ahead)
-    solutions = solve_stream(network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops)
+    solutions = solve_stream(
+        network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops, searching=searching
+    )
     before = time.perf_counter()
     for solution, question in zip(solutions, counted, strict=True):
         tally.add(question, solution, task, settings.select)

@@ -5,9 +5,11 @@ torch, so that a recorded run can be looked at where there is none. Shapes: L ce
 """
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,15 @@ from numpy.typing import NDArray
 from trm_cli.errors import UsageError
 from trm_cli.solving.search import Guess
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Finding, Puzzle, Task, Tokens, rules_of
+from trm_cli.tasks.base import FIRST_SYMBOL, Finding, Puzzle, Task, Tokens, rules_of
 
 LARGEST_GRID = 8  # puzzles across or down that are watched side by side
 TRACE = 1  # the version of the format
 DECIMALS = 4  # of every figure: a trace holds the same values as were shown, written short
 OF_PUZZLE = ("height", "width", "source", "line")
 CHANGES = ("halt_probability", "change_y", "change_z")  # of a frame, written as they are
-STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last", "parent")
+STANDS = ("seconds", "attempt", "max_steps", "halted", "is_last")
+OF_NODE = ("parent", "cost")  # that traces of earlier versions do not have
 
 Cells = NDArray[np.float32]  # [L] one number a cell
 
@@ -60,6 +63,23 @@ class Update:
     call: str = ""  # in letters: z = net(x, y, z)
 
 
+class Tree:
+    """The attempts at one puzzle: each a node below the one whose beliefs its guesses follow from.
+
+    All frames of the puzzle share it, and it grows as they come; a frame knows how much of it is of its past.
+    """
+
+    def __init__(self) -> None:
+        self.ends: dict[int, Frame] = {}  # the latest finished step of each attempt, by its number
+        self.branches: dict[int, list[int]] = {}  # the attempts below each attempt, in the order in which they began
+
+    def note(self, frame: "Frame") -> None:
+        """Keep a finished step."""
+        if frame.attempt not in self.ends and frame.parent is not None:
+            self.branches.setdefault(frame.parent, []).append(frame.attempt)
+        self.ends[frame.attempt] = frame
+
+
 @dataclass(frozen=True)
 class Frame:
     """One puzzle as a supervision step, or one update inside it, left it."""
@@ -78,10 +98,16 @@ class Frame:
     attempt: int = 0  # which start this is; 0 is the first; in a search that is best-first, a node of the tree
     guesses: tuple[Guess, ...] = ()  # that this attempt fills in, in the order in which they were made
     parent: int | None = None  # the attempt whose beliefs they follow from; None where it makes none
+    cost: float = 0.0  # sum of the negative logarithms of these beliefs
     halted: bool = False  # the halt criterion is met
     is_last: bool = False  # the end: this is the answer that is taken
     finding: Finding | None = None  # at the end of a puzzle that was not solved: why, if somebody looked
     update: Update | None = None  # inside a step: the call of the net; else None or the last call
+    tree: Tree = field(default_factory=Tree, repr=False, compare=False)  # that it is a node of
+
+    def __post_init__(self) -> None:
+        if self.step > 0 and not self.is_inside:
+            self.tree.note(self)
 
     @property
     def is_inside(self) -> bool:
@@ -108,29 +134,67 @@ class Frame:
         """Whether the givens are kept and the rules hold."""
         return self.confidence is not None and not self.violated
 
+    @property
+    def depth(self) -> int:
+        """How many blanks this attempt fills in."""
+        return len(self.guesses)
+
+    @property
+    def num_tried(self) -> int:
+        """Attempts so far, this one included; where the end of an earlier one is shown once more, all of them."""
+        return 1 + max(self.attempt, self.previous.attempt if self.previous else 0)
+
     @cached_property
-    def taken_back(self) -> frozenset[int]:
-        """Cells that the attempt before this one filled in, and this one does not, or otherwise."""
+    def taken_back(self) -> tuple[Guess, ...]:
+        """Guesses of the attempt before this one that this one does not make."""
         before = self.previous
         while before is not None and before.attempt == self.attempt:
             before = before.previous
-        return frozenset(guess.cell for guess in before.guesses if guess not in self.guesses) if before else frozenset()
+        return tuple(guess for guess in before.guesses if guess not in self.guesses) if before else ()
+
+    @property
+    def path(self) -> tuple["Frame", ...]:
+        """The ends of the attempts from the first down to this one, each branched into the next."""
+        upwards, frame = [self], self
+        while frame.parent is not None:
+            frame = self.tree.ends[frame.parent]
+            upwards.append(frame)
+        return tuple(reversed(upwards))
+
+    def branches(self, attempt: int) -> list["Frame"]:
+        """The latest steps of the attempts below an attempt, as far as there were any by now."""
+        numbers = list(takewhile(lambda number: number < self.num_tried, self.tree.branches.get(attempt, ())))
+        if self.parent == attempt and self.attempt not in numbers:  # its first step is under way
+            numbers.append(self.attempt)
+        return [self.node(number) for number in numbers]
+
+    def node(self, attempt: int) -> "Frame":
+        """The latest step of an attempt: of its own, this one."""
+        return self if attempt == self.attempt else self.tree.ends[attempt]
 
     @property
     def nodes(self) -> tuple["Frame", ...]:
-        """The latest finished step of each attempt so far, in the order in which they were made."""
-        return tuple({frame.attempt: frame for frame in self.history}.values())
+        """The latest step of each attempt so far, in the order in which they were made."""
+        return tuple(self.node(number) for number in range(self.num_tried))
+
+    @property
+    def latest(self) -> "Frame":
+        """The latest finished step; the question where there is none."""
+        return self.previous if self.is_inside and self.previous else self
+
+    def recent(self, count: int) -> list["Frame"]:
+        """The latest finished supervision steps, so many at most, this one included if it is finished."""
+        backwards: list[Frame] = []
+        frame: Frame | None = self.latest
+        while frame is not None and frame.step > 0 and len(backwards) < count:
+            backwards.append(frame)
+            frame = frame.previous
+        return backwards[::-1]
 
     @property
     def history(self) -> tuple["Frame", ...]:
-        """The finished supervision steps so far, this one included if it is finished."""
-        backwards: list[Frame] = []
-        frame: Frame | None = self
-        while frame is not None and frame.step > 0:
-            if not frame.is_inside:
-                backwards.append(frame)
-            frame = frame.previous
-        return tuple(reversed(backwards))
+        """All finished supervision steps so far."""
+        return tuple(self.recent(sys.maxsize))
 
 
 @dataclass(frozen=True)
@@ -176,7 +240,7 @@ def _as_dict(frame: Frame) -> dict[str, Any]:
         "changed": sorted(frame.changed),
         "violated": sorted(frame.violated),
         "guesses": [[guess.cell, guess.token] for guess in frame.guesses],
-        **{name: getattr(frame, name) for name in STANDS},
+        **{name: getattr(frame, name) for name in (*STANDS, *OF_NODE)},
         "finding": frame.finding and frame.finding.name.lower(),
         "update": frame.update and vars(frame.update),
     }
@@ -262,6 +326,12 @@ def _frame(told: dict[str, Any], task: Task, previous: Frame | None) -> Frame:
     if len(answer) != len(previous.answer):
         raise ValueError(f"{len(answer)} cells after {len(previous.answer)}")
     confidence, update, finding = told["confidence"], told["update"], told.get("finding")
+    guesses = tuple(Guess(int(cell), int(token)) for cell, token in told.get("guesses", ()))
+    if any(not (0 <= guess.cell < len(answer) and guess.token >= FIRST_SYMBOL) for guess in guesses):
+        raise ValueError(f"guesses {told['guesses']}")
+    parent = told.get("parent")
+    if parent is not None and not (parent in previous.tree.ends and parent < told["attempt"]):
+        raise ValueError(f"parent {parent} of attempt {told['attempt']}")
     return Frame(
         puzzle=previous.puzzle,
         task=task,
@@ -269,7 +339,9 @@ def _frame(told: dict[str, Any], task: Task, previous: Frame | None) -> Frame:
         answer=answer,
         confidence=None if confidence is None else np.array(confidence, np.float32),
         finding=finding and Finding[finding.upper()],
-        guesses=tuple(Guess(*guess) for guess in told.get("guesses", ())),
+        guesses=guesses,
         update=update and Update(**{**update, "heat": np.array(update["heat"], np.float32)}),
-        **{name: told[name] for name in ("step", *CHANGES, *STANDS) if name in told or name != "parent"},
+        tree=previous.tree,
+        **{name: told[name] for name in ("step", *CHANGES, *STANDS)},
+        **{name: told[name] for name in OF_NODE if name in told},
     )
