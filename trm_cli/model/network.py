@@ -205,7 +205,7 @@ class TinyRecursiveModel(nn.Module):
         Read at the first position, as published; at the mean field where every symbol has one; at
         the largest value of each channel where a net sees one neighbourhood at a time.
         """
-        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.any_size else y[:, 0]
+        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.takes_corners else y[:, 0]
         logits: Tensor = self.halt_head(summary).float()
         return logits
 

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from trm_cli.config import ModelConfig, same_weights
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import UNRATED, Dataset, Task, as_rows, digest, generator_of
+from trm_cli.tasks.base import UNRATED, Dataset, Task, as_rows, board_of, digest, generator_of
 from trm_cli.tasks.problems import Demonstrated, ProblemData
 from trm_cli.tasks.tables import join, read_dataset
-from trm_cli.training.recipes import board_of
 from trm_cli.training.run import GENERATE, KNOWN, Plan, folder_of_problems
 
 

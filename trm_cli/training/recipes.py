@@ -34,7 +34,7 @@ from typing import Any
 from trm_cli.config import OF_HRM, ModelConfig, TrainConfig, apply
 from trm_cli.errors import UsageError, did_you_mean
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted
+from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted, board_of
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.sudoku_generator import WantedSudokus
@@ -205,9 +205,3 @@ def general_recipe(task: Task) -> Recipe:
     train = replace(ATTENTION_BATCHES, symmetries=isinstance(task, Symmetries))
     wanted = task.usual(task.usual_size) if isinstance(task, Generator) else None
     return Recipe(GENERAL, task.name, model, train, wanted)
-
-
-def board_of(task: Task, num_cells: int) -> dict[str, int]:
-    """What an architecture for a task's puzzles of that many cells must say."""
-    names = ("height", "width", "box_height", "box_width")
-    return {**dict(zip(names, task.boxes(num_cells), strict=True)), "vocab_size": task.vocab_size(num_cells)}
