@@ -210,6 +210,15 @@ class TinyRecursiveModel(nn.Module):
         return logits
 
 
+def resized(network: TinyRecursiveModel, config: ModelConfig) -> TinyRecursiveModel:
+    """A network of the same weights, not of equal ones, for boards of another size."""
+    with torch.device("meta"):
+        other = TinyRecursiveModel(config)
+    other.load_state_dict(network.state_dict(keep_vars=True), assign=True)
+    other.net.recomputes = network.net.recomputes
+    return other.to(network.y_init.device).train(network.training)
+
+
 def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
     """Where to compute, and in which number type.
 
