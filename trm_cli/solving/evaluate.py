@@ -337,11 +337,12 @@ def _questions(chunks: Iterable[Dataset]) -> Iterator[Question]:
         yield from map(Question, chunk.puzzles, chunk.answers, chunk.sources, chunk.ratings.tolist())
 
 
-def score(data: Dataset, solutions: list[Outcome]) -> Scores:
-    """Compare solutions with the answers of a data set, row by row."""
+def score(judged: list[tuple[Dataset, list[Outcome]]]) -> Scores:
+    """Compare solutions with the answers of their data sets, row by row."""
     counts = Counts()
-    for question, solution in zip(_questions([data]), solutions, strict=True):
-        counts.add(question, solution, valid=solution.solved)
+    for data, solutions in judged:
+        for question, solution in zip(_questions([data]), solutions, strict=True):
+            counts.add(question, solution, valid=solution.solved)
     return replace(scores_of(counts), valid=None)
 
 

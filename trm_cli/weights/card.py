@@ -161,6 +161,7 @@ def _training(training: dict[str, Any]) -> str:
         f"pairs in {training['seconds'] / 60:.0f} minutes on {training['hardware']}",
         f"- seed {training['seed']}, trm {training['versions']['trm']}, torch {training['versions']['torch']}, "
         f"{training['started']}",
+        *([f"- {note}"] if (note := training.get("note")) else []),
     ]
     return "\n".join(lines)
 

@@ -61,16 +61,23 @@ def refuse_board(checkpoint: Checkpoint, num_cells: int | None) -> None:
 
 
 def _default(task: str, num_cells: int | None) -> Found:
-    """The bundled checkpoint of the task and size; the one named after the task comes first."""
+    """The bundled checkpoint of the task and size; the one named after the task comes first.
+
+    One that is for several sizes comes after those that are for this one alone.
+    """
     bundled = bundled_checkpoints()
     known = []
     for name in sorted(bundled, key=lambda name: (name != task, name)):
         found = Found(bundled[name], read_config(bundled[name]), BUNDLED)
         if found.checkpoint.task == task:
-            if found.checkpoint.model.fits(num_cells):
+            if found.checkpoint.model.num_cells == (num_cells or found.checkpoint.model.num_cells):
                 return found
-            known.append(f"{name} ({found.checkpoint.model.board})")
-    what = f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}"
+            known.append(found)
+    for found in known:
+        if found.checkpoint.model.fits(num_cells):
+            return found
+    boards = ", ".join(f"{found.checkpoint.name} ({found.checkpoint.model.board})" for found in known)
+    what = f"no bundled {task} model for puzzles of {num_cells} cells, only {boards}"
     what = what if known else f"no {task} model is bundled"
     raise ModelError(f"{what}; train one with `trm train {task}` and give its folder with --model")
 
