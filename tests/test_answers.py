@@ -1,24 +1,56 @@
-"""Answers that were voted on, as they are drawn."""
+"""Answers that were searched for or voted on, as they are drawn."""
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from rich.text import Text
 
+from tests.conftest import small_config
 from tests.test_voting import ballot
-from trm_cli.display.answers import ProblemAnswer, grid_lines
+from trm_cli.config import SolveConfig
+from trm_cli.display.answers import AnswerWriter, ProblemAnswer, grid_lines
 from trm_cli.display.boards import Look, written
+from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import solve_stream
 from trm_cli.solving.voting import Ballot
 from trm_cli.tasks.arc import INKS, Arc
 from trm_cli.tasks.arc_grids import ArcView, decode
+from trm_cli.tasks.base import Dataset, Puzzle
 from trm_cli.tasks.problems import Problem
+from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.weights.checkpoint import Checkpoint
+from trm_cli.weights.tensors import LoadedModel
 
 ALL = np.arange(10, dtype=np.uint8).reshape(2, 5)
 FIRST, SECOND = np.array([[1, 2], [3, 0]], np.uint8), np.array([[4]], np.uint8)
 TASK = Problem("x", ((FIRST, SECOND), (FIRST, FIRST)), (FIRST,), (SECOND,), "f.json")
 VOTES = ballot((SECOND, 0.5), (SECOND, 0.5), (FIRST, 0.9))
+
+
+def test_guesses_of_an_answer_are_purple_and_its_course_is_that_of_the_search(small_data: Dataset) -> None:
+    settings = SolveConfig("never", max_steps=2, attempts=6, starts="fixed", search="best-first")
+    torch.manual_seed(0)
+    config = small_config("mlp")
+    network = TinyRecursiveModel(config).eval()
+    (outcome,) = solve_stream(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=settings)
+    deepest = max(outcome.attempts, key=lambda attempt: len(attempt.guesses))
+    calm = replace(deepest, answer=small_data.answers[0], holds=[True])
+    loaded = LoadedModel(Checkpoint("tiny", "sudoku", config), network, Path(), "", "")
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system="truecolor", width=120, highlight=False)
+    puzzle = Puzzle(small_data.puzzles[0], 4, 4, "file", 1)
+    AnswerWriter(Sudoku(), loaded, as_json=False, file=None, console=console).write(
+        0, puzzle, replace(outcome, chosen=calm)
+    )
+    assert out.getvalue().count("48;2;123;63;176") == len(deepest.guesses) == outcome.depth > 1
+    told = Text.from_ansi(out.getvalue()).plain
+    assert f"solved in {outcome.total_steps} steps: 6 nodes, {outcome.depth} guesses deep  halt probability" in told
 
 
 def drawn(ballots: list[Ballot], width: int = 100, **options: Any) -> str:

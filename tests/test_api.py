@@ -15,6 +15,7 @@ from rich.console import Console
 import trm_cli
 from tests.arc_tasks import save_untrained, small_data
 from tests.conftest import ANSWER, PUZZLE
+from tests.test_eval_command import HARD
 from trm_cli import TRM, ModelError, PuzzleError, Solution, UsageError
 from trm_cli.solving.trace import read_trace
 from trm_cli.tasks.arc_grids import as_json
@@ -49,6 +50,21 @@ def test_a_puzzle_is_solved_and_the_solution_says_how(usual: TRM) -> None:
     assert 0.5 < solution.halt_probability <= 1
     assert str(solution).splitlines()[1] == "│ 5 3 4 │ 6 7 8 │ 9 1 2 │"
     assert repr(solution).startswith(f"Solution(answer='{ANSWER}', solved=True, steps=")
+
+
+def test_a_solution_says_what_was_guessed(usual: TRM) -> None:
+    solution = usual.solve(HARD)
+    assert solution.solved
+    assert (solution.nodes, solution.attempts) == (solution.attempts, len({f.attempt for f in solution.trace}))
+    assert solution.depth >= len(solution.guesses) > 0
+    for guess in solution.guesses:
+        cell = 9 * (guess.row - 1) + guess.column - 1
+        assert (HARD[cell], solution.answer[cell]) == (".", guess.symbol)
+        assert str(guess) == f"r{guess.row}c{guess.column}={guess.symbol}"
+    assert str(solution).count("?") == len(solution.guesses)
+    *_, last = solution.trace
+    assert (last.guesses, last.cost > 0, last.parent is None) == (solution.guesses, True, False)
+    assert usual.solve(PUZZLE).guesses == ()
 
 
 def test_a_puzzle_comes_in_any_form(small: TRM, tmp_path: Path) -> None:

@@ -33,6 +33,18 @@ def solved_by(network: TinyRecursiveModel, data: Dataset, *, batch_size: int = 8
     return list(solve_stream(network, Sudoku(), data.puzzles, batch_size=batch_size, settings=chosen))
 
 
+def test_puzzles_that_are_searched_are_counted_until_they_are_done(
+    network: TinyRecursiveModel, small_data: Dataset
+) -> None:
+    counts: list[int] = []
+    settings = SolveConfig("never", max_steps=2, attempts=3, starts="fixed", search="best-first")
+    data, stream = small_data.puzzles[:5], partial(solve_stream, network, Sudoku(), batch_size=2, settings=settings)
+    done = list(stream(data, searching=counts.append))
+    assert len(done) == 5
+    assert counts[0] == counts[-1] == 0
+    assert max(counts) == 2
+
+
 def answers(solutions: list[Outcome]) -> list[list[bytes]]:
     """Every attempt's answer to every puzzle."""
     return [[attempt.answer.tobytes() for attempt in s.attempts] for s in solutions]

@@ -122,7 +122,7 @@ def test_the_heat_map_and_the_colours_have_a_legend(page: Page) -> None:
     page.press("ArrowRight")
     assert page.value("document.querySelector('.scale').textContent") == f"0{HOTTEST:g}"
     colours = "[...document.querySelectorAll('#told .legend li')].map((item) => item.textContent)"
-    assert page.value(colours) == ["a guess to certain", "violation", "changed"]
+    assert page.value(colours) == ["unsure to certain", "violation", "changed"]
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])

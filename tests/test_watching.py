@@ -164,6 +164,22 @@ def test_the_end_is_the_attempt_whose_answer_is_taken(
         assert len(frame.history) == 8 + (frame.attempt != 3)  # a chosen one is seen once more
 
 
+def test_a_search_is_seen_node_by_node(network: TinyRecursiveModel, small_data: Dataset) -> None:
+    """Inside a step, too: guesses, their parent and cost are those of the attempts that `solve` makes."""
+    settings = SolveConfig("never", max_steps=2, attempts=7, starts="fixed", search="best-first")
+    shown = list(moments(network, Sudoku(), puzzles(small_data, 2), settings=settings, inner=True))
+    outcomes = solve_stream(network, Sudoku(), small_data.puzzles[:2], batch_size=2, settings=settings)
+    for page, outcome in enumerate(outcomes):
+        made = [moment.frames[0] for moment in shown if moment.page == page][1:]
+        for attempt in outcome.attempts:
+            frames = [frame for frame in made if frame.attempt == attempt.number]
+            assert {frame.guesses for frame in frames} == {attempt.guesses}
+            assert {frame.parent for frame in frames} == {attempt.node.parent if attempt.node else None}
+            assert frames[0].cost == pytest.approx(attempt.node.cost if attempt.node else 0.0, abs=1e-4)
+        assert [len(node.guesses) for node in made[-1].nodes] == [len(one.guesses) for one in outcome.attempts]
+        assert max(len(frame.path) for frame in made) == 1 + outcome.depth > 2
+
+
 def test_a_long_run_keeps_its_history() -> None:
     frame = question()
     steps = 2 * sys.getrecursionlimit()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from trm_cli.solving.search import Guess
 from trm_cli.solving.trace import Frame, Header, Moment, Update
 from trm_cli.tasks.base import Puzzle, Tokens
 from trm_cli.tasks.sudoku import Sudoku
@@ -82,6 +83,38 @@ def run_of_two() -> list[Moment]:
         Moment(0, (early, two[1]), frozenset({0, 1})),
         Moment(0, (early, two[2]), frozenset({1})),
     ]
+
+
+HEADER_OF_SEARCH = replace(HEADER, search="best-first", num_attempts=1000)
+BRANCHES = ((None, ()), (0, ((1, 3),)), (0, ((1, 4),)), (1, ((1, 3), (4, 2))), (2, ((1, 4), (4, 3))))
+TRIED = (0, 0, 1, 1, 2)  # which answer each node comes to: the last one is right
+
+
+def run_of_search(
+    nodes: tuple[tuple[int | None, tuple[tuple[int, int], ...]], ...] = BRANCHES, answers: tuple[int, ...] = TRIED
+) -> list[Moment]:
+    """A search of two steps a node: the parent and the guesses of each, and which of ANSWERS it comes to."""
+    frames = [question()]
+    for attempt, ((parent, guesses), place) in enumerate(zip(nodes, answers, strict=True)):
+        for step in (1, 2):
+            last = frames[-1]
+            is_end = step == 2 and attempt == len(nodes) - 1
+            frames.append(
+                replace(
+                    steps(frames[0])[place],
+                    step=step,
+                    max_steps=2,
+                    previous=last,
+                    attempt=attempt,
+                    parent=parent,
+                    guesses=tuple(Guess(cell, symbol + 1) for cell, symbol in guesses),
+                    cost=0.5 * attempt,
+                    halted=is_end,
+                    is_last=is_end,
+                    tree=last.tree,
+                )
+            )
+    return [Moment(0, (frame,), frozenset({0})) for frame in frames]
 
 
 HEADER_OF_TWO = replace(HEADER, num_puzzles=2, columns=2)

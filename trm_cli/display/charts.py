@@ -46,6 +46,7 @@ STEPS_TRAINED_FOR = 16  # N_sup of the recipes; for logs that do not tell
 TREE_ROW, CELL_ROW = 80.0, 18.0  # from depth to depth; below a node, where the cell stands that was branched
 LARGEST_NODE, LEAST_LETTERED = 13.0, 5.0  # radius of a node, and of one with a letter in it
 TREE_HEADING = "Nodes by depth: the symbol guessed last, and below a node the cell that was branched"
+SMALL_HEADING = "Nodes by depth, and the guesses of the strong path"
 COST_HEADING = "Cost of the nodes, -log of the beliefs in their guesses, as they were tried"
 LONGEST_TITLE, LONGEST_NAME = 72, 28  # letters
 TIME_UNITS = ((36_000, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))  # from, size, name
@@ -410,12 +411,12 @@ def _draw_tree(axes: "Axes", tree: "list[Place]", width: float, height: float) -
 
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axes.spines["bottom"].set_visible(False)
-    axes.set_title(TREE_HEADING)
     pitch = width / (1 + max(place.x for place in tree))
     radius = max(1.2, min(LARGEST_NODE, 0.42 * pitch))
     has_letters = radius >= LEAST_LETTERED
+    axes.set_title(TREE_HEADING if has_letters else SMALL_HEADING)
     spots = [((place.x + 0.5) * pitch, LARGEST_NODE + 2 + place.node.depth * TREE_ROW) for place in tree]
-    named = [place.next_cell if has_letters or place.is_on_path else "" for place in tree]
+    named = [place.next_cell if has_letters else place.last_guess * place.is_on_path for place in tree]
     for is_on_path, colour, thickness in ((False, LINE, 0.8), (True, PURPLE, 2.5)):
         ways: list[tuple[float, float]] = []
         for place, (x, y) in zip(tree, spots, strict=True):

@@ -135,8 +135,8 @@ class SolvingDisplay(ProgressBar):
         """So many puzzles are being searched. Solutions come in order, so that one of them may hold up many others."""
         if count != self.searched:
             self.searched = count
-            self.progress.start()
             self.progress.update(self.bar, description=f"{count:,} being searched" if count else "")
+            self.progress.start()
         self._say()
 
     def _line(self, minutes: float) -> str:

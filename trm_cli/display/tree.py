@@ -72,16 +72,15 @@ def path_of(frame: Frame, *, width: int, ascii_only: bool = False) -> str:
     return path
 
 
-def course(steps: int, nodes: int, depth: int) -> str:
-    """What a search took: steps of all its nodes, the nodes, and the most guesses of one of them."""
-    guesses = f"{depth} guess{'es' * (depth != 1)} deep"
-    return f"{_count(steps, 'step')}: {_count(nodes, 'node')}, {guesses}"
+def course(steps: int, nodes: int, depth: int, form: str = "{}: {}") -> str:
+    """What a search took: steps of all its nodes; then the nodes, and the most guesses of one of them."""
+    return form.format(_count(steps, "step"), f"{_count(nodes, 'node')}, {depth} guess{'es' * (depth != 1)} deep")
 
 
 def course_of(frame: Frame) -> str:
     """What the search up to a frame took."""
-    nodes = frame.nodes
-    return course(sum(node.step for node in nodes), len(nodes), max(node.depth for node in nodes))
+    nodes, form = frame.nodes, "{}: {}" if frame.solved else "{} ({})"
+    return course(sum(node.step for node in nodes), len(nodes), max(node.depth for node in nodes), form)
 
 
 def _count(number: int, name: str) -> str:
