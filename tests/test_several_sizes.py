@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from tests.conftest import small_config, sudokus
 from tests.small_runs import CPU, TINY
+from trm_cli import TRM
 from trm_cli.config import OF_HRM
-from trm_cli.errors import UsageError
+from trm_cli.errors import ModelError, UsageError
 from trm_cli.model.network import TinyRecursiveModel, resized
 from trm_cli.solving.engine import Stops, never
 from trm_cli.tasks.base import board_of
@@ -77,6 +78,12 @@ def test_every_size_is_trained_and_judged(precision: str, tmp_path: Path) -> Non
     card = (tmp_path / "run" / "checkpoint" / "README.md").read_text()
     assert "Grids of 4x4 to 6x6." in card
     assert "| size 6x6 | 10 |" in card
+    model = TRM.from_pretrained(str(tmp_path / "run"))
+    for side in (4, 6):
+        solution = model.solve(Sudoku().write(sudokus(1, side=side, givens=(side * side - 4,) * 2).puzzles[0]))
+        assert solution.array.shape == (side, side)
+    with pytest.raises(ModelError, match="is for grids of 4x4 to 6x6 cells, the puzzles have 81"):
+        model.solve("." * 81)
 
 
 def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_not(tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ def resized(network: TinyRecursiveModel, config: ModelConfig) -> TinyRecursiveMo
     """A network of the same weights, not of equal ones, for boards of another size."""
     with torch.device("meta"):
         other = TinyRecursiveModel(config)
+    other.requires_grad_(next(network.parameters()).requires_grad)
     other.load_state_dict(network.state_dict(keep_vars=True), assign=True)
     other.net.recomputes = network.net.recomputes
     return other.to(network.y_init.device).train(network.training)

@@ -79,10 +79,10 @@ class Ahead(Iterator[tuple[int, str]]):
     def __next__(self) -> tuple[int, str]:
         return self.seen.popleft() if self.seen else next(self.numbered)
 
-    def ahead(self, count: int) -> list[tuple[int, str]]:
+    def ahead(self, count: int) -> list[str]:
         """The next lines, at most so many."""
         self.seen.extend(islice(self.numbered, max(0, count - len(self.seen))))
-        return list(self.seen)
+        return [line for _, line in self.seen]
 
 
 @dataclass
@@ -245,7 +245,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
     published_n = 6
     examples = EXAMPLES
     rating_starts = (0, 1, 10, 50, 100, 300)
-    givens_starts = (0, 17, 18, 22, 25, 29, 38)
+    givens_starts = (0, 17, 18, 22, 25, 29, 38, 50, 60, 70, 80, 100, 110, 120, 140, 160)
     data_options = (
         Option(
             "--givens",
@@ -281,8 +281,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
             row = _joined(text)
             if not grid.side and len(row) != self.usual_size**2:  # of most files, every line is a whole grid
                 _refuse_too_large(text, f"{source}:{number}")
-                following = (line for _, line in numbered.ahead(ROWS_AHEAD))
-                if _side_of_line(row) == SIDE_OF[max(BOXES)] and _begins_large(row, following):
+                if _side_of_line(row) == SIDE_OF[max(BOXES)] and _begins_large(row, numbered.ahead(ROWS_AHEAD)):
                     grid.side = max(BOXES)
             if not grid.side and (text.strip(' "').lower() in QUESTION_COLUMNS or "," in row):
                 rest = (line for _, line in numbered)

@@ -79,7 +79,7 @@ def load_data(plan: Plan, kept: Mapping[int, Dataset], progress: Callable[[int, 
     if not plan.recipe.model.is_for_several:
         return _load_size(plan, found, kept, progress)
     known = [one for one in found if one is not None]
-    plans = [plan.of_size(side * side) for side in plan.sides]
+    plans = [plan.of_size(num_cells) for num_cells in plan.sizes]
     for dataset, _, _ in known:
         _refuse_other_size(plan, dataset)
     parts = []
@@ -222,11 +222,11 @@ def refuse_misfits(task: Task, model: ModelConfig, start: ModelConfig | None = N
 
 
 def _refuse_other_size(plan: Plan, data: Dataset) -> None:
-    cells, known = data.puzzles.shape[1], [side * side for side in plan.sides]
-    if cells not in known:
+    cells = data.puzzles.shape[1]
+    if cells not in plan.sizes:
         raise UsageError(
             f"the data set holds puzzles of {cells} cells, the recipe {plan.recipe.name!r} is for "
-            f"{', '.join(map(str, known))}; give other data, or {_as_settings(board_of(plan.task, cells))}"
+            f"{', '.join(map(str, plan.sizes))}; give other data, or {_as_settings(board_of(plan.task, cells))}"
         )
 
 

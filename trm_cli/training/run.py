@@ -81,13 +81,15 @@ class Plan:
         return self.sources in ([], [GENERATE])
 
     @property
-    def sides(self) -> list[int]:
-        """The sides of the boards that the network is for, the smallest first."""
+    def sizes(self) -> list[int]:
+        """Cells of each board that the network is for, the smallest first."""
         model, known = self.recipe.model, []
-        for side in range(model.smallest if model.is_for_several else model.height, model.height + 1):
+        if not model.is_for_several:
+            return [model.num_cells]
+        for side in range(model.smallest, model.height + 1):
             with suppress(PuzzleError):  # no board has that side
                 self.task.boxes(side * side)
-                known.append(side)
+                known.append(side * side)
         return known
 
     def of_size(self, num_cells: int) -> "Plan":
