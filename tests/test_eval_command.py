@@ -29,7 +29,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> None:
     counts = tmp_path / "counts.json"
-    evaluate = ("eval", "sudoku", "--data", data, "--resume", counts, "--attempts", 3)
+    evaluate = (
+        "eval",
+        "sudoku",
+        "--data",
+        data,
+        "--resume",
+        counts,
+        "--attempts",
+        3,
+        "--starts",
+        "random",
+        "--search",
+        "flat",
+    )
     reports = {kind: tmp_path / f"report.{kind}" for kind in ("md", "html", "svg", "png", "json")}
     for kind, path in reports.items():
         done = trm(*evaluate, "-o", path)
@@ -37,7 +50,7 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
         assert done.stdout.startswith(
             "sudoku-4x4 solves 100.00% of d.csv (12 of 12, 95% interval 75.8–100.0%) in at most 3 "
         )
-        assert (done.stdout.count("\n"), done.stderr) == (3, f"report: {path}\n")
+        assert (done.stdout.count("\n"), done.stderr) == (4, f"report: {path}\n")
     markdown = reports["md"].read_text()
     assert markdown.startswith("# sudoku-4x4 on d.csv, 12 puzzles\n\nMeasured by `trm eval sudoku")
     assert "| all | 12 | 100.00% | 100.00% | 100.00% | 100.00% | 75.8–100.0% |" in markdown
@@ -135,7 +148,7 @@ def test_attempts_solve_what_one_run_does_not_and_tell_how(tmp_path: Path) -> No
     ("options", "message"),
     [
         (("--attempts", 1, "--noise", 0.3), "--noise is for further attempts; add --attempts"),
-        (("--search", "none"), "every attempt would be the same; add --starts random"),
+        (("--attempts", 3, "--search", "none"), "every attempt would be the same; add --starts random"),
         (("--attempts", 1, "--select", "mode"), "--select is for further attempts"),
     ],
 )

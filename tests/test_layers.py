@@ -13,6 +13,7 @@ from trm_cli.model.layers import (
     rms_norm,
     truncated_normal,
 )
+from trm_cli.tasks.base import board_of
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.sudoku_generator import units
 
@@ -71,11 +72,21 @@ def test_units_get_messages_from_exactly_their_row_column_box_and_cell() -> None
     block = UnitsBlock(small_config())
     h = torch.randn(1, 4, 16, 16)
     row, column, box, cell = block.means.weight.chunk(4, dim=1)
-    expected = F.linear(h.mean(1, keepdim=True), cell).expand_as(h).clone()
+    expected = F.linear(h.sum(1, keepdim=True) / 9, cell).expand_as(h).clone()
     for weight, members in ((row, units(4)[:4]), (column, units(4)[4:8]), (box, units(4)[8:])):
         for unit in torch.from_numpy(members):
-            expected[:, :, unit] += F.linear(h[:, :, unit].mean(2, keepdim=True), weight)
+            expected[:, :, unit] += F.linear(h[:, :, unit].sum(2, keepdim=True) / 9, weight)
     torch.testing.assert_close(block.messages(h), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_units_of_the_usual_board_take_means_to_the_last_bit() -> None:
+    block, h = UnitsBlock(small_config("units", **board_of(Sudoku(), 81))), torch.randn(2, 9, 81, 16)
+    row, column, box, cell = block.means.weight.chunk(4, dim=1)
+    grid, boxes = h.view(2, 9, 9, 9, 16), h.view(2, 9, 3, 3, 3, 3, 16)
+    lines = F.linear(grid.mean(3, keepdim=True), row)
+    lines = lines + F.linear(grid.mean(2, keepdim=True), column) + F.linear(grid.mean(1, keepdim=True), cell)
+    expected = lines.reshape(boxes.shape) + F.linear(boxes.mean((3, 5), keepdim=True), box)
+    assert torch.equal(block.messages(h), expected.reshape(h.shape))
 
 
 def test_a_convolution_combines_its_neighbours_and_nothing_else() -> None:

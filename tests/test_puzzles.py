@@ -140,7 +140,7 @@ def test_a_state_brings_back_table_and_puzzles(data: ProblemData, tmp_path: Path
 def test_the_table_is_written_with_what_its_rows_stand_for(data: ProblemData, tmp_path: Path) -> None:
     plan = Plan(small_recipe(data), Arc(), [str(data.folder)])
     run = Run(plan, tmp_path / "run")
-    events = start_run(run, load_data(plan, None, print), Limits(2), device=CPU, command="trm train")
+    events = start_run(run, load_data(plan, {}, print), Limits(2), device=CPU, command="trm train")
     assert [type(event) for event in events][-2:] == [Evaluation, SavePoint]  # both write; what was there is replaced
     table = PuzzleTable(run.folder / "checkpoint" / TABLE_FILE)
     assert table.whole().any()

@@ -1,11 +1,17 @@
 """Every spelling of a Sudoku gives the same puzzle; every mistake gives one line that helps."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from tests.conftest import ANSWER, PUZZLE, tokens
+from tests.conftest import ANSWER, PUZZLE, sudokus, tokens
 from trm_cli.errors import PuzzleError
+from trm_cli.tasks.inputs import find_source, infer_task, read_puzzles
 from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.sudoku_generator import BOXES
+from trm_cli.tasks.tables import dataset_bytes, read_dataset
 
 ROWS = [PUZZLE[i : i + 9] for i in range(0, 81, 9)]
 BORDERED = "\n".join(
@@ -65,6 +71,67 @@ def test_small_grids_are_read_too(text: str) -> None:
     assert read(text) == ["1..4........4..1"]
 
 
+LARGE = {
+    side: Sudoku().write(sudokus(1, side=side, givens=(count, count)).puzzles[0])
+    for side, count in ((12, 70), (16, 130))
+}
+
+
+def large_spellings(side: int) -> dict[str, str]:
+    """A grid of that side in every spelling of large ones."""
+    height, width = BOXES[side]
+    line = LARGE[side]
+    rows = [line[i : i + side] for i in range(0, side * side, side)]
+    numbers = [["." if c == "." else str(int(c, 36 if side > 9 else 10)) for c in row] for row in rows]
+    border = "+".join(["-" * (2 * width + 1)] * (side // width))
+    boxed = [" | ".join(" ".join(row[i : i + width]) for i in range(0, side, width)) for row in rows]
+    numbered = [
+        " │ ".join(" ".join(f"{n:>2}" for n in row[i : i + width]) for i in range(0, side, width)) for row in numbers
+    ]
+    banded = [one for i, row in enumerate(boxed) for one in ([border, row] if i and i % height == 0 else [row])]
+    last = "123456789ABCDEFG"[side - 1]
+    return {
+        "line": line,
+        "lower case": line.lower(),
+        "zeros": line.replace(".", "0"),
+        "hexadecimal": line.replace(last, "0"),
+        "rows": "\n".join(rows),
+        "bands apart": "\n\n".join("\n".join(rows[i : i + height]) for i in range(0, side, height)),
+        "borders": "\n".join(banded),
+        "numbers": "\n".join(numbered),
+        "numbers and zeros": "\n".join(" ".join(row).replace(".", "0") for row in numbers),
+        "numbers and commas": "\n".join(",".join(row).replace(".", "") for row in numbers),
+        "JSON": json.dumps([[0 if n == "." else int(n) for n in row] for row in numbers]),
+        "csv": f"question\n{line}\n",
+    }
+
+
+@pytest.mark.parametrize("side", [12, 16])
+def test_every_spelling_of_a_large_grid_is_the_same_puzzle(side: int, tmp_path: Path) -> None:
+    for name, text in large_spellings(side).items():
+        path = tmp_path / "puzzle"
+        path.write_text(text)
+        task, source = infer_task(find_source(str(path)))
+        assert [task.write(puzzle.tokens) for puzzle in read_puzzles(task, source)] == [LARGE[side]], name
+
+
+def test_sixteen_cells_are_a_whole_grid_or_the_first_row_of_one() -> None:
+    small = "1..4........4..1"
+    assert read("\n".join([small] * 20)) == [small] * 20
+    rows = [small.replace("4", "."), *(LARGE[16][i : i + 16] for i in range(16, 256, 16))]
+    tokens_of_both = [len(text) for text in read("\n".join(rows).replace("1", ".") + "\n" + small)]
+    assert tokens_of_both == [256, 16]
+
+
+def test_large_data_sets_are_read_as_they_are_written(tmp_path: Path) -> None:
+    data = sudokus(3, side=16, givens=(130, 150))
+    path = tmp_path / "large.csv"
+    path.write_bytes(dataset_bytes(data, Sudoku(), gzipped=False))
+    assert read_dataset(path, Sudoku()).sha256 == data.sha256
+    grid = Sudoku().as_array(data.answers[0])
+    assert (grid.shape, grid.min(), grid.max()) == ((16, 16), 1, 16)
+
+
 def test_a_6x6_grid_has_boxes_of_two_rows_and_three_columns() -> None:
     with pytest.raises(PuzzleError, match="box 1 has the given 5 twice"):
         read("5.....\n..5...\n......\n......\n......\n......")
@@ -88,6 +155,9 @@ MISTAKES = {
     "9, and 0 or . for a blank",
     "question\n" + "1" * 200_000: "f.txt:2: not CSV (field larger than field limit (131072)); correct it",
     "question,answer\n": "f.txt:1: a CSV header and no puzzle; add rows below it",
+    "." * 100 + "x" + "." * 155: "f.txt:1:101: 'x' is no symbol; write 1 to 9 and A to G, and 0 or . for a blank",
+    "E" + "." * 143: "f.txt:1:1: E in a 12x12 grid; write 1 to 9 and A to C, and 0 or . for a blank",
+    "A" + "." * 14 + "A" + "." * 240: "f.txt:1:16: row 1 has the given A twice, first at 1:1; correct one of them",
     "question,answer\n123,4": "f.txt:2:1: expected 81 cells, got 3; write 0 or . for a blank",
 }
 

@@ -5,7 +5,7 @@ from tests.conftest import ANSWER, PUZZLE, sudokus, tokens
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL
 from trm_cli.tasks.sudoku import Sudoku, repeats
-from trm_cli.tasks.sudoku_generator import Board, bits, count_solutions
+from trm_cli.tasks.sudoku_generator import Board, bits, count_solutions, random_grid
 
 
 def digits(row: np.ndarray) -> list[int]:
@@ -61,6 +61,30 @@ def test_a_known_puzzle_has_one_solution_and_an_empty_grid_many() -> None:
     assert count_by_backtracking(digits(tokens(ANSWER)), 9) == 1
 
 
+@pytest.mark.parametrize("side", [4, 6, 9, 12, 16])
+def test_random_grids_keep_the_rules_and_differ(side: int) -> None:
+    rng = np.random.default_rng(0)
+    grids = np.array([[digit.bit_length() for digit in random_grid(side, rng)] for _ in range(2)], np.uint8)
+    assert Sudoku().rules_hold(grids + np.uint8(BLANK), grids + np.uint8(BLANK)).all()
+    assert (grids[0] != grids[1]).mean() > 0.4
+
+
+@pytest.mark.parametrize(("side", "givens"), [(12, (60, 80)), (16, (115, 140))])
+def test_large_puzzles_have_one_solution_and_the_givens_asked_for(side: int, givens: tuple[int, int]) -> None:
+    data = sudokus(3, side=side, givens=givens, seed=0)
+    counts = (data.puzzles > BLANK).sum(1)
+    assert givens[0] <= counts.min() < counts.max() <= givens[1]
+    assert Sudoku().rules_hold(data.puzzles, data.answers).all()
+    assert [count_solutions(puzzle, most=2, seconds=60) for puzzle in data.puzzles] == [1, 1, 1]
+
+
+def test_seeds_give_the_puzzles_that_they_gave_before() -> None:
+    """Checkpoints name puzzles by the seed that made them."""
+    known = {(4, (5, 8)): "6f25e95ab16e", (6, (10, 16)): "e4e933578ee0"}
+    assert {key: sudokus(100, side=key[0], givens=key[1], seed=3).sha256[:12] for key in known} == known
+    assert sudokus(60, side=9, givens=None, seed=3).sha256.startswith("0c8b8aa49b6e")
+
+
 @pytest.mark.parametrize(("side", "givens"), [(4, (4, 8)), (6, (9, 14)), (9, (24, 34))])
 def test_generated_puzzles_have_one_solution_and_the_givens_asked_for(side: int, givens: tuple[int, int]) -> None:
     data = sudokus(25, side=side, givens=givens, seed=0)
@@ -79,7 +103,7 @@ def test_a_minimal_puzzle_loses_its_uniqueness_with_any_given() -> None:
 
 @pytest.mark.parametrize(
     ("side", "givens", "message"),
-    [(9, (5, 30), "a 9x9 puzzle has 17 to 81"), (9, (30, 24), "fewest first"), (8, (30, 34), "no Sudoku of 8x8")],
+    [(9, (5, 30), "9x9 are made with 17 to 81"), (9, (30, 24), "fewest first"), (8, (30, 34), "no Sudoku of 8x8")],
 )
 def test_an_impossible_wish_is_refused(side: int, givens: tuple[int, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -35,7 +35,7 @@ from trm_cli.display.boards import BoardView, Look, board_text
 from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
 from trm_cli.display.tree import symbol_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
-from trm_cli.model.network import TinyRecursiveModel, choose_machine
+from trm_cli.model.network import TinyRecursiveModel, choose_machine, resized
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Guess as Made
 from trm_cli.solving.search import Outcome
@@ -43,7 +43,7 @@ from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
 from trm_cli.solving.trace import Frame as State
 from trm_cli.solving.voting import Ballot, Candidate, ProblemRows, Voter, refuse_attempts
 from trm_cli.tasks import get_task, loadable_tasks
-from trm_cli.tasks.base import PADDING, Finding, Layout, Puzzle, Task, Tokens, Violation, rules_of
+from trm_cli.tasks.base import PADDING, Finding, Layout, Puzzle, Task, Tokens, Violation, board_of, rules_of
 from trm_cli.tasks.inputs import Source, find_source, read_problems, read_puzzles, rows_as_text
 from trm_cli.tasks.problems import Demonstrated, Problem, refuse_learning, refuse_unchecked
 from trm_cli.training.problems import adaptation, recall_or_adapt
@@ -420,10 +420,8 @@ class TRM(TinyRecursiveModel):
         refuse_board(self.checkpoint, num_cells)
         network: TinyRecursiveModel = self
         if num_cells != self.config.num_cells:
-            height, width, *_ = self.task.boxes(num_cells)
-            network = TinyRecursiveModel(replace(self.config, height=height, width=width))
-            network.load_state_dict(self.state_dict())
-            network.to(self.y_init.device, self.y_init.dtype).eval().requires_grad_(False)
+            board: dict[str, Any] = board_of(self.task, num_cells)
+            network = resized(self, replace(self.config, **board, smallest=0)).eval()
         return LoadedModel(self.checkpoint, network, self.folder, self.source, self.sha256)
 
     def _puzzles(self, given: Puzzles) -> Iterator[Puzzle]:

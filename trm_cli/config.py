@@ -73,6 +73,7 @@ class ModelConfig:
 
     height: int = 9  # rows of the grid
     width: int = 9  # columns of the grid; L = height * width cells
+    smallest: Annotated[int, (0, LARGEST)] = 0  # side of the smallest board it is for, of several; 0 for this one alone
     box_height: int = 3  # rows of a box; 1 where the puzzle has no boxes
     box_width: int = 3  # columns of a box
     vocab_size: int = 11  # tokens, with 0 for padding and 1 for a blank
@@ -116,6 +117,10 @@ class ModelConfig:
         _check(self, "model.", LARGEST)
         if self.num_symbols < 1:
             raise ConfigError(f"model.vocab_size: expected 3 or more, got {self.vocab_size}")
+        if self.smallest and (self.mixer != "units" or self.smallest > self.height):
+            raise ConfigError(
+                f"model.smallest: is for mixer 'units', and at most model.height = {self.height}, got {self.smallest}"
+            )
         if self.height % self.box_height or self.width % self.box_width:
             raise ConfigError(
                 f"model: boxes of {self.box_height}x{self.box_width} do not tile a grid of {self.height}x{self.width}"
@@ -143,7 +148,10 @@ class ModelConfig:
     @property
     def board(self) -> str:
         """Its size in words."""
-        return f"{'up to ' * self.any_size}{self.height}x{self.width}"
+        own = f"{self.height}x{self.width}"
+        return (
+            f"{self.smallest}x{self.smallest} to {own}" if self.is_for_several else "up to " * self.takes_corners + own
+        )
 
     @property
     def effective_depth(self) -> int:
@@ -162,12 +170,25 @@ class ModelConfig:
 
     @property
     def any_size(self) -> bool:
-        """Whether the weights fit boards of every size."""
+        """Whether the weights fit boards of every size, whatever they know of them."""
+        return self.mixer in ("convolution", "units")
+
+    @property
+    def takes_corners(self) -> bool:
+        """Whether a smaller board is to it no more than the corner of a larger one."""
         return self.mixer == "convolution"
+
+    @property
+    def is_for_several(self) -> bool:
+        """Whether it is trained on boards of several sizes, each with its own boxes and symbols."""
+        return 0 < self.smallest < self.height
 
     def fits(self, num_cells: int | None) -> bool:
         """Whether the weights know boards of that size: their own, or smaller ones if they can; None is any."""
-        return num_cells in (None, self.num_cells) or (self.any_size and self.num_cells > (num_cells or 0))
+        if num_cells in (None, self.num_cells):
+            return True
+        least = self.smallest**2 if self.is_for_several else 1 if self.takes_corners else self.num_cells
+        return least <= (num_cells or 0) <= self.num_cells
 
     @property
     def shares_symbols(self) -> bool:
@@ -181,7 +202,9 @@ def same_weights(first: ModelConfig, second: ModelConfig) -> bool:
     if first.recursion != "multi_z":
         free += ("n",)
     if first.any_size:
-        free += ("height", "width", "box_height", "box_width")
+        free += ("height", "width", "box_height", "box_width", "smallest")
+    if first.shares_symbols and first.any_size:
+        free += ("vocab_size",)
     return replace(first, **{name: getattr(second, name) for name in free}) == second
 
 
@@ -339,7 +362,9 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
 
     Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
     """
-    plain = asdict(SolveConfig())
+    plain, own = asdict(SolveConfig()), dict(own)
+    if own.pop("guess", False):  # of 0.1.0
+        own["search"] = "flat"
     try:
         SolveConfig(**own)
     except (TypeError, UsageError) as error:
@@ -349,6 +374,8 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
     if settings.attempts == 1 and idle:
         raise UsageError(f"--{idle[0].replace('_', '-')} is for further attempts; add --attempts 8, say")
     if settings.attempts > 1 and settings.varies_guesses_alone and settings.search == "none":
+        if "attempts" not in given:
+            return replace(settings, attempts=1)
         raise UsageError(
             f"--attempts {settings.attempts}: every attempt would be the same; add --starts "
             "random, --noise, --views or --search"

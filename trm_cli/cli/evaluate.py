@@ -69,7 +69,7 @@ def evaluate_command(
         help="Write the figures into the checkpoint's config.json and card.",
         rich_help_panel=INPUT_OUTPUT,
     ),
-    full: bool = Option(False, "--full", help="Print all tables, not three lines.", rich_help_panel=INPUT_OUTPUT),
+    full: bool = Option(False, "--full", help="Print all tables, not a few lines.", rich_help_panel=INPUT_OUTPUT),
     json: options.Json = False,
     force: options.Force = False,
     machine: Any = options.GROUP,

@@ -46,7 +46,7 @@ def train(
         "-r",
         metavar="NAME",
         show_default="fast",
-        help="A named set of numbers: tiny, fast, large, mlp, paper, hrm, hrm-tiny.",
+        help="A named set of numbers: tiny, fast, large, sizes, mlp, paper, hrm, hrm-tiny.",
         rich_help_panel=RECIPE,
         autocompletion=complete_recipes,
     ),
@@ -175,7 +175,7 @@ def train(
             Loggers((log_to or []) if workers.is_first else [], work.folder) as loggers,
         ):
             pairs = load_data(plan, work.read_data(), generating)
-            counts = len(pairs.training), len(pairs.validation)
+            counts = [sum(len(getattr(one, part)) for one in pairs.sizes) for part in ("training", "validation")]
             logger.info("data %s: puzzles %d, validation set %d", ", ".join(pairs.names), *counts)
             limits.refuse_late("the puzzles were read; give more time")
             if plan.recipe.lacks_time:  # then it has what is left of this call

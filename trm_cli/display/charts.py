@@ -273,7 +273,7 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
         panel("Solved in the first attempt, % of the puzzles", "supervision steps", names, by_steps),
         *by_rating,
         panel("Solved, % of the puzzles", "attempts", names, by_attempts),
-        replace(panel("Solved, % of the puzzles", "steps of all attempts", names, by_budget), doubles=True),
+        replace(panel("Solved by all attempts, % of the puzzles", "steps in all", names, by_budget), doubles=True),
         panel("Answers that are right, %, by what the halt head says", "halt probability, %", names, calibration, says),
     ]
     return [made for made in panels if any(len(curve.points) > 1 for curve in made.curves if curve is not says)]

@@ -20,7 +20,7 @@ from trm_cli.display.console import answers_console
 from trm_cli.display.screen import bars
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
-from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, unusual
+from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, trials, unusual
 from trm_cli.solving.statistics import wilson
 
 SCHEMA = 1
@@ -104,7 +104,7 @@ PAGE = Path(__file__).with_name("report.html")
 
 
 def show_scores(evaluated: list[Evaluated], *, as_json: bool, full: bool) -> None:
-    """Print one network's figures, or two networks' and how they compare: in three lines, or in full as tables."""
+    """Print one network's figures, or two networks' and how they compare: in a few lines, or in full as tables."""
     console = answers_console()
     if as_json:
         console.file.write(json.dumps(described(evaluated)) + "\n")
@@ -115,10 +115,10 @@ def show_scores(evaluated: list[Evaluated], *, as_json: bool, full: bool) -> Non
 
 
 def summary(evaluated: list[Evaluated]) -> list[str]:
-    """An evaluation in three lines: what was solved and how, the halt head, the speed; or two networks compared."""
+    """An evaluation in a few lines: what was solved, within what budget, the halt head, the speed; or two compared."""
     if len(evaluated) == 1:
         (one,) = evaluated
-        return [_solved(one.model, one), _halting(one), _speed(one)]
+        return [_solved(one.model, one), *_within_budgets(one), _halting(one), _speed(one)]
     names, found = distinct_names(*evaluated), compare(*evaluated)
     lines = [f"{_solved(name, one)}; {_speed(one)}" for name, one in zip(names, evaluated, strict=True)]
     alone = f"{names[0]} alone solves {found.first_only:,} puzzles, {names[1]} alone {found.second_only:,}"
@@ -134,11 +134,20 @@ def _solved(name: str, one: Evaluated) -> str:
     attempts = f"at most {settings.attempts} attempts of" if settings.attempts > 1 else "one attempt of at most"
     how = f"{attempts} {settings.steps_of(0)} steps"
     if settings.search == "best-first" and settings.attempts > 1:
-        how = f"a best-first search of at most {settings.most_steps:,} steps"
+        how = f"a {trials(settings)}"
     steps = f"{how}, {whole.steps / puzzles:.1f} steps a puzzle"
     if settings.attempts > 1:
         steps += f"; {whole.solved_first / puzzles:.2%} in one attempt"
     return f"{one_line(name)} solves {share} ({counts}) in {steps}"
+
+
+def _within_budgets(one: Evaluated) -> list[str]:
+    """Solved against steps spent, in one line: from the first attempt's steps up, each budget four times the last."""
+    budgets = one.tally.by_budget
+    told = [one for one in budgets[::2] if one[1] < budgets[-1][1]]
+    told += [next(one for one in budgets if one[1] == budgets[-1][1])] if budgets else []
+    shares = [f"{most:,}: {solved / one.puzzles:.2%}" for most, solved in told]
+    return [f"solved within so many steps of all attempts: {', '.join(shares)}"] if shares else []
 
 
 def _halting(one: Evaluated) -> str:
@@ -220,10 +229,11 @@ def manner(settings: SolveConfig) -> str:
     """How puzzles were solved, in words."""
     parts = [f"at most {settings.steps_of(0)} steps", f"--halt {settings.halt}"]
     if settings.num_attempts > 1:
-        parts.append(f"{settings.num_attempts} attempts, further ones of {settings.steps_of(1)} steps")
-        parts += [f"{settings.step_limit} steps in all"] if settings.step_limit else []
+        is_tree = settings.search == "best-first"
+        parts.append(f"{trials(settings)}, further ones of {settings.steps_of(1)} steps")
+        parts += [f"{settings.step_limit:,} steps in all"] if settings.step_limit and not is_tree else []
         parts.append(f"{settings.starts} starts")
-        parts += [f"{settings.search} search"] if settings.search != "none" else []
+        parts += ["a guess each"] if settings.search == "flat" else []
         parts += [f"noise {settings.noise:g}"] if settings.noise else []
         parts += [f"{settings.views} views"] if settings.views > 1 else []
         parts.append(f"--select {settings.select}")
@@ -312,10 +322,11 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
         columns = {"attempts": "", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
         made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
         tables.insert(2, table(f"{prefix}Verified with so many attempts", columns, made))
-    if told["by_budget"]:
+    if by_budget := told["by_budget"]:
+        enough = next(place for place, row in enumerate(by_budget, 1) if row["solved"] == by_budget[-1]["solved"])
         columns = {"steps": ",", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
-        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_budget"]]
-        note = "steps: of all attempts at a puzzle together, at most"
+        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in by_budget[:enough]]
+        note = "steps: of all attempts at a puzzle together, at most; more than the last of these solve no more"
         tables.insert(2, table(f"{prefix}Verified within so many steps of all attempts", columns, made, note))
     if one.tally.whole.halts_at_several_steps:
         tables.insert(2, _solving_steps(one, prefix))

@@ -282,6 +282,7 @@ class TrainingDisplay:
             f"step {event.step}  {event.seconds:.0f} s  {name}: solved {scores.verified:.2%}  "
             f"exact {scores.exact:.2%}  cells {scores.cell:.2%}  steps {scores.mean_steps:.1f}  {_precision(scores, 2)}"
         )
+        line += "".join(f"  {one.group} {one.verified:.1%}" for one in event.sizes)
         if self.live and len(line) > self.console.width:
             figures = f"solved {scores.verified:.1%}  steps {scores.mean_steps:.1f}  {_precision(scores, 1)}"
             line = f"step {event.step:,}  {name}: {figures}"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig
 
 EPSILON = 1e-5  # added to the mean square before its root, as upstream
+USUAL_MEMBERS = 9  # of a unit of the usual board, where messages are means
 
 TABLES = "cpu"  # where tables of constants are made, even if weights get no memory yet: to make
 # them there, torch would import half a second's worth of modules
@@ -156,11 +157,11 @@ class EquivariantBlock(nn.Module):
 
 
 class UnitsBlock(nn.Module):
-    """Each (symbol, cell) gets messages from its row, column, box and cell, as means, then mixes channels.
+    """Each (symbol, cell) gets messages from its row, column, box and cell, as sums, then mixes channels.
 
     The wiring says which positions belong together, as the drawn lines of the grid do; what
     belonging together means is learned. Equivariant to every symmetry of the board that keeps rows,
-    columns and boxes, and free of the board's size.
+    columns and boxes, and free of the board's size: one member says as much on every board.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -168,7 +169,7 @@ class UnitsBlock(nn.Module):
         self.grid = (config.height, config.width)
         down, across = config.height // config.box_height, config.width // config.box_width
         self.boxes = (down, config.box_height, across, config.box_width)
-        self.means = Linear(4 * config.hidden_size, config.hidden_size)
+        self.means = Linear(4 * config.hidden_size, config.hidden_size)  # named so in every checkpoint
         self.channel_mlp = SwiGLU(config.hidden_size, config.channel_width, config.glu)
 
     def forward(self, h: Tensor) -> Tensor:
@@ -176,19 +177,19 @@ class UnitsBlock(nn.Module):
         return rms_norm(h + self.channel_mlp(h))
 
     def messages(self, h: Tensor) -> Tensor:
-        """One linear map of the four means each position belongs to, [B, S, L, D] to the same.
+        """One linear map of the four sums each position belongs to, [B, S, L, D] to the same.
 
-        The map is applied to each mean before it is spread over its members: the result is the
-        same and a ninth of the work on the usual board.
+        A sum is divided by `USUAL_MEMBERS`. The map is applied to it before it is spread over its
+        members: the result is the same and a ninth of the work on the usual board.
         """
         batch, symbols, _, channels = h.shape
         grid = h.view(batch, symbols, *self.grid, channels)
         boxes = h.view(batch, symbols, *self.boxes, channels)  # down, height, across, width
         row, column, box, cell = self.means.weight.chunk(4, dim=1)
-        lines = F.linear(grid.mean(3, keepdim=True), row)
-        lines = lines + F.linear(grid.mean(2, keepdim=True), column)
-        lines = lines + F.linear(grid.mean(1, keepdim=True), cell)
-        by_box = F.linear(boxes.mean((3, 5), keepdim=True), box)
+        lines = F.linear(grid.sum(3, keepdim=True) / USUAL_MEMBERS, row)
+        lines = lines + F.linear(grid.sum(2, keepdim=True) / USUAL_MEMBERS, column)
+        lines = lines + F.linear(grid.sum(1, keepdim=True) / USUAL_MEMBERS, cell)
+        by_box = F.linear(boxes.sum((3, 5), keepdim=True) / USUAL_MEMBERS, box)
         return (lines.reshape(boxes.shape) + by_box).reshape(h.shape)
 
 

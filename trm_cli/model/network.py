@@ -205,9 +205,19 @@ class TinyRecursiveModel(nn.Module):
         Read at the first position, as published; at the mean field where every symbol has one; at
         the largest value of each channel where a net sees one neighbourhood at a time.
         """
-        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.any_size else y[:, 0]
+        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.takes_corners else y[:, 0]
         logits: Tensor = self.halt_head(summary).float()
         return logits
+
+
+def resized(network: TinyRecursiveModel, config: ModelConfig) -> TinyRecursiveModel:
+    """A network of the same weights, not of equal ones, for boards of another size."""
+    with torch.device("meta"):
+        other = TinyRecursiveModel(config)
+    other.requires_grad_(next(network.parameters()).requires_grad)
+    other.load_state_dict(network.state_dict(keep_vars=True), assign=True)
+    other.net.recomputes = network.net.recomputes
+    return other.to(network.y_init.device).train(network.training)
 
 
 def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:

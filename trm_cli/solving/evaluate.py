@@ -337,11 +337,12 @@ def _questions(chunks: Iterable[Dataset]) -> Iterator[Question]:
         yield from map(Question, chunk.puzzles, chunk.answers, chunk.sources, chunk.ratings.tolist())
 
 
-def score(data: Dataset, solutions: list[Outcome]) -> Scores:
-    """Compare solutions with the answers of a data set, row by row."""
+def score(judged: list[tuple[Dataset, list[Outcome]]]) -> Scores:
+    """Compare solutions with the answers of their data sets, row by row."""
     counts = Counts()
-    for question, solution in zip(_questions([data]), solutions, strict=True):
-        counts.add(question, solution, valid=solution.solved)
+    for data, solutions in judged:
+        for question, solution in zip(_questions([data]), solutions, strict=True):
+            counts.add(question, solution, valid=solution.solved)
     return replace(scores_of(counts), valid=None)
 
 
@@ -419,15 +420,23 @@ def _key(evaluated: Evaluated) -> str:
     """What the card heads the figures with: data, steps, and all that is not as usual."""
     settings = evaluated.settings
     parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.max_steps} steps"]
-    parts += [f"{settings.attempts} attempts"] if settings.attempts > 1 else []
+    parts += [trials(settings)] if settings.attempts > 1 else []
     return ", ".join([*parts, *unusual(settings)])
 
 
+def trials(settings: SolveConfig) -> str:
+    """How many attempts there are, or what a search for sets of guesses may spend."""
+    if settings.search == "best-first":
+        return f"best-first search of at most {settings.most_steps:,} steps"
+    return f"{settings.num_attempts} attempts"
+
+
 def unusual(settings: SolveConfig) -> list[str]:
-    """Other settings than attempts and steps that are not as usual, as options."""
+    """Other settings than `trials` and the steps of an attempt that are not as usual, as options."""
     plain, flags = asdict(SolveConfig()), []
+    told = ("attempts", "max_steps", *(("search", "step_limit") if settings.search == "best-first" else ()))
     for name, value in asdict(settings).items():
-        is_heeded = name not in ("attempts", "max_steps") and (settings.attempts > 1 or name not in FURTHER)
+        is_heeded = name not in told and (settings.attempts > 1 or name not in FURTHER)
         if is_heeded and value != plain[name]:
             flag = name.replace("_", "-")
             flags.append(f"--{flag}" if value is True else f"--{flag} {value}")

@@ -385,6 +385,12 @@ def generator_of(task: Task) -> Generator:
     return task
 
 
+def board_of(task: Task, num_cells: int) -> dict[str, int]:
+    """What an architecture for a task's puzzles of that many cells must say."""
+    names = ("height", "width", "box_height", "box_width")
+    return {**dict(zip(names, task.boxes(num_cells), strict=True)), "vocab_size": task.vocab_size(num_cells)}
+
+
 def draw_transforms(task: Task, num_cells: int, *, count: int, rng: np.random.Generator) -> Transforms:
     """`count` random ways to redraw puzzles; where a task has no symmetries, the one that changes nothing."""
     if isinstance(task, Symmetries):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from string import ascii_uppercase
+from string import digits as DIGITS
 from typing import Any
 
 import numpy as np
@@ -323,15 +325,19 @@ def _is_list(value: object) -> bool:
 def rows_as_text(rows: Iterable[Iterable[Any]], place: str) -> str:
     """Rows of cells as one line: digits and letters as they are, nothing (None, NaN, an empty text) as a blank.
 
+    Numbers from 10 up to the number of rows are letters.
     Raises PuzzleError for a cell that is more than one letter or digit.
     """
-    return "".join(map(partial(_cell_as_text, place=place), chain.from_iterable(rows)))
+    whole = list(rows)
+    return "".join(map(partial(_cell_as_text, place=place, highest=len(whole)), chain.from_iterable(whole)))
 
 
-def _cell_as_text(cell: Any, place: str) -> str:
+def _cell_as_text(cell: Any, place: str, highest: int) -> str:
     if cell is None or cell == "" or cell != cell:
         return "."
     text = str(int(cell)) if isinstance(cell, (float, np.floating)) and cell == int(cell) else str(cell)
+    if text.isdecimal() and len(DIGITS) <= int(text) <= min(highest, len(DIGITS) + len(ascii_uppercase) - 1):
+        return ascii_uppercase[int(text) - len(DIGITS)]
     if len(text) != 1:
         raise PuzzleError(f"{place}: {text[:20]!r} in one cell; write one digit or letter a cell")
     return text

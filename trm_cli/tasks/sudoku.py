@@ -1,4 +1,4 @@
-"""Sudoku: grids of 4x4, 6x6 or 9x9 cells in which no row, column or box repeats a digit.
+"""Sudoku: grids of 4x4, 6x6, 9x9, 12x12 or 16x16 cells in which no row, column or box repeats a symbol.
 
 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
 534678912672195348198342567859761423426853791713924856961537284287419635345286179
@@ -7,13 +7,16 @@ Token 1 is a blank and token d + 1 the digit d, as in the official code.
 Spellings: 81 characters a line (`.sdm`), nine lines of nine (`.sdk`), grids with borders of `|`,
 `+`, `-`, `*` or box lines (`.ss`), CSV with a `question`, `puzzle` or `quizzes` column; `0 . _ *`
 for a blank; cells parted by commas, semicolons or tabs, with nothing between two for a blank; `#`
-comments; 4x4 and 6x6 grids in the same spellings.
+comments; smaller and larger grids in the same spellings. Above 9, symbols are letters from A on or
+numbers from 10 on; in a grid that has other blanks and lacks its last symbol, 0 stands for that.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, islice
+from string import ascii_uppercase, digits
 from typing import Any
 
 import numpy as np
@@ -26,17 +29,28 @@ from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, count_solutions
 from trm_cli.tasks.tables import QUESTION_COLUMNS, plain_tokens, printable, read_column
 
 SIDE_OF = {side * side: side for side in BOXES}  # number of cells: side
-USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34)}  # side: fewest and most
+USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34), 12: (56, 100), 16: (110, 180)}  # side: fewest and most
+SYMBOLS = digits[1:] + ascii_uppercase
 TOKENS = {**dict.fromkeys("0._*", BLANK), **{str(digit): BLANK + digit for digit in range(1, 10)}}
+DIGITS = 9  # symbols that are digits, and the side of the largest grid that has no others
+NUMBERS = {str(number): SYMBOLS[number - 1] for number in range(DIGITS + 1, max(BOXES) + 1)}
+LETTERS = {
+    letter: FIRST_SYMBOL + SYMBOLS.index(symbol) for symbol in NUMBERS.values() for letter in (symbol, symbol.lower())
+}
+ZERO = 255  # token of a 0 in a large grid, until all of it is read
+LARGE_TOKENS = {**TOKENS, **LETTERS, "0": ZERO}
 LINES = "|│┃║"
 IGNORED = set(" \t\r\n" + LINES)  # between cells
+NO_LINES = str.maketrans(LINES, " " * len(LINES))
+NUMBERS_APART = re.compile(rf"(?:^|[\s{LINES}])1[0-6](?:$|[\s{LINES}])")
+ROWS_AHEAD = 40  # lines that hold the rest of a grid of 16x16, with borders
 BORDER = set("-+=: \t" + LINES + "─━═┌┬┐├┼┤└┴┘╔╦╗╠╬╣╚╩╝┏┳┓┣╋┫┗┻┛╟╢╫╤╧╪")
 CORNERS = set("*.'")  # also found in borders, but only in those with a run of dashes
 SEPARATORS = ",;\t"  # between the cells of a row
 QUOTES = set("\"'")  # around a cell
 SYMBOL = re.compile(r"\s*[\"']?([1-9A-Pa-p]|1\d|2[0-5]|[0._*]?)[\"']?\s*")  # in a cell of a grid of up to 25x25
 LARGE = re.compile(r"[A-Pa-p]|\d\d")  # one of a grid larger than 9x9
-LARGE_SIDES = {16: 16, 25: 25, 256: 16, 625: 25}  # by cells of a line: a row, or a whole grid
+TOO_LARGE = (25, 25 * 25)  # cells of a line: a row, or a whole grid
 SIZES = "the grids known are " + ", ".join(f"{side}x{side}" for side in BOXES)
 SECTION = re.compile(r"\[([A-Za-z ]+)\]")  # of an .sdk file
 
@@ -53,6 +67,22 @@ EXAMPLES = """\
 .6.2.1...13....54..2....9..7.....38.....6.......9.3.....981....2..7...3...5...4..
 16.954..........8.7.....1...5..6...8.....93....61.......5....9..7.2......4..8..62
 """
+
+
+class Ahead(Iterator[tuple[int, str]]):
+    """Lines with their numbers, of which the next ones can be looked at before they come."""
+
+    def __init__(self, numbered: Iterator[tuple[int, str]]) -> None:
+        self.numbered = numbered
+        self.seen: deque[tuple[int, str]] = deque()
+
+    def __next__(self) -> tuple[int, str]:
+        return self.seen.popleft() if self.seen else next(self.numbered)
+
+    def ahead(self, count: int) -> list[str]:
+        """The next lines, at most so many."""
+        self.seen.extend(islice(self.numbered, max(0, count - len(self.seen))))
+        return [line for _, line in self.seen]
 
 
 @dataclass
@@ -72,22 +102,22 @@ class Grid:
     def add_line(self, text: str, number: int, before: int = 0) -> int:
         """Add the cells of a line, or of a field of it with `before` characters before it; returns how many."""
         count = len(self.cells)
+        side = self.side or _side_of_line(text)
+        tokens = LARGE_TOKENS if side > DIGITS else TOKENS
         for column, letter in enumerate(text, start=before + 1):
-            if letter in TOKENS:
-                self.cells.append(TOKENS[letter])
+            if letter in tokens:
+                self.cells.append(tokens[letter])
                 self.places.append((number, column))
             elif letter not in IGNORED:
-                raise PuzzleError(
-                    f"{self.source}:{number}:{column}: {printable(letter)} is no digit; "
-                    "write 1 to 9, and 0 or . for a blank"
-                )
+                what = f"{printable(letter)} is no {'symbol' if side > DIGITS else 'digit'}"
+                raise PuzzleError(f"{self.source}:{number}:{column}: {what}; {_how_to_write(max(side, DIGITS))}")
         return len(self.cells) - count
 
     def add_row(self, text: str, number: int) -> None:
         """Add a line, which must be a row as long as the first, or a whole grid."""
         row = len(self.cells) // self.side if self.side else 0
         count = self.add_line(text, number)
-        if not self.side:
+        if not row and count != self.side:
             if count not in BOXES and count not in SIDE_OF:
                 raise PuzzleError(
                     f"{self.place(-1)}: expected 81 cells on a line (or 9 for a row), "
@@ -111,39 +141,77 @@ class Grid:
     def puzzle(self) -> Puzzle:
         """The whole grid; raises PuzzleError for a digit above its side and for a repeated one."""
         tokens = np.frombuffer(self.cells, np.uint8).copy()
-        side, highest = SIDE_OF[len(tokens)], int(tokens.argmax())
+        side = SIDE_OF[len(tokens)]
+        if (zeros := tokens == ZERO).any():
+            has_blanks, last = (tokens == BLANK).any() or zeros.sum() == side, side + BLANK
+            tokens[zeros] = last if has_blanks and last not in tokens else BLANK
+        highest = int(tokens.argmax())
         if tokens[highest] > side + BLANK:
-            raise PuzzleError(
-                f"{self.place(highest)}: {tokens[highest] - BLANK} in a {side}x{side} grid; "
-                f"write 1 to {side}, and 0 or . for a blank"
-            )
+            symbol = symbol_of(tokens[highest])
+            raise PuzzleError(f"{self.place(highest)}: {symbol} in a {side}x{side} grid; {_how_to_write(side)}")
         for first, second, unit in repeats(tokens, side):
             line, column = self.places[first]
             raise PuzzleError(
-                f"{self.place(second)}: {unit} has the given {tokens[second] - BLANK} twice, "
+                f"{self.place(second)}: {unit} has the given {symbol_of(tokens[second])} twice, "
                 f"first at {line}:{column}; correct one of them"
             )
         return Puzzle(tokens, side, side, self.source, self.places[0][0])
 
 
+def symbol_of(token: int) -> str:
+    """A symbol as people write it: a digit, or a letter above 9."""
+    return SYMBOLS[token - FIRST_SYMBOL]
+
+
+def _how_to_write(side: int) -> str:
+    """What the cells of a grid are written with, for messages."""
+    last = f"9 and A to {SYMBOLS[side - 1]}" if side > DIGITS else str(side)
+    return f"write 1 to {last}, and 0 or . for a blank"
+
+
+def _side_of_line(text: str) -> int:
+    """Side of the grid all of whose cells, or one row, a line could be; 0 if of none."""
+    count = sum(letter not in IGNORED for letter in text)
+    return SIDE_OF.get(count, count if count in BOXES else 0)
+
+
 def _joined(text: str) -> str:
-    """A row without what parts its cells, and with a dot where nothing stands between two; any other as it is."""
-    for separator in filter(text.__contains__, SEPARATORS):
-        fields = [field.strip(" \"'\r\n") for field in text.split(separator)]
-        if len(fields) in (*BOXES, *SIDE_OF) and all(field == "" or field in TOKENS for field in fields):
-            return "".join(field or "." for field in fields)
+    """A row without what parts its cells, and with a dot where nothing stands between two; any other as it is.
+
+    Numbers from 10 on become letters.
+    """
+    for separator in (*filter(text.__contains__, SEPARATORS), *([None] if NUMBERS_APART.search(text) else [])):
+        bare = text if separator else text.translate(NO_LINES)
+        fields = [field.strip(" \"'\r\n") for field in bare.split(separator)]
+        if len(fields) in (*BOXES, *SIDE_OF) and all(
+            field == "" or field in LARGE_TOKENS or field in NUMBERS for field in fields
+        ):
+            return "".join(NUMBERS.get(field, field) or "." for field in fields)
     return text
 
 
-def _refuse_large(text: str, place: str) -> None:
-    """Raise PuzzleError where a grid begins with a row of 16x16 or 25x25, or with all its rows on a line."""
+def _refuse_too_large(text: str, place: str) -> None:
+    """Raise PuzzleError where a grid begins with a row of 25x25, or with all its rows on a line."""
     parted = next((text.split(separator) for separator in SEPARATORS if separator in text), text.split())
-    symbols = parted if len(parted) in LARGE_SIDES else [letter for letter in text if letter not in IGNORED]
-    side = LARGE_SIDES.get(len(symbols))
-    if side is None or not all(map(SYMBOL.fullmatch, symbols)):
+    symbols = parted if len(parted) in TOO_LARGE else [letter for letter in text if letter not in IGNORED]
+    side = TOO_LARGE[0]
+    if len(symbols) not in TOO_LARGE or not all(map(SYMBOL.fullmatch, symbols)):
         return
     if len(symbols) > side or any(map(LARGE.search, symbols)):
         raise PuzzleError(f"{place}: a Sudoku of {side}x{side}; {SIZES}")
+
+
+def _begins_large(row: str, following: Iterable[str]) -> bool:
+    """Whether a line of 16 cells is the first row of 16x16, not a whole 4x4: its letters say so, or what follows."""
+    side, rows = max(BOXES), [row]
+    for line in following:
+        text = line.split("#", 1)[0].strip()
+        if text and not _is_border(text) and len(rows) < side:
+            rows.append(_joined(text))
+    is_whole = len(rows) == side and all(_side_of_line(one) == SIDE_OF[side] for one in rows)
+    small = {letter for letter, token in LARGE_TOKENS.items() if token in range(SIDE_OF[side] + FIRST_SYMBOL)} | {"0"}
+    beyond = LARGE_TOKENS.keys() - small
+    return not LETTERS.keys().isdisjoint(row) or (is_whole and not beyond.isdisjoint("".join(rows)))
 
 
 def _is_border(text: str) -> bool:
@@ -177,7 +245,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
     published_n = 6
     examples = EXAMPLES
     rating_starts = (0, 1, 10, 50, 100, 300)
-    givens_starts = (0, 17, 18, 22, 25, 29, 38)
+    givens_starts = (0, 17, 18, 22, 25, 29, 38, 50, 60, 70, 80, 100, 110, 120, 140, 160)
     data_options = (
         Option(
             "--givens",
@@ -198,7 +266,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         grid, found, section = Grid(source), False, ""
-        numbered = enumerate(lines, start=1)
+        numbered = Ahead(enumerate(lines, start=1))
         for number, line in numbered:
             text = line.split("#", 1)[0].rstrip("\r\n")
             heading = SECTION.fullmatch(text.strip())
@@ -211,12 +279,14 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
             if _is_border(text):
                 continue
             row = _joined(text)
-            if not grid.side and len(row) != max(SIDE_OF):  # of most files, every line is a whole grid
-                _refuse_large(text, f"{source}:{number}")
+            if not grid.side and len(row) != self.usual_size**2:  # of most files, every line is a whole grid
+                _refuse_too_large(text, f"{source}:{number}")
+                if _side_of_line(row) == SIDE_OF[max(BOXES)] and _begins_large(row, numbered.ahead(ROWS_AHEAD)):
+                    grid.side = max(BOXES)
             if not grid.side and (text.strip(' "').lower() in QUESTION_COLUMNS or "," in row):
                 rest = (line for _, line in numbered)
                 for one, at, before in read_column(
-                    line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(TOKENS).issuperset
+                    line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(LARGE_TOKENS).issuperset
                 ):
                     yield self.read_one(one, at, source, before)
                 return
@@ -232,10 +302,11 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
     def recognises(self, text: str) -> bool:
         lines = (line.split("#", 1)[0] for line in text.splitlines())
         letters = "".join(line for line in lines if not SECTION.fullmatch(line.strip()))
-        spelled = TOKENS.keys() | IGNORED | BORDER | CORNERS | set(SEPARATORS) | QUOTES
-        cells = [letter for letter in letters if letter in TOKENS]
-        is_grid = len(cells) in SIDE_OF or (len(cells) > min(SIDE_OF) and any(map(str.isdigit, cells)))
-        return is_grid and set(letters) <= spelled
+        spelled = LARGE_TOKENS.keys() | IGNORED | BORDER | CORNERS | set(SEPARATORS) | QUOTES
+        cells = [letter for letter in letters if letter in LARGE_TOKENS]
+        has_digits, has_letters = any(map(str.isdigit, cells)), not LETTERS.keys().isdisjoint(cells)
+        is_grid = len(cells) in SIDE_OF or (len(cells) > min(SIDE_OF) and has_digits)
+        return is_grid and set(letters) <= spelled and (has_digits or not has_letters)
 
     def read_one(self, text: str, line: int, source: str, before: int = 0) -> Puzzle:
         grid = Grid(source)
@@ -246,14 +317,15 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         return grid.puzzle()
 
     def read_plain(self, texts: list[str]) -> Tokens | None:
-        tokens = plain_tokens(texts, TOKENS)
+        is_large = len(texts[0]) > DIGITS**2  # where the rest of a grid decides what a 0 is
+        tokens = plain_tokens(texts, {**LARGE_TOKENS, "0": 0} if is_large else TOKENS)
         if tokens is None or tokens.shape[1] not in SIDE_OF:
             return None
         most = SIDE_OF[tokens.shape[1]] + BLANK
         return tokens if ((tokens > 0) & (tokens <= most)).all() else None
 
     def write(self, tokens: Tokens) -> str:
-        return "".join("." if token <= BLANK else str(token - BLANK) for token in tokens)
+        return "".join("." if token <= BLANK else symbol_of(token) for token in tokens)
 
     def as_array(self, tokens: Tokens) -> NDArray[Any]:
         """Digits, and 0 for a blank."""
@@ -290,12 +362,12 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         side = self.boxes(len(answer))[0]
         rules: dict[int, str] = {}
         for cell in np.flatnonzero((puzzle != BLANK) & (puzzle != answer)):
-            rules[int(cell)] = f"the given {puzzle[cell] - BLANK} was changed"
+            rules[int(cell)] = f"the given {symbol_of(puzzle[cell])} was changed"
         for cell in np.flatnonzero((answer < FIRST_SYMBOL) | (answer > side + BLANK)):
             rules.setdefault(int(cell), "no digit")
         for first, second, unit in repeats(answer, side):
-            rules.setdefault(first, f"{answer[first] - BLANK} twice in {unit}")
-            rules.setdefault(second, f"{answer[second] - BLANK} twice in {unit}")
+            rules.setdefault(first, f"{symbol_of(answer[first])} twice in {unit}")
+            rules.setdefault(second, f"{symbol_of(answer[second])} twice in {unit}")
         return [Violation(cell // side + 1, cell % side + 1, rules[cell]) for cell in sorted(rules)]
 
     def symmetries(self, num_cells: int, *, count: int, rng: np.random.Generator) -> base.Transforms:
@@ -323,7 +395,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
 
     def boxes(self, num_cells: int) -> tuple[int, int, int, int]:
         if num_cells not in SIDE_OF:
-            raise PuzzleError(f"a Sudoku has 16, 36 or 81 cells, not {num_cells}")
+            raise PuzzleError(f"a Sudoku has {', '.join(map(str, SIDE_OF))} cells, not {num_cells}")
         side = SIDE_OF[num_cells]
         return (side, side, *BOXES[side])
 

@@ -2,12 +2,13 @@
 
 A backtracking search over bit masks fills grids and proves uniqueness. It judges and generates
 puzzles; answers to a user's puzzle never come from here.
-A cell may lose its given when no other digit at that cell leads to a solution: one question per
-candidate, most of them refuted at once.
+Givens are taken away in a random order as long as one solution is left. Many are asked about at
+once: where the rest settles all of them, they may go; else the question is put to each half. A
+single given that is not settled may go if no other digit at its cell leads to a solution.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -19,8 +20,11 @@ from numpy.typing import NDArray
 from trm_cli.errors import UsageError
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, Progress, Seed, Tokens, Wanted
 
-BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}  # side: height and width of a box
-FEWEST_GIVENS = {4: 4, 6: 8, 9: 17}  # proven minima; 9x9: arXiv:1201.0749
+BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 12: (3, 4), 16: (4, 4)}  # side: height and width of a box
+FEWEST_GIVENS = {4: 4, 6: 8, 9: 17, 12: 50, 16: 100}  # proven (9x9: arXiv:1201.0749), above 9 what is often reached
+LARGEST_BY_TRIAL = 9  # side up to which a grid is filled without looking ahead
+MOST_NODES = {"grid": 1000, "given": 100}  # of the search, before a grid is begun anew, or a given stays
+FIRST_PARTS = 8  # in which the givens of a grid are first asked about
 MOST_MISSES = 1000  # boards in a row that gave nothing, before a wish is called impossible
 
 
@@ -54,9 +58,8 @@ class Board:
 
     def __init__(self, side: int) -> None:
         self.side = side
-        members = units(side)
-        self.units_of = [[int(u) for u in np.flatnonzero((members == cell).any(1))] for cell in range(side * side)]
-        self.free = [(1 << side) - 1] * len(members)
+        self.units_of = units_of(side)
+        self.free = [(1 << side) - 1] * len(units(side))
         self.cells = [0] * (side * side)
 
     def candidates(self, cell: int) -> int:
@@ -76,10 +79,6 @@ class Board:
         for unit in self.units_of[cell]:
             self.free[unit] |= digit
         return digit
-
-    def tokens(self) -> bytes:
-        """The token of each cell."""
-        return bytes(BLANK + digit.bit_length() for digit in self.cells)
 
     def solve(self, rng: np.random.Generator | None = None) -> bool:
         """Fill every empty cell if that is possible, else leave the board as it was.
@@ -107,24 +106,6 @@ class Board:
             self.clear(best)
         return False
 
-    def needs(self, cell: int) -> bool:
-        """Whether the puzzle would have a second solution without the given of a cell.
-
-        The board must have one solution. Leaves it as it was.
-        """
-        given = self.clear(cell)
-        empty = [other for other, digit in enumerate(self.cells) if not digit]
-        needed = False
-        for digit in bits(self.candidates(cell) & ~given):
-            self.put(cell, digit)
-            needed = self.solve()
-            for filled in empty if needed else [cell]:
-                self.clear(filled)
-            if needed:
-                break
-        self.put(cell, given)
-        return needed
-
 
 def count_solutions(puzzle: Tokens, *, most: int, seconds: float) -> int | None:
     """How many solutions a puzzle [L] has, counted up to `most`; None where `seconds` do not suffice."""
@@ -134,20 +115,62 @@ def count_solutions(puzzle: Tokens, *, most: int, seconds: float) -> int | None:
         digit = 1 << (int(puzzle[cell]) - FIRST_SYMBOL)
         if not (candidates[cell] & digit and _fix(candidates, cell, digit)):
             return 0
+
+    def spend() -> None:
+        if time.monotonic() > end:
+            raise TimeoutError
+
     try:
-        return sum(1 for _ in islice(_completions(candidates, side, end), most))
+        return sum(1 for _ in islice(_completions(candidates, side, spend), most))
     except TimeoutError:
         return None
 
 
-def _completions(candidates: list[int], side: int, end: float) -> Iterator[None]:
-    """Once for every solution that the candidates of the cells, as bits, allow.
+Spend = Callable[[], None]  # called at every node of a search; raises TimeoutError where it must end
 
-    Raises TimeoutError when `end` has come on the monotonic clock.
+
+def at_most(nodes: int) -> Spend:
+    """Lets a search have so many nodes."""
+    left = iter(range(nodes))
+
+    def spend() -> None:
+        if next(left, None) is None:
+            raise TimeoutError
+
+    return spend
+
+
+def _completions(
+    candidates: list[int], side: int, spend: Spend, rng: np.random.Generator | None = None
+) -> Iterator[list[int]]:
+    """Every solution, as bits, that the candidates of the cells allow.
+
+    Cells with fewest candidates come first, the lower candidate first; `rng` decides among equals, and the order
+    of the candidates.
     """
-    if time.monotonic() > end:
-        raise TimeoutError
-    settled = False
+    spend()
+    if not _settle(candidates, side):
+        return
+    open_cells = [cell for cell, mask in enumerate(candidates) if mask & (mask - 1)]
+    if not open_cells:
+        yield candidates
+        return
+    if rng:
+        open_cells = [open_cells[place] for place in rng.permutation(len(open_cells)).tolist()]
+    cell = min(open_cells, key=lambda open_cell: candidates[open_cell].bit_count())
+    digits = bits(candidates[cell])
+    for digit in [digits[place] for place in rng.permutation(len(digits)).tolist()] if rng else digits:
+        branch = candidates.copy()
+        if _fix(branch, cell, digit):
+            yield from _completions(branch, side, spend, rng)
+
+
+def _settle(candidates: list[int], side: int, wanted: dict[int, int] | None = None) -> bool:
+    """Write, again and again, every digit that has one place left in a unit; whether no contradiction is met.
+
+    wanted  digits of some cells: stop when they are written; whether they are.
+    """
+    settled, every_digit = False, (1 << side) - 1
     while not settled:
         settled = True
         for unit in members_of(side):
@@ -155,23 +178,19 @@ def _completions(candidates: list[int], side: int, end: float) -> Iterator[None]
             for cell in unit:
                 twice |= once & candidates[cell]
                 once |= candidates[cell]
-            if once != (1 << side) - 1:
-                return
+            if once != every_digit:
+                return False
+            if not (single := once & ~twice):
+                continue
             for cell in unit:
-                digit = candidates[cell] & ~twice
+                digit = candidates[cell] & single
                 if digit and digit != candidates[cell]:
                     if digit & (digit - 1) or not _fix(candidates, cell, digit):
-                        return
+                        return False
                     settled = False
-    counts = [(mask.bit_count(), cell) for cell, mask in enumerate(candidates) if mask & (mask - 1)]
-    if not counts:
-        yield
-        return
-    _, cell = min(counts)
-    for digit in bits(candidates[cell]):
-        branch = candidates.copy()
-        if _fix(branch, cell, digit):
-            yield from _completions(branch, side, end)
+        if wanted is not None and all(candidates[cell] == digit for cell, digit in wanted.items()):
+            return True
+    return wanted is None
 
 
 def _fix(candidates: list[int], cell: int, digit: int) -> bool:
@@ -202,11 +221,23 @@ def members_of(side: int) -> list[list[int]]:
 
 
 @cache
+def units_of(side: int) -> list[list[int]]:
+    """Row, column and box of each cell, as indices into `units`."""
+    members = units(side)
+    return [np.flatnonzero((members == cell).any(1)).tolist() for cell in range(side * side)]
+
+
+@cache
 def peers_of(side: int) -> list[list[int]]:
     """The other cells in the units of each cell."""
     members = members_of(side)
     cells = range(side * side)
     return [sorted({other for unit in members if cell in unit for other in unit} - {cell}) for cell in cells]
+
+
+def tokens_of(cells: list[int]) -> bytes:
+    """The token of each cell, whose digit is a bit."""
+    return bytes(BLANK + digit.bit_length() for digit in cells)
 
 
 @cache
@@ -215,30 +246,108 @@ def bits(mask: int) -> tuple[int, ...]:
     return tuple(1 << digit for digit in range(mask.bit_length()) if mask >> digit & 1)
 
 
+def random_grid(side: int, rng: np.random.Generator) -> list[int]:
+    """A full grid, as bits."""
+    if side <= LARGEST_BY_TRIAL:  # as ever, so that a seed still gives the same puzzles
+        board = Board(side)
+        board.solve(rng)
+        return board.cells
+    while True:
+        try:
+            return next(_completions([(1 << side) - 1] * side**2, side, at_most(MOST_NODES["grid"]), rng))
+        except TimeoutError:
+            continue
+
+
+def take_away(solution: list[int], order: list[int], target: int, *, most_nodes: int | None = None) -> list[int]:
+    """Givens, as bits, 0 for a blank: those of a full grid without all that may go, down to `target`.
+
+    order       in which the cells are asked for their givens.
+    most_nodes  of the search whether a given may go: without an answer it stays; None never gives up.
+    """
+    givens, left, size = solution.copy(), len(solution), max(1, len(solution) // FIRST_PARTS)
+    parts = [order[begin : begin + size] for begin in range(0, len(order), size)]
+    while parts and left > target:
+        part, *parts = parts
+        if len(part) > left - target:
+            part, rest = part[: left - target], part[left - target :]
+            parts.insert(0, rest)
+        for cell in part:
+            givens[cell] = 0
+        if _may_go(givens, {cell: solution[cell] for cell in part}, most_nodes):
+            left -= len(part)
+            continue
+        for cell in part:
+            givens[cell] = solution[cell]
+        if len(part) > 1:
+            middle = len(part) // 2
+            parts[:0] = [part[:middle], part[middle:]]
+    return givens
+
+
+def _may_go(givens: list[int], gone: dict[int, int], most_nodes: int | None) -> bool:
+    """Whether givens that are gone follow from the others; of several, as far as it needs no search."""
+    side = isqrt(len(givens))
+    candidates = _candidates(givens, side)
+    if all(candidates[cell] == digit for cell, digit in gone.items()):
+        return True
+    for cell, digits in enumerate(candidates):
+        if not givens[cell] and not digits & (digits - 1):
+            _fix(candidates, cell, digits)
+    if _settle(candidates, side, wanted=gone):
+        return True
+    if len(gone) > 1:
+        return False
+    spend = at_most(most_nodes) if most_nodes else _never
+    ((cell, given),) = gone.items()
+    for digit in bits(candidates[cell] & ~given):
+        branch = candidates.copy()
+        try:
+            if _fix(branch, cell, digit) and any(True for _ in _completions(branch, side, spend)):
+                return False
+        except TimeoutError:
+            return False
+    return True
+
+
+def _candidates(givens: list[int], side: int) -> list[int]:
+    """The digits that each cell's units leave it; of a given, the given."""
+    left = [(1 << side) - 1] * len(units(side))
+    for given, cell_units in zip(givens, units_of(side), strict=True):
+        for unit in cell_units:
+            left[unit] &= ~given
+    return [
+        given or left[row] & left[column] & left[box]
+        for given, (row, column, box) in zip(givens, units_of(side), strict=True)
+    ]
+
+
+def _never() -> None:
+    """Lets a search go on to its end."""
+
+
 def generate_sudokus(wanted: Wanted, *, size: int, seed: Seed, progress: Progress | None = None) -> Dataset:
     """Random puzzles with exactly one solution each, none twice; see `Generator.generate`."""
     assert isinstance(wanted, WantedSudokus)
     count, least, most = wanted.puzzles, wanted.least_givens, wanted.most_givens
     if size not in BOXES:
-        raise UsageError(f"no Sudoku of {size}x{size}; choose a size of 4, 6 or 9")
+        sizes = ", ".join(map(str, BOXES))
+        raise UsageError(f"no Sudoku of {size}x{size}; choose a size of {sizes}")
     fewest, cells = FEWEST_GIVENS[size], size * size
     if not wanted.minimal and not fewest <= least <= most <= cells:
-        raise UsageError(f"{least} to {most} givens: a {size}x{size} puzzle has {fewest} to {cells}, fewest first")
+        raise UsageError(
+            f"{least} to {most} givens: puzzles of {size}x{size} are made with {fewest} to {cells}, fewest first"
+        )
     rng = np.random.default_rng(seed)
     found: dict[bytes, bytes] = {}  # tokens of a puzzle: of its solution
     misses = 0
     while len(found) < count:
-        board = Board(size)
-        board.solve(rng)
-        solution = board.tokens()
+        solution = random_grid(size, rng)
         target = 0 if wanted.minimal else int(rng.integers(least, most + 1))
-        left = cells
-        for cell in rng.permutation(cells).tolist():
-            if left > target and not board.needs(cell):
-                board.clear(cell)
-                left -= 1
-        puzzle = board.tokens()
-        if (target and left > target) or puzzle in found:
+        most_nodes = None if wanted.minimal else MOST_NODES["given"]
+        givens = take_away(solution, rng.permutation(cells).tolist(), target, most_nodes=most_nodes)
+        puzzle = tokens_of(givens)
+        if (target and cells - givens.count(0) > target) or puzzle in found:
             misses += 1
             if misses > MOST_MISSES:
                 raise UsageError(
@@ -246,7 +355,7 @@ def generate_sudokus(wanted: Wanted, *, size: int, seed: Seed, progress: Progres
                     "ask for fewer puzzles or more givens"
                 )
             continue
-        found[puzzle], misses = solution, 0
+        found[puzzle], misses = tokens_of(solution), 0
         if progress:
             progress(len(found), count)
     puzzles, answers = (

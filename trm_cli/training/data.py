@@ -1,8 +1,9 @@
 """What a run trains on and is judged by: files, the Hub, puzzles that were generated, or sets of problems."""
 
+import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 
 from trm_cli.config import ModelConfig, same_weights
 from trm_cli.errors import UsageError
-from trm_cli.tasks.base import UNRATED, Dataset, Task, as_rows, digest, generator_of
+from trm_cli.tasks.base import UNRATED, Dataset, Task, as_rows, board_of, digest, generator_of
 from trm_cli.tasks.problems import Demonstrated, ProblemData
 from trm_cli.tasks.tables import join, read_dataset
-from trm_cli.training.recipes import board_of
 from trm_cli.training.run import GENERATE, KNOWN, Plan, folder_of_problems
 
 
@@ -27,6 +27,29 @@ class RunData:
     sources: list[str]  # as typed, but good from any folder
     generated: Dataset | None = None  # all puzzles, where none came from elsewhere
     problems: ProblemData | None = None  # the data set behind it, of a task that is learned from demonstrations
+    smaller: "tuple[RunData, ...]" = ()  # the same of smaller boards, the smallest first, where there are several sizes
+
+    @property
+    def sizes(self) -> "tuple[RunData, ...]":
+        """The data of each size, the smallest first."""
+        return (*self.smaller, self)
+
+    @property
+    def num_cells(self) -> int:
+        """L, cells of its own boards."""
+        return int(self.training.puzzles.shape[1])
+
+    @property
+    def sha256(self) -> str:
+        """Of all that is trained on."""
+        return joint_sha256([one.training for one in self.sizes])
+
+
+def joint_sha256(datasets: list[Dataset]) -> str:
+    """That of a data set; of several, of all of them in order."""
+    if len(datasets) == 1:
+        return datasets[0].sha256
+    return hashlib.sha256("".join(data.sha256 for data in datasets).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -41,27 +64,43 @@ class PuzzlePairs(Dataset):
         return self.sources[0]
 
 
-def load_data(plan: Plan, kept: Dataset | None, progress: Callable[[int, int], None]) -> RunData:
+def load_data(plan: Plan, kept: Mapping[int, Dataset], progress: Callable[[int, int], None]) -> RunData:
     """Read the sources of a plan, or generate what the recipe asks for.
 
-    Sources are files, `hub:owner/name` or `generate`; nothing means `generate`.
-    kept      the puzzles that this run generated when it began.
+    Sources are files, `hub:owner/name` or `generate`; nothing means `generate`, and so it does for each size of
+    several that the sources have nothing of.
+    kept      the puzzles that this run generated when it began, by their cells.
     progress  called with the number of puzzles generated and the number wanted.
     Raises UsageError where they do not fit the recipe.
     """
     if isinstance(plan.task, Demonstrated):
         return _load_problems(plan, plan.task)
-    datasets, names, sources = [], [], []
-    for source in plan.sources or [GENERATE]:
-        if source == GENERATE:
-            dataset, name = _generate(plan, kept, progress)
-        else:
-            dataset, name, source = _read(source, plan.task)
-        datasets.append(dataset)
-        names.append(name)
-        sources.append(source)
-    whole = join(datasets)
-    return split_data(plan, whole, names, sources)
+    found = [None if source == GENERATE else _read(source, plan.task) for source in plan.sources or [GENERATE]]
+    if not plan.recipe.model.is_for_several:
+        return _load_size(plan, found, kept, progress)
+    known = [one for one in found if one is not None]
+    plans = [plan.of_size(num_cells) for num_cells in plan.sizes]
+    for dataset, _, _ in known:
+        _refuse_other_size(plan, dataset)
+    parts = []
+    for one in plans:
+        own: list[_Source | None] = [of for of in known if of[0].puzzles.shape[1] == one.recipe.model.num_cells]
+        parts.append(_load_size(one, own + [None] * (None in found or not own), kept, progress))
+    names = [name for part in parts for name in part.names]
+    sources = [source for _, _, source in known] + [GENERATE] * (None in found)
+    return replace(parts[-1], names=names, sources=sources, smaller=tuple(parts[:-1]))
+
+
+def _load_size(
+    plan: Plan, found: "list[_Source | None]", kept: Mapping[int, Dataset], progress: Callable[[int, int], None]
+) -> RunData:
+    """The data of a plan for one size from what was read, and puzzles to generate in place of each None."""
+    kept_here = kept.get(plan.recipe.model.num_cells)
+    whole = [(*_generate(plan, kept_here, progress), GENERATE) if source is None else source for source in found]
+    sources = [source for _, _, source in whole]
+    return split_data(
+        replace(plan, sources=sources), join([data for data, _, _ in whole]), [name for _, name, _ in whole], sources
+    )
 
 
 def split_data(plan: Plan, whole: Dataset, names: list[str], sources: list[str]) -> RunData:
@@ -97,7 +136,10 @@ def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -
     return data.rows(np.sort(others)), data.rows(np.sort(chosen))
 
 
-def _read(source: str, task: Task) -> tuple[Dataset, str, str]:
+_Source = tuple[Dataset, str, str]  # puzzles, their name for the card, and the source from any folder
+
+
+def _read(source: str, task: Task) -> _Source:
     """The puzzles of a file or of the Hub, their name for the card, and the source from any folder."""
     from trm_cli.weights.hub import HUB_PREFIX, download_dataset  # slow to import
 
@@ -180,11 +222,11 @@ def refuse_misfits(task: Task, model: ModelConfig, start: ModelConfig | None = N
 
 
 def _refuse_other_size(plan: Plan, data: Dataset) -> None:
-    cells, model = data.puzzles.shape[1], plan.recipe.model
-    if cells != model.num_cells:
+    cells = data.puzzles.shape[1]
+    if cells not in plan.sizes:
         raise UsageError(
             f"the data set holds puzzles of {cells} cells, the recipe {plan.recipe.name!r} is for "
-            f"{model.num_cells}; give other data, or {_as_settings(board_of(plan.task, cells))}"
+            f"{', '.join(map(str, plan.sizes))}; give other data, or {_as_settings(board_of(plan.task, cells))}"
         )
 
 

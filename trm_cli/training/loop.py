@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,18 @@ from trm_cli.solving.voting import register_of
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task, draw_transforms, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.training.batches import Examples, Supply
-from trm_cli.training.data import RunData, refuse_misfits
+from trm_cli.training.data import RunData, joint_sha256, refuse_misfits
 from trm_cli.training.distributed import Workers
 from trm_cli.training.problems import PuzzleExamples, PuzzleTrainer
 from trm_cli.training.run import Limits, Plan, Run
+from trm_cli.training.sizes import SizesTrainer
 from trm_cli.training.state import SavedState, load_state
 from trm_cli.training.step import SUMS, Trainer, memory_translated
 from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable, Register
 from trm_cli.weights.tensors import LoadedModel
 
+WARM_UP = 4  # steps of each size in which torch may still compile
 MARGIN = 1.2  # of the time for the last evaluation, over what the one before took
 MOST_SOURCES = 20  # that a config names one by one; the rarer ones are "others"
 SYMMETRY_POOL = 4096  # ways to redraw a puzzle that are drawn once; two of them are combined
@@ -75,6 +77,7 @@ class Evaluation:
     seconds: float
     scores: Scores
     judged_by: str = HELD_OUT  # what the puzzles are to the run
+    sizes: list[Scores] = field(default_factory=list)  # of each size, where there are several
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
     call_ends = trainer.seconds - trainer.workers.latest([-limits.seconds_left])[0]
     saved = trainer.seconds
     step_takes, evaluation_takes, has_evaluated = math.inf, 0.0, False  # in seconds
+    compiling = WARM_UP * len(trainer.batches) if config.compile else 0  # steps that say nothing of how long one takes
 
     def breaks_off() -> bool:
         return stopped() or limits.seconds_left <= 0
@@ -122,7 +126,8 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
         trainer.supervise(progress)
         is_stopped = _synchronise(trainer, began, stopped)
         step_takes = min(step_takes, trainer.seconds - before)
-        if not has_evaluated:
+        compiling -= 1
+        if not has_evaluated and compiling < 0:
             evaluation_takes = step_takes * steps_worth(trainer, validation)
         is_late = trainer.seconds + step_takes + evaluation_takes >= call_ends
         is_last = is_stopped or is_late or is_over(trainer, limits)
@@ -156,16 +161,29 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
 
 def evaluate(trainer: Trainer, task: Task, validation: Dataset, stopped: Stops) -> Evaluation | None:
     """Judge the EMA weights by the validation set; None in all workers but one, or if `stopped` said so."""
-    solutions = trainer.judge(task, validation, stopped) if trainer.workers.is_first else None
-    if solutions is None:
+    if not trainer.workers.is_first:
         return None
+    judged = []
+    for data in (*trainer.smaller, validation):
+        solutions = trainer.judge(task, data, stopped)
+        if solutions is None:
+            return None
+        judged.append((data, solutions))
     trainer.evaluated = trainer.step
-    return Evaluation(trainer.step, trainer.seconds, score(validation, solutions), validation.role)
+    sizes = [replace(score([part]), kind="size", group=board_name(task, part[0])) for part in judged if trainer.smaller]
+    return Evaluation(trainer.step, trainer.seconds, score(judged), validation.role, sizes)
+
+
+def board_name(task: Task, data: Dataset) -> str:
+    """The size of a data set's boards in words."""
+    height, width, *_ = task.boxes(data.puzzles.shape[1])
+    return f"{height}x{width}"
 
 
 def steps_worth(trainer: Trainer, validation: Dataset) -> float:
     """How many training steps take at least as long as an evaluation: as many (puzzle, supervision step) pairs."""
-    return len(validation) * trainer.network.config.N_sup / trainer.batch.slots
+    puzzles = sum(map(len, (*trainer.smaller, validation)))
+    return puzzles * trainer.network.config.N_sup / trainer.batch.slots
 
 
 def _synchronise(trainer: Trainer, began: float, stopped: Stops) -> bool:
@@ -272,7 +290,7 @@ def start_run(
         else:
             run.facts = _facts(run.plan, data, trainer, command, start)
             if trainer.workers.is_first:
-                run.begin(run.facts, data.sources, data.generated)
+                run.begin(run.facts, data.sources, [one.generated for one in data.sizes if one.generated is not None])
             trainer.workers.wait()
             run.save_state(trainer)
         with memory_translated():
@@ -319,27 +337,46 @@ def build_trainer(
             raise UsageError("--init: that checkpoint's puzzles are not those of the data set")
         table = known.whole() if known else None
         return PuzzleTrainer(network, pairs, recipe.train, seed=seed, table=table, workers=workers)
+    if not data.smaller:
+        examples, supply = _examples(plan, data, device)
+        return Trainer(network, examples, recipe.train, seed=seed, workers=workers, supply=supply)
+    plans = [plan.of_size(one.num_cells) for one in data.sizes]
+    fed = [_examples(sized, one, device) for sized, one in zip(plans, data.sizes, strict=True)]
+    return SizesTrainer(
+        network,
+        [examples for examples, _ in fed],
+        recipe.train,
+        boards=[sized.recipe.model for sized in plans],
+        smaller=[one.validation for one in data.smaller],
+        seed=seed,
+        workers=workers,
+        supplies=[supply for _, supply in fed],
+    )
+
+
+def _examples(plan: Plan, data: RunData, device: torch.device) -> tuple[Examples, Supply | None]:
+    """What a run of one size draws its puzzles from, and what renews them, if anything does."""
+    recipe, seed, training = plan.recipe, plan.seed, data.training
     num_transforms = SYMMETRY_POOL if recipe.train.symmetries else 1
     pool = draw_transforms(plan.task, recipe.model.num_cells, count=num_transforms, rng=np.random.default_rng(seed))
-    training = data.training
     examples = Examples.on_device(training.puzzles, training.answers, pool, device)
-    supply = None
-    if recipe.train.fresh_puzzles and data.generated is not None:
-        supply = Supply(
-            generator_of(plan.task),
-            recipe.wanted,
-            recipe.model.height,
-            validation=data.validation.puzzles,
-            num_examples=len(training),
-            per_step=recipe.train.fresh_puzzles,
-            seed=seed,
-        )
-    return Trainer(network, examples, recipe.train, seed=seed, workers=workers, supply=supply)
+    if not recipe.train.fresh_puzzles or data.generated is None:
+        return examples, None
+    supply = Supply(
+        generator_of(plan.task),
+        recipe.wanted,
+        recipe.model.height,
+        validation=data.validation.puzzles,
+        num_examples=len(training),
+        per_step=recipe.train.fresh_puzzles,
+        seed=seed,
+    )
+    return examples, supply
 
 
 def _resume(run: Run, state: SavedState, trainer: Trainer, data: RunData, limits: Limits) -> None:
     """Bring trainer and folder to a saved state; raises UsageError where it cannot go on."""
-    before, now = run.facts["puzzles_sha256"], data.training.sha256
+    before, now = run.facts["puzzles_sha256"], data.sha256
     if before != now:
         raise UsageError(
             f"{run.folder}: was trained on other puzzles (sha256 {before[:16]}) than the "
@@ -355,9 +392,9 @@ def _resume(run: Run, state: SavedState, trainer: Trainer, data: RunData, limits
 
 def _facts(plan: Plan, data: RunData, trainer: Trainer, command: str, start: LoadedModel | None) -> dict[str, Any]:
     """What a card says of the training."""
-    training, validation = data.training, data.validation
-    sources = dict(Counter(training.sources).most_common(MOST_SOURCES))
-    if rest := len(training.sources) - sum(sources.values()):
+    named = [source for one in data.sizes for source in one.training.sources]
+    sources = dict(Counter(named).most_common(MOST_SOURCES))
+    if rest := len(named) - sum(sources.values()):
         sources["others"] = rest
     return {
         "command": command,
@@ -366,12 +403,12 @@ def _facts(plan: Plan, data: RunData, trainer: Trainer, command: str, start: Loa
         "train": asdict(plan.recipe.train),
         "workers": trainer.workers.count,
         "data": data.names,
-        "puzzles": len(training),
+        "puzzles": sum(len(one.training) for one in data.sizes),
         "sources": sources,
-        "puzzles_sha256": training.sha256,
-        "held_out": len(validation),
-        "judged_by": validation.role,
-        "held_out_sha256": validation.sha256,
+        "puzzles_sha256": data.sha256,
+        "held_out": sum(len(one.validation) for one in data.sizes),
+        "judged_by": data.validation.role,
+        "held_out_sha256": joint_sha256([one.validation for one in data.sizes]),
         "hardware": _hardware(trainer.device),
         "started_from": start.checkpoint.name if start else None,
         "versions": {"trm": __version__, "torch": torch.__version__},

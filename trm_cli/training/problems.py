@@ -176,7 +176,7 @@ class PuzzleTrainer(Trainer):
         All steps are taken, as in an answer by vote. Returns None if `stopped` said so on the way.
         """
         assert isinstance(validation, PuzzlePairs)
-        network = self.ema_network()
+        network = self.ema_network(validation.puzzles.shape[1])
         size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
         found: list[Outcome] = []
         for begin in range(0, len(validation), size):

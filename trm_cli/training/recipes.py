@@ -4,6 +4,7 @@ Sudoku
 `tiny`   6x6 grids, generated; minutes on two cores, for learning and for tests.
 `fast`   9x9; message passing over rows, columns, boxes and cells (mixer `units`).
 `large`  the same, four times as wide, for a GPU: as good as the minutes it is given.
+`sizes`  6x6, 9x9, 12x12 and 16x16, which take turns; to be started from a network of `fast`.
 `mlp`    9x9; the paper's token-mixing network with every later improvement, at a CPU's size.
 `paper`  9x9; the paper's own numbers, for a day on a GPU.
 `hrm`    9x9; the paper's baseline, the Hierarchical Reasoning Model, in its own numbers.
@@ -34,7 +35,7 @@ from typing import Any
 from trm_cli.config import OF_HRM, ModelConfig, TrainConfig, apply
 from trm_cli.errors import UsageError, did_you_mean
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted
+from trm_cli.tasks.base import Generator, Sections, Symmetries, Task, Wanted, board_of
 from trm_cli.tasks.maze_generator import WantedMazes
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.sudoku_generator import WantedSudokus
@@ -71,6 +72,7 @@ OFTEN: Any = {"report_every": 25, "evaluate_every": 250}
 BY_TIME: Any = {"steps": 1_000_000, "decay_by": "time", "ema_decay": 0.999, "compile": True}
 ENDLESS: Any = {"symmetries": False, "validation": 500}  # where no puzzle is seen twice
 SMALL_BOARD: Any = {"height": 6, "width": 6, "box_height": 2, "box_width": 3, "vocab_size": 8}
+LARGE_BOARD: Any = {"height": 16, "width": 16, "box_height": 4, "box_width": 4, "vocab_size": 18}
 OF_MAZES: Any = {"height": 30, "width": 30, "box_height": 1, "box_width": 1, "vocab_size": 6}
 OF_PROBLEMS: Any = {"puzzle_lr": 1e-2, "puzzle_decay": 0.1, "symmetries": False}
 
@@ -113,6 +115,11 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
         replace(UNITS, **WIDE),
         replace(SMALL_BATCHES, batch_size=768, hint_share=0.3, **BY_TIME),
         WantedSudokus(),
+    ),
+    ("sudoku", "sizes"): (
+        replace(UNITS, **LARGE_BOARD, smallest=6),
+        replace(SMALL_BATCHES, batch_size=16, validation=100, evaluate_every=1_000),
+        WantedSudokus(puzzles=5_000, least_givens=110, most_givens=180),
     ),
     ("sudoku", "mlp"): (
         replace(UNITS, mixer="mlp", glu="normalised", token_width=256, num_prefix=7, **WIDE),
@@ -205,9 +212,3 @@ def general_recipe(task: Task) -> Recipe:
     train = replace(ATTENTION_BATCHES, symmetries=isinstance(task, Symmetries))
     wanted = task.usual(task.usual_size) if isinstance(task, Generator) else None
     return Recipe(GENERAL, task.name, model, train, wanted)
-
-
-def board_of(task: Task, num_cells: int) -> dict[str, int]:
-    """What an architecture for a task's puzzles of that many cells must say."""
-    names = ("height", "width", "box_height", "box_width")
-    return {**dict(zip(names, task.boxes(num_cells), strict=True)), "vocab_size": task.vocab_size(num_cells)}

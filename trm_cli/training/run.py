@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.config import NEWEST, apply, differences, override, read_toml
-from trm_cli.errors import UsageError
+from trm_cli.errors import PuzzleError, UsageError
 from trm_cli.files import flush, write_whole
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import HELD_OUT, Dataset, Task
+from trm_cli.tasks.base import HELD_OUT, Dataset, Task, board_of, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.recipes import Recipe, get_recipe
@@ -79,6 +79,27 @@ class Plan:
     def is_generated(self) -> bool:
         """Whether all puzzles come from the task's generator."""
         return self.sources in ([], [GENERATE])
+
+    @property
+    def sizes(self) -> list[int]:
+        """Cells of each board that the network is for, the smallest first."""
+        model, known = self.recipe.model, []
+        if not model.is_for_several:
+            return [model.num_cells]
+        for side in range(model.smallest, model.height + 1):
+            with suppress(PuzzleError):  # no board has that side
+                self.task.boxes(side * side)
+                known.append(side * side)
+        return known
+
+    def of_size(self, num_cells: int) -> "Plan":
+        """The same for boards of that size alone: smaller ones than the recipe's have what is usual for them."""
+        recipe, board = self.recipe, board_of(self.task, num_cells)
+        model: Any = {**board, "smallest": 0}
+        data, side = recipe.data, board["height"]
+        if side != recipe.model.height:
+            data = replace(generator_of(self.task).usual(side), puzzles=recipe.wanted.puzzles)
+        return replace(self, recipe=replace(recipe, model=replace(recipe.model, **model), data=data))
 
     def over(self, seconds: float) -> "Plan":
         """The same, for a run of that time."""
@@ -245,12 +266,13 @@ class Run:
         self.facts: dict[str, Any] = {}
         self.measured: dict[str, Any] = {}
 
-    def read_data(self) -> Dataset | None:
-        """The puzzles that the run generated when it began, if it did."""
-        path = self.folder / DATA_FILE
-        return read_dataset(path, self.plan.task) if path.is_file() else None
+    def read_data(self) -> dict[int, Dataset]:
+        """The puzzles that the run generated when it began, if it did, by their cells."""
+        paths = sorted(self.folder.glob(DATA_FILE.replace("data", "data*")))
+        kept = [read_dataset(path, self.plan.task) for path in paths]
+        return {data.puzzles.shape[1]: data for data in kept}
 
-    def begin(self, facts: dict[str, Any], sources: list[str], generated: Dataset | None) -> None:
+    def begin(self, facts: dict[str, Any], sources: list[str], generated: list[Dataset]) -> None:
         """Make the folder and write what is to be trained, on puzzles from these sources."""
         self.folder.mkdir(parents=True)
         plan = self.plan
@@ -258,8 +280,10 @@ class Run:
         planned = {"sources": sources, "seed": plan.seed, "subsample": plan.subsample}
         whole = {"recipe": recipe, "plan": planned, "training": facts}
         self._write(CONFIG_FILE, (json.dumps(whole, indent=2) + "\n").encode(), lasting=True)
-        if generated is not None:
-            self._write(DATA_FILE, dataset_bytes(generated, plan.task, gzipped=True), lasting=True)
+        for data in generated:
+            cells = data.puzzles.shape[1]
+            name = DATA_FILE if cells == plan.recipe.model.num_cells else DATA_FILE.replace("data", f"data-{cells}")
+            self._write(name, dataset_bytes(data, plan.task, gzipped=True), lasting=True)
 
     def read_facts(self) -> dict[str, Any]:
         """The facts as they were recorded when the run began."""
@@ -275,7 +299,7 @@ class Run:
         self._write(LOG_FILE, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
         for entry in kept:
             if entry.get("kind") == "evaluation" and "scores" in entry:
-                self._measure(entry["step"], entry["scores"], entry.get("judged_by", HELD_OUT))
+                self._measure(entry)
         keep_only(state.folder)
 
     def log(self, event: "Report | Evaluation", kind: str) -> None:
@@ -284,11 +308,13 @@ class Run:
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
         if kind == "evaluation":
-            self._measure(event.step, entry["scores"], entry["judged_by"])
+            self._measure(entry)
 
-    def _measure(self, step: int, scores: dict[str, Any], judged_by: str) -> None:
-        entry = {"command": self.facts["command"], "groups": [scores]}
-        self.measured = {f"{JUDGES.get(judged_by, JUDGED_BY_TESTS)}, step {step:,}": entry}
+    def _measure(self, logged: dict[str, Any]) -> None:
+        judged_by = JUDGES.get(logged.get("judged_by", HELD_OUT), JUDGED_BY_TESTS)
+        groups = [logged["scores"], *logged.get("sizes", [])]
+        entry = {"command": self.facts["command"], "groups": groups}
+        self.measured = {f"{judged_by}, step {logged['step']:,}": entry}
 
     def write_curves(self, picture: bytes) -> None:
         """Put the curves beside the log that they show."""

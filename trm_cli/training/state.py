@@ -170,8 +170,9 @@ def _moments(trainer: "Trainer") -> dict[str, "Tensor"]:
 
 def _carried(trainer: "Trainer") -> dict[str, "Tensor"]:
     """What one worker carries from step to step."""
-    batch = trainer.batch
-    return {f"batch.{name}": getattr(batch, name) for name in batch.CARRIED} | {"sums": trainer.sums}
+    batches = trainer.batches.items()
+    carried = {f"{name}.{field}": getattr(batch, field) for name, batch in batches for field in batch.CARRIED}
+    return carried | {"sums": trainer.sums}
 
 
 def _copy(saved: dict[str, "Tensor"], current: dict[str, "Tensor"], state: SavedState) -> None:

@@ -8,7 +8,7 @@ arXiv:2506.21734.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -38,10 +38,13 @@ class Trainer:
     sums   what reports are made of, added up since the last one, [len(SUMS) + N_sup]: the SUMS by
            name, then how many puzzles halted at each supervision step.
     table  rows of puzzles that are trained beside the network; see training/problems.py.
+    smaller  validation sets of smaller boards; see training/sizes.py.
+    thinking  the working copy as it fits the batch at hand.
     """
 
     batch_class: ClassVar[type[RollingBatch]] = RollingBatch
     table: Tensor | None = None
+    smaller: Sequence[Dataset] = ()
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Trainer:
         self.dtype = working_dtype(config, self.device)
         self.working = network if self.dtype == torch.float32 else copy.deepcopy(network).to(self.dtype)
         self.working.net.recomputes = config.recompute
+        self.thinking = self.working
         self.learn_halting = HALTING[network.config.halting]
         self.ema = EMA(network, config.ema_decay)
         self.optimizers = build_optimizers(network, config)
@@ -74,9 +78,18 @@ class Trainer:
         self.reported = 0.0  # seconds of the run at which `sums` began
         self.evaluated = 0  # step of the last evaluation
         self.sums = torch.zeros(len(SUMS) + network.config.N_sup, device=self.device)
-        if config.compile:
-            unit = self.working if config.compile_unit == "step" else self.working.net
-            unit.compile(mode="reduce-overhead" if config.cuda_graphs else None)
+        self.compile(self.working)
+
+    def compile(self, network: TinyRecursiveModel, *, dynamic: bool | None = None) -> None:
+        """Have torch compile what the config says of a network; `dynamic` is torch's."""
+        if self.config.compile:
+            unit = network if self.config.compile_unit == "step" else network.net
+            unit.compile(mode="reduce-overhead" if self.config.cuda_graphs else None, dynamic=dynamic)
+
+    @property
+    def batches(self) -> dict[str, RollingBatch]:
+        """Everything that rolls, by the name that a saved state gives it."""
+        return {"batch": self.batch}
 
     def supervise(self, progress: float) -> None:
         """One supervision step and one optimizer step; nothing in it waits for the device.
@@ -90,14 +103,14 @@ class Trainer:
             self.supply.renew(batch.examples, self.step)
         if config.cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
-        batch.refill(self.working)
+        batch.refill(self.thinking)
 
         x = self.embed(batch.puzzles)
-        y, z, logits, halt = self.working(x, batch.y, batch.z)
+        y, z, logits, halt = self.thinking(x, batch.y, batch.z)
         right = right_cells(logits, batch.answers)
         answer_term = answer_loss(logits, batch.answers, config)
         is_last = batch.steps + 1 >= batch.N_sup
-        halting_term, stops = self.learn_halting(self.working, x, y, z, halt, right.all(1), is_last)
+        halting_term, stops = self.learn_halting(self.thinking, x, y, z, halt, right.all(1), is_last)
         loss = answer_term + config.halt_weight * halting_term
         loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
         norm = self.update()
@@ -109,7 +122,7 @@ class Trainer:
 
     def embed(self, puzzles: Tensor) -> Tensor:
         """The x of the batch's puzzles [B, L]."""
-        x: Tensor = self.working.embed(puzzles)
+        x: Tensor = self.thinking.embed(puzzles)
         return x
 
     def update(self) -> Tensor:
@@ -150,8 +163,8 @@ class Trainer:
         self.sums[: len(SUMS)] += torch.stack([named[name] for name in SUMS])
         self.sums[len(SUMS) :].scatter_add_(0, self.batch.steps - 1, halted.float())
 
-    def ema_network(self) -> TinyRecursiveModel:
-        """The EMA weights, in what the recursion computes in."""
+    def ema_network(self, num_cells: int) -> TinyRecursiveModel:
+        """The EMA weights, in what the recursion computes in, for boards of so many cells."""
         return copy.deepcopy(self.ema.model).to(self.dtype)
 
     def judge(self, task: Task, validation: Dataset, stopped: Stops) -> list[Outcome] | None:
@@ -159,7 +172,7 @@ class Trainer:
 
         Returns None if `stopped` said so on the way.
         """
-        network = self.ema_network()
+        network = self.ema_network(validation.puzzles.shape[1])
         settings = SolveConfig(max_steps=network.config.N_sup)
         solutions: list[Outcome] = []
         batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH

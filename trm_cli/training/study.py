@@ -181,7 +181,7 @@ class Study:
         if self.plan.is_generated and not isinstance(self.plan.task, Demonstrated):
             generator_of(self.plan.task)
         else:
-            load_data(self.plan, None, lambda done, wanted: None)
+            load_data(self.plan, {}, lambda done, wanted: None)
 
     def generated(self, progress: Callable[[int, int], None]) -> Dataset | None:
         """The puzzles that all arms share, made once; None where they come from elsewhere."""
@@ -265,7 +265,9 @@ def train_run(run: StudyRun, generated: Dataset | None, device: "torch.device", 
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)  # killed before anything was saved
         plan = run.plan
-        data = load_data(plan, generated, lambda done, wanted: None)
+        data = load_data(
+            plan, {} if generated is None else {generated.puzzles.shape[1]: generated}, lambda done, wanted: None
+        )
         settings = " ".join(f"--set {setting}" for setting in run.arm.settings)
         command = f"trm train {plan.task.name} --recipe {plan.recipe.name} {settings} --seed {run.seed}"
         for _ in start_run(Run(plan, folder, state), data, Limits(), device=device, command=command, stopped=stopped):

@@ -161,6 +161,7 @@ def _training(training: dict[str, Any]) -> str:
         f"pairs in {training['seconds'] / 60:.0f} minutes on {training['hardware']}",
         f"- seed {training['seed']}, trm {training['versions']['trm']}, torch {training['versions']['torch']}, "
         f"{training['started']}",
+        *([f"- {note}"] if (note := training.get("note")) else []),
     ]
     return "\n".join(lines)
 
@@ -185,7 +186,9 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
             parts.append(f"Verified within 1, 2, 3 … {words}: {shares}.")
     if budgets := entry.get("budgets"):
         puzzles = groups[0]["puzzles"]
-        reached = zip(budgets, entry["solved_within_budgets"], entry["steps_within_budgets"], strict=True)
+        all_solved = entry["solved_within_budgets"][-1]
+        enough = entry["solved_within_budgets"].index(all_solved) + 1  # more solve no more
+        reached = [*zip(budgets, entry["solved_within_budgets"], entry["steps_within_budgets"], strict=True)][:enough]
         rows = [f"| {most:,} | {solved / puzzles:.2%} | {steps / puzzles:.1f} |" for most, solved, steps in reached]
         head = ["| steps of all attempts, at most | verified | mean steps |", "|---:|---:|---:|"]
         parts.append("\n".join([*head, *rows]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS, STEPS = re.compile(r"(\d+) attempts"), re.compile(r"at most (\d+) steps")  # in the name of a measurement
 PUBLISHED = re.compile(r"(?P<percent>[\d.]+)% of (?P<data>\S+)(?: \(.*?(?P<vote>pass@\d+)?\))?")
+TREE = "best-first"  # of `--search`
 OFFICIAL_STEPS = 16  # of the official evaluation's one attempt, which never halts earlier
 
 
@@ -60,16 +61,23 @@ def refuse_board(checkpoint: Checkpoint, num_cells: int | None) -> None:
 
 
 def _default(task: str, num_cells: int | None) -> Found:
-    """The bundled checkpoint of the task and size; the one named after the task comes first."""
+    """The bundled checkpoint of the task and size; the one named after the task comes first.
+
+    One that is for several sizes comes after those that are for this one alone.
+    """
     bundled = bundled_checkpoints()
     known = []
     for name in sorted(bundled, key=lambda name: (name != task, name)):
         found = Found(bundled[name], read_config(bundled[name]), BUNDLED)
         if found.checkpoint.task == task:
-            if found.checkpoint.model.fits(num_cells):
+            if found.checkpoint.model.num_cells == (num_cells or found.checkpoint.model.num_cells):
                 return found
-            known.append(f"{name} ({found.checkpoint.model.board})")
-    what = f"no bundled {task} model for puzzles of {num_cells} cells, only {', '.join(known)}"
+            known.append(found)
+    for found in known:
+        if found.checkpoint.model.fits(num_cells):
+            return found
+    boards = ", ".join(f"{found.checkpoint.name} ({found.checkpoint.model.board})" for found in known)
+    what = f"no bundled {task} model for puzzles of {num_cells} cells, only {boards}"
     what = what if known else f"no {task} model is bundled"
     raise ModelError(f"{what}; train one with `trm train {task}` and give its folder with --model")
 
@@ -135,8 +143,8 @@ class Entry:
     """One model of `trm models list`.
 
     solved         share of the puzzles that its default settings solve, as measured or published.
-    attempts       at each puzzle, at most; None where answers are voted on, or nothing is known.
-    searches       whether these are the nodes of a tree, bounded by their steps.
+    attempts       at each puzzle, at most; None where answers are voted on, a tree is searched, or nothing is known.
+    searches       whether a tree is searched, bounded by its steps.
     max_steps      of an attempt, at most.
     mean_steps     of all attempts at a puzzle.
     first_attempt  share solved by one attempt, of the same data.
@@ -214,8 +222,8 @@ def _of_known(known: Known, where: str) -> Entry:
 
 def _measured(checkpoint: Checkpoint) -> dict[str, Any]:
     """The figures of the last measurement that made as many attempts as are usual, or else of the last one."""
-    usual = checkpoint.solving.get("attempts", 1)
-    known = [(name, int(found[1]) if (found := ATTEMPTS.search(name)) else 1) for name in checkpoint.measured]
+    usual = checkpoint.solving.get("attempts", 1) if checkpoint.solving.get("search") != TREE else None
+    known = [(name, _attempts(name)) for name in checkpoint.measured]
     name, attempts = next((one for one in reversed(known) if one[1] == usual), known[-1])
     entry = checkpoint.measured[name]
     whole = next(group for group in entry["groups"] if group["kind"] == "all")
@@ -224,13 +232,19 @@ def _measured(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "solved": whole["verified"],
         "attempts": attempts,
-        "searches": "--search best-first" in name,
+        "searches": attempts is None,
         "max_steps": int(steps[1]) if steps else checkpoint.model.N_sup,
         "mean_steps": whole["mean_steps"],
         "first_attempt": first_attempt,
         "data": name.split(",")[0].split(".")[0],  # without the ending of a file's name
         "puzzles": whole["puzzles"],
     }
+
+
+def _attempts(measurement: str) -> int | None:
+    """At a puzzle, at most; None where a tree was searched."""
+    found = ATTEMPTS.search(measurement)
+    return None if f"{TREE} search" in measurement else int(found[1]) if found else 1
 
 
 def _published(accuracy: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ with what is unpacked.
 """
 
 from dataclasses import dataclass, replace
-from math import isqrt
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +18,8 @@ from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.files import sha256_of, write_whole
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.tasks import get_task
+from trm_cli.tasks.base import board_of
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config, write_config
 
 CPU = torch.device("cpu")
@@ -73,7 +75,7 @@ def load_checkpoint(
     """Rebuild the network of a folder in float32.
 
     source     bundled, or the folder as the user wrote it.
-    num_cells  of the square board that it is to run on, if its weights fit any size; None for its own.
+    num_cells  of the board that it is to run on, if its weights fit any size; None for its own.
     Raises ModelError where a tensor is missing, unexpected or of another shape, and for a damaged file.
     """
     checkpoint = read_config(folder)
@@ -100,7 +102,8 @@ def load_checkpoint(
     model = checkpoint.model
     refuse_misfit(tensors, model, path)
     if num_cells not in (None, model.num_cells):
-        model = replace(model, height=isqrt(num_cells), width=isqrt(num_cells))
+        board: dict[str, Any] = board_of(get_task(checkpoint.task), num_cells)
+        model = replace(model, **board, smallest=0)
     network = TinyRecursiveModel(model)
     network.load_state_dict(tensors)
     network = network.to(device).eval().requires_grad_(False)
