@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from tests.browser import Page, browsing, find_browser
-from tests.watched import HEADER_INSIDE, HEADER_OF_TWO, question, run_inside, run_of_two
+from tests.watched import (
+    HEADER_INSIDE,
+    HEADER_OF_SEARCH,
+    HEADER_OF_TWO,
+    question,
+    run_inside,
+    run_of_search,
+    run_of_two,
+)
 from trm_cli.display.export import page_of
 from trm_cli.display.screen import HOTTEST, meanings
 from trm_cli.solving.trace import Moment
@@ -27,6 +35,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     path = folder / "run.html"
     path.write_text(page_of(HEADER_INSIDE, run_inside(), pause=0.2), encoding="utf-8")
     (folder / "two.html").write_text(page_of(HEADER_OF_TWO, run_of_two(), pause=0.2), encoding="utf-8")
+    (folder / "search.html").write_text(page_of(HEADER_OF_SEARCH, run_of_search(), pause=0.2), encoding="utf-8")
     nine = replace(HEADER_OF_TWO, rows=3, columns=3, num_puzzles=9)
     (folder / "nine.html").write_text(page_of(nine, [Moment(0, (question(),) * 9, frozenset(range(9)))]))
     assert BROWSER is not None
@@ -156,6 +165,21 @@ def test_nine_boards_and_the_controls_fit_without_scrolling(page: Page) -> None:
         sizes = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
         assert page.value(sizes) == [width, height]
     page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_tree_grows_and_a_node_leads_to_its_last_step(page: Page) -> None:
+    kinds = "[...document.querySelectorAll('.tree g')].map((node) => node.getAttribute('class'))"
+    page.open(page.folder / "search.html")
+    page.press("End")
+    assert page.value(kinds) == ["now", "", "now", "", "now shown right"]
+    guesses = "[...document.querySelectorAll('.guessed')].map((cell) => cell.textContent)"
+    assert page.value(guesses) == ["2", "3"]
+    assert page.value("document.querySelector('.guesses').textContent") == "depth 2r1c2=4 \u203a r2c1=3r1c2=3r2c1=2"
+    page.value("document.querySelectorAll('.tree g')[1].dispatchEvent(new MouseEvent('click'))")
+    assert page.value(PLACE) == "step 2 of 2, node 2"
+    assert page.value(kinds) == ["now", "now shown", "later", "later", "later"]
+    page.press("Home")
+    assert page.value("document.querySelectorAll('.tree').length") == 0
 
 
 def test_no_error_and_no_request_but_for_the_file_itself(page: Page) -> None:

@@ -14,13 +14,13 @@ from tests.watched import HEADER, HEADER_OF_SEARCH, HEADER_OF_TWO, run_of_one, r
 from trm_cli.api import Run
 from trm_cli.cli.app import app
 from trm_cli.display.boards import GUESS_PAPER, TAKEN_BACK_PAPER, VIOLATION_STYLE, Look, board_text, cell_style, view_of
-from trm_cli.display.charts import draw_tree
+from trm_cli.display.charts import GREEN, draw_tree
 from trm_cli.display.export import page_of
 from trm_cli.display.screen import Scene, verdict
 from trm_cli.display.tree import course, outline, path_of, places
 from trm_cli.display.watch import plain_lines
 from trm_cli.errors import UsageError
-from trm_cli.solving.trace import Frame, Moment, read_trace, trace_lines
+from trm_cli.solving.trace import Frame, Moment, Tree, Update, read_trace, trace_lines
 
 RUN = run_of_search()
 END = RUN[-1].frames[0]
@@ -81,6 +81,8 @@ def test_the_guesses_that_are_taken_back_are_those_of_the_node_before() -> None:
     at_nodes = [moment.frames[0] for moment in RUN[2::2]]
     told = [[(guess.cell, guess.token - 1) for guess in frame.taken_back] for frame in at_nodes]
     assert told == [[], [], [(1, 3)], [(1, 4)], [(1, 3), (4, 2)]]
+    kept, gone = at_nodes[3].guesses
+    assert replace(at_nodes[3], previous=at_nodes[3], attempt=4, guesses=(kept,), tree=Tree()).taken_back == (gone,)
 
 
 def test_the_path_begins_with_the_first_guess_and_gives_way_from_there() -> None:
@@ -99,6 +101,15 @@ def test_the_screen_tells_node_depth_and_guesses_at_every_size() -> None:
     assert "node 4" in plain
     assert "r1c2=3 > r2c1=2" in plain
     assert "not r1c2=4" in plain
+
+
+def test_inside_a_step_of_a_node_the_heat_map_stays_where_it_was() -> None:
+    heat = np.ones(16, np.float32)
+    inside = replace(END, update=Update("z", 1, 1, heat, 0.5), halt_probability=None, previous=RUN[-2].frames[0])
+    scene = Scene(Moment(0, (inside,), frozenset({0})), replace(HEADER_OF_SEARCH, inner=True))
+    for height in (17, 40):
+        shown = "\n".join(line.plain for line in scene.lines(80, height))
+        assert "████████  ██ 1.5" in shown, height
 
 
 def test_guesses_and_those_taken_back_have_marks_and_colours_of_their_own() -> None:
@@ -136,10 +147,8 @@ def test_leaves_lie_side_by_side_and_parents_between_their_branches() -> None:
 def test_a_tree_is_drawn_as_svg_and_png(frame: Frame, tmp_path: Path) -> None:
     svg = draw_tree(frame, title="A tree", network="tiny").decode()
     assert "prefers-color-scheme: dark" in svg
-    assert (
-        course(frame.num_tried * 2 if frame.num_tried > 1 else 1, frame.num_tried, len(frame.guesses)).split(":")[0]
-        in svg
-    )
+    assert f"{frame.num_tried} node{'s' * (frame.num_tried > 1)}, " in svg
+    assert (f'style="fill: {GREEN}; ' in svg) == frame.solved
     if frame is END:
         assert ">r2c1<" in svg  # which was branched
         assert "r1c2=4 › r2c1=3; cost 2.00" in svg

@@ -129,15 +129,23 @@ class SolvingDisplay(ProgressBar):
     def show(self, is_solved: bool) -> None:
         """Count a solution."""
         self.solved += is_solved
+        self._note()
         self.add()
 
     def search(self, count: int) -> None:
         """So many puzzles are being searched. Solutions come in order, so that one of them may hold up many others."""
         if count != self.searched:
             self.searched = count
-            self.progress.update(self.bar, description=f"{count:,} being searched" if count else "")
+            self._note()
             self.progress.start()
         self._say()
+
+    def _note(self) -> None:
+        """What is told beside the bar."""
+        told = [f"{self.solved:,} solved"] * (self.total > 1) + [f"{self.searched:,} being searched"] * (
+            self.searched > 0
+        )
+        self.progress.update(self.bar, description=", ".join(told))
 
     def _line(self, minutes: float) -> str:
         searched = f" {self.searched:,} being searched," if self.searched else ""

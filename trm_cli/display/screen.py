@@ -178,7 +178,7 @@ def readings(
     columns = next(_columns(shown, width, height))
     guesses, called = guesses_line(frame, header, look, width), _call(frame, header, width)
     moved = moved_cells(frame, replace(look, max_width=width, max_height=None))
-    insides = [[*guesses, *called, *moved], [*guesses, *called], guesses, []]
+    insides = [[*guesses, *called, *moved], [*called, *moved], [*guesses, *called], guesses, []]
     least = max(LEAST_TREE, height // TREE_SHARE) if draws_tree and is_searched(frame, header) else 0
     choices = [(inside, room) for inside in insides for room in dict.fromkeys((least, min(least, LEAST_TREE), 0))]
     for inside, room in choices:

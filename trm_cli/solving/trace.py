@@ -89,7 +89,7 @@ class Frame:
     step: int  # supervision steps begun; 0 is the question itself
     answer: Tokens  # [L]
     max_steps: int  # supervision steps of this attempt at most
-    previous: "Frame | None" = None  # the supervision step before
+    previous: "Frame | None" = field(default=None, repr=False)  # the supervision step before
     confidence: Cells | None = None  # [L] softmax of the decoded token; None in the question
     halt_probability: float | None = None
     change_y: float | None = None  # norm of the change in y, over the norm of the new y
