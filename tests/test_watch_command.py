@@ -104,7 +104,7 @@ def test_a_replay_says_what_the_run_said(tmp_path: Path) -> None:
     assert run.stdout.endswith("\n5 of 5 solved\n")
     header = json.loads(saved.read_text().splitlines()[0])
     calls = header["T"] * (header["n"] + 1)
-    frames = re.findall(r"^step (\d+) of 16  attempt 1 of \d+  recursion", run.stdout, re.MULTILINE)
+    frames = re.findall(r"^step (\d+) of 16  node 1  recursion", run.stdout, re.MULTILINE)
     steps = [int(count) for count in re.findall(r"^solved in (\d+) step", run.stdout, re.MULTILINE)]
     assert len(frames) == calls * sum(steps)
 
