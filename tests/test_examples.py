@@ -16,6 +16,8 @@ from trm_cli.cli.app import app
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted(EXAMPLES.glob("*.txt"))
 ENDINGS = {  # exit codes of `trm solve`
+    "12x12.txt": 0,
+    "16x16.txt": 0,
     "4x4.txt": 0,
     "6x6.txt": 0,
     "easy.txt": 0,

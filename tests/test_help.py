@@ -124,7 +124,7 @@ WRONG_WORDS = {
     ),
     "models show sudoku-mpl": (
         "no model 'sudoku-mpl': neither a folder nor one of the bundled maze, sudoku, sudoku-4x4, sudoku-6x6, "
-        "sudoku-mlp, sudoku-small, nor a file, nor OWNER/NAME on the Hub; did you mean sudoku-mlp?"
+        "sudoku-large-boards, sudoku-mlp, sudoku-small, nor a file, nor OWNER/NAME on the Hub; did you mean sudoku-mlp?"
     ),
     "eval maze --data x.csv -q -v": "--quiet and --verbose exclude each other; drop one",
 }
