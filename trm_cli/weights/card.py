@@ -20,7 +20,7 @@ MIXER_WORDS = {
     "attention": "self-attention across positions",
     "equivariant": "one field per symbol with shared weights; a SwiGLU across cells, learned",
     "units": "one field per symbol with shared weights; message passing over rows, columns and boxes: every cell "
-    "pools its row, its column, its box and the other symbols at the cell by their means. Which cells share a unit "
+    "pools its row, its column, its box and the other symbols at the cell by their sums. Which cells share a unit "
     "is wired in, what sharing one means is learned",
     "convolution": "every cell pools its eight neighbours. Which cells are neighbours is wired in, what being one "
     "means is learned. The same weights fit boards of every size",
