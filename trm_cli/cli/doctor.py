@@ -25,9 +25,10 @@ OK, WARNING, FAILS = "ok", "warning", "fails"  # of a check
 COLOURS = {OK: "green", WARNING: "yellow", FAILS: "bold red"}
 ALL_WELL, NOT_WELL = 0, ModelError.exit_code
 GIGABYTE = 10**9
-STATE_WIDTH, NAME_WIDTH, LEAST_WIDTH = 9, 20, 30  # of the columns on screen
+STATE_WIDTH, NAME_WIDTH, LEAST_WIDTH = 9, 28, 30  # of the columns on screen
 LEAST_FREE = GIGABYTE  # bytes that a download may need
 HUB_SECONDS = 5.0  # that the Hub may take to answer
+MOST_STEPS = 128  # of a network at its example, which takes far fewer
 REINSTALL = "install trm again: pip install --force-reinstall trm-cli"
 OPTIONAL = {  # packages that trm works without, and what they are for
     "onnxruntime": "running what `trm models export` writes: pip install 'trm-cli[onnx]'",
@@ -208,7 +209,7 @@ def check_puzzles() -> Iterator[Check]:
         began = time.perf_counter()
         try:
             loaded = open_model(None, task=task.name, num_cells=puzzle.tokens.size, device=torch.device("cpu"))
-            settings = SolveConfig(**loaded.checkpoint.solving)
+            settings = SolveConfig(**{**loaded.checkpoint.solving, "step_limit": MOST_STEPS})
             (solution,) = solve_stream(
                 loaded.network, task, puzzle.tokens[None], batch_size=1, settings=settings, stops=lambda: False
             )
