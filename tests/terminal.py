@@ -1,5 +1,6 @@
 """`trm` on a pseudo-terminal of any size: what it shows, and whether it leaves all as it was."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -40,6 +41,7 @@ class Terminal:
         self.resize(columns, rows)
         self.before = termios.tcgetattr(self.descriptor)
         self.written = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.is_over = False
 
     def resize(self, columns: int, rows: int) -> None:
@@ -59,7 +61,7 @@ class Terminal:
             except OSError:  # Linux's way to say that the other end is closed
                 came = b""
             self.is_over = not came
-            self.written += came.decode(errors="replace")
+            self.written += self.decoder.decode(came)  # a character may come in two parts
         return self.written
 
     def screen(self) -> str:
