@@ -35,7 +35,7 @@ from trm_cli.display.boards import BoardView, Look, board_text
 from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
 from trm_cli.display.tree import symbol_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
-from trm_cli.model.network import TinyRecursiveModel, choose_machine, resized
+from trm_cli.model.network import TinyRecursiveModel, choose_machine, resized, spare_threads
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Guess as Made
 from trm_cli.solving.search import Outcome
@@ -320,7 +320,7 @@ class TRM(TinyRecursiveModel):
 
         device       auto, cpu, cuda or mps, or one of torch's own.
         dtype        auto, float32 or bfloat16: what it computes in.
-        threads      of the CPU, for all of torch; None leaves them as they are.
+        threads      of the CPU, for all of torch; None is 1 for a small network, else leaves them as they are.
         compile_net  compile the net first, as `--compile` does.
         Raises ModelError where there is no such model, where a tensor is missing, unexpected or of
         another shape, and where a file is unsafe. Nothing is printed.
@@ -335,7 +335,10 @@ class TRM(TinyRecursiveModel):
         model.folder, model.source, model.sha256 = loaded.folder, loaded.source, loaded.sha256
         if compile_net:
             model.net.compile(dynamic=True)
-        return model.to(where if kind == "auto" else device, number_type).eval().requires_grad_(False)
+        model.to(where if kind == "auto" else device, number_type).eval().requires_grad_(False)
+        if threads is None:
+            spare_threads(model)
+        return model
 
     @property
     def task(self) -> Task:

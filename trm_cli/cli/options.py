@@ -188,7 +188,16 @@ DEVICES, DTYPES = ("auto", "cpu", "cuda", "mps"), ("auto", "float32", "bfloat16"
 MACHINE = [
     choice("device", DEVICES, True, "Where to compute.", default="auto", rich_help_panel=HARDWARE),
     choice("dtype", DTYPES, True, "In which number type.", default="auto", rich_help_panel=HARDWARE),
-    option("threads", int, "all cores", "CPU threads.", min=1, max=4096, metavar="N", rich_help_panel=HARDWARE),
+    option(
+        "threads",
+        int,
+        "all, or 1 for small models",
+        "CPU threads.",
+        min=1,
+        max=4096,
+        metavar="N",
+        rich_help_panel=HARDWARE,
+    ),
 ]
 DEVICE = [one for one in MACHINE if one.name != "dtype"]  # of commands that leave the number type to something else
 SOLVING = [  # the options of SolveConfig
@@ -360,7 +369,7 @@ class Request:
 
     def open(self, task: str, num_cells: int) -> "LoadedModel":
         """The network for puzzles of a task."""
-        from trm_cli.model.network import choose_machine
+        from trm_cli.model.network import choose_machine, spare_threads
         from trm_cli.weights.catalogue import open_model
 
         device, dtype = choose_machine(**self.machine)
@@ -373,6 +382,8 @@ class Request:
             compiles=self.compiles,
             revision=self.revision,
         )
+        if self.machine["threads"] is None:
+            spare_threads(loaded.network)
         log_model(loaded)
         return loaded
 
