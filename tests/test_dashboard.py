@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from tests.run_events import RECIPE, Clock, events, report
-from trm_cli.display.screen import BLOCKS
+from trm_cli.display.lines import BLOCKS
 from trm_cli.display.training import Dashboard, RunState, duration
 from trm_cli.model.network import TinyRecursiveModel, count_parameters
 from trm_cli.training.loop import Evaluation, Report

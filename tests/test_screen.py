@@ -12,7 +12,8 @@ from rich.text import Text
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
 from trm_cli.display.boards import Look
-from trm_cli.display.screen import BLOCKS, NO_ROOM, Scene, area, bars, clipped, fit, meanings, short, verdict
+from trm_cli.display.lines import BLOCKS, area, bars, clipped, fit
+from trm_cli.display.screen import NO_ROOM, Scene, meanings, short, verdict
 from trm_cli.display.watch import HINTS
 from trm_cli.solving.trace import Frame, Header, Moment, Update
 from trm_cli.tasks.arc import Arc

@@ -14,10 +14,11 @@ from tests.watched import HEADER, HEADER_OF_SEARCH, HEADER_OF_TWO, run_of_one, r
 from trm_cli.api import Run
 from trm_cli.cli.app import app
 from trm_cli.display.boards import GUESS_PAPER, TAKEN_BACK_PAPER, VIOLATION_STYLE, Look, board_text, cell_style, view_of
-from trm_cli.display.charts import GREEN, draw_tree
+from trm_cli.display.charts import GREEN
 from trm_cli.display.export import page_of
 from trm_cli.display.screen import Scene, verdict
 from trm_cli.display.tree import course, outline, path_of, places
+from trm_cli.display.tree_chart import draw_tree
 from trm_cli.display.watch import plain_lines
 from trm_cli.errors import UsageError
 from trm_cli.solving.trace import Frame, Moment, Tree, Update, read_trace, trace_lines

@@ -33,11 +33,10 @@ from torch import Tensor
 from trm_cli.config import ModelConfig, SolveConfig, given_settings, solve_config
 from trm_cli.display.boards import BoardView, Look, board_text
 from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
-from trm_cli.display.tree import symbol_of
+from trm_cli.display.tree import Guess, guesses_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
 from trm_cli.model.network import TinyRecursiveModel, choose_machine, resized, spare_threads
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
-from trm_cli.solving.search import Guess as Made
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
 from trm_cli.solving.trace import Frame as State
@@ -59,27 +58,6 @@ SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadt
 OTHERS = frozenset({"batch_size", "check", "adapt", "augment", "train_network"})
 
 Puzzles = str | Path | NDArray[Any] | dict[str, Any] | Iterable[Any]
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A blank that a search filled in; str() writes it r4c5=7."""
-
-    row: int  # from 1, as the column
-    column: int
-    symbol: str
-
-    def __str__(self) -> str:
-        return f"r{self.row}c{self.column}={self.symbol}"
-
-
-def _guesses(task: Task, puzzle: Puzzle, made: Iterable[Made]) -> tuple[Guess, ...]:
-    """Guesses as a user counts and writes them."""
-    found = []
-    for guess in made:
-        row, column = divmod(guess.cell, puzzle.width)
-        found.append(Guess(row + 1, column + 1, symbol_of(guess, task, puzzle)))
-    return tuple(found)
 
 
 class Board:
@@ -131,7 +109,7 @@ class Frame(Board):
     def __init__(self, state: State) -> None:
         self.state = state  # all that was measured, as a trace keeps it
         self.task, self.puzzle, self.tokens = state.task, state.puzzle, state.answer
-        self.guesses = _guesses(state.task, state.puzzle, state.guesses)
+        self.guesses = guesses_of(state.guesses, state.task, state.puzzle)
 
     @property
     def step(self) -> int:
@@ -198,8 +176,7 @@ class Run:
         Raises UsageError for another ending, and for a file that exists unless `force` is given.
         """
         (path,) = check_names([Path(path)])
-        if path.exists() and not force:
-            raise UsageError(f"{path}: exists already; choose another name or give force=True")
+        _refuse_existing(path, force)
         save_run(path, self.header, list(self.moments), pause=pause)
 
     def save_tree(self, path: str | Path, *, force: bool = False) -> None:
@@ -209,8 +186,7 @@ class Run:
         unless `force` is given.
         """
         check_tree(Path(path), self.header)
-        if Path(path).exists() and not force:
-            raise UsageError(f"{path}: exists already; choose another name or give force=True")
+        _refuse_existing(Path(path), force)
         save_tree(Path(path), self.header, list(self.moments))
 
     def _repr_html_(self) -> str:
@@ -512,6 +488,11 @@ class _Options:
         return time.monotonic() >= self.end
 
 
+def _refuse_existing(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise UsageError(f"{path}: exists already; choose another name or give force=True")
+
+
 def _is_one(given: Puzzles) -> bool:
     """Whether a single puzzle is meant, not several."""
     if isinstance(given, str):
@@ -563,7 +544,7 @@ def _solution(watch: Watch, puzzle: Puzzle, outcome: Outcome) -> Solution:
         chosen.halt_probability,
         outcome.seconds,
         None if outcome.solved else outcome.reason or Finding.UNKNOWN.value,
-        _guesses(watch.task, puzzle, chosen.guesses),
+        guesses_of(chosen.guesses, watch.task, puzzle),
         outcome.depth,
         _watch=watch,
     )

@@ -313,6 +313,11 @@ class SolveConfig:
         return min(self.attempts, 1 + math.ceil(left / (self.retry_steps or self.max_steps)))
 
     @property
+    def searches_tree(self) -> bool:
+        """Whether attempts are the nodes of a tree, bounded by their steps."""
+        return self.search == "best-first" and self.attempts > 1
+
+    @property
     def most_steps(self) -> int:
         """Supervision steps of all attempts at most."""
         every = self.max_steps + (self.attempts - 1) * (self.retry_steps or self.max_steps)

@@ -77,7 +77,7 @@ def watch(
     trm watch sudoku --grid 3x3 --save run.html
     trm watch --replay trace.jsonl --tree tree.svg
     """
-    from trm_cli.display.export import check_names, check_tree, save_run, save_tree
+    from trm_cli.display.export import check_names, check_tree, check_tree_name, save_run, save_tree
     from trm_cli.display.watch import Viewer
     from trm_cli.solving.trace import LARGEST_GRID, read_trace
 
@@ -88,6 +88,7 @@ def watch(
     for path in check_names(save or []):
         options.refuse_existing(path, force)
     if tree:
+        check_tree_name(tree)
         options.refuse_existing(tree, force)
     if replay and words:
         raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from trm_cli.display.boards import BLACK, BoardView, Look, block, board_text, halves, look_of
 from trm_cli.display.console import answers_console
-from trm_cli.display.screen import beside, broken_rules, widest
-from trm_cli.display.tree import course
-from trm_cli.solving.search import Attempt, Outcome
+from trm_cli.display.lines import beside, widest
+from trm_cli.display.screen import broken_rules
+from trm_cli.display.tree import course, guesses_of
+from trm_cli.solving.search import Outcome
 from trm_cli.solving.voting import ATTEMPTS, Ballot, VoteScores
 from trm_cli.tasks.base import Puzzle, Task, rules_of
 from trm_cli.tasks.problems import Demonstrated, Grid, Problem
@@ -206,7 +207,7 @@ class AnswerWriter:
 
     def _json(self, index: int, puzzle: Puzzle, solution: Outcome) -> str:
         violations = rules_of(self.task).violations(puzzle.tokens, solution.answer)
-        guesses = self._guesses(puzzle, solution.chosen)
+        guesses = [asdict(guess) for guess in guesses_of(solution.chosen.guesses, self.task, puzzle)]
         told = {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -234,14 +235,6 @@ class AnswerWriter:
             "line": puzzle.line,
         }
         return json.dumps(told)
-
-    def _guesses(self, puzzle: Puzzle, attempt: Attempt) -> list[dict[str, Any]]:
-        """The blanks that an attempt filled in, in the order in which they were guessed."""
-        written, found = self.task.write(attempt.filled), []
-        for guess in attempt.guesses:
-            row, column = divmod(guess.cell, puzzle.width)
-            found.append({"row": row + 1, "column": column + 1, "symbol": written[guess.cell]})
-        return found
 
     def _draw(self, index: int, puzzle: Puzzle, solution: Outcome) -> None:
         console, violations = self.console, rules_of(self.task).violations(puzzle.tokens, solution.answer)

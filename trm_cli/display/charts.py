@@ -10,7 +10,6 @@ import io
 import logging
 import math
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trm_cli.display.tree import Place
     from trm_cli.solving.evaluate import Counts, Evaluated
-    from trm_cli.solving.trace import Frame
 
 WIDTH = 900.0  # of a figure, in points, as all lengths here
 LEFT, PANEL_WIDTH = 64.0, 600.0  # labels stand in what remains at the right
@@ -43,11 +40,6 @@ SMOOTHED_FROM, MOST_POINTS = 60, 340  # points: fewer are drawn as they are; mor
 LOG_RANGE = 10  # a loss is drawn on a logarithmic scale if it spans more than this factor
 BETWEEN_LINES = "; between the lines: the halting loss, as weighted"
 STEPS_TRAINED_FOR = 16  # N_sup of the recipes; for logs that do not tell
-TREE_ROW, CELL_ROW = 80.0, 18.0  # from depth to depth; below a node, where the cell stands that was branched
-LARGEST_NODE, LEAST_LETTERED = 13.0, 5.0  # radius of a node, and of one with a letter in it
-TREE_HEADING = "Nodes by depth: the symbol guessed last, and below a node the cell that was branched"
-SMALL_HEADING = "Nodes by depth, and the guesses of the strong path"
-COST_HEADING = "Cost of the nodes, -log of the beliefs in their guesses, as they were tried"
 LONGEST_TITLE, LONGEST_NAME = 72, 28  # letters
 TIME_UNITS = ((36_000, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))  # from, size, name
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
@@ -249,11 +241,7 @@ def evaluation_panels(evaluated: "list[Evaluated]") -> list[Panel]:
 
     by_steps = [shares(one.tally.solved_within_steps, one.puzzles) for one in evaluated]
     by_budget = [
-        [
-            (float(b), 100 * n / one.puzzles)
-            for b, n in zip(one.tally.budgets, one.tally.solved_within_budgets, strict=True)
-        ]
-        for one in evaluated
+        [(float(most), 100 * solved / one.puzzles) for most, solved, _ in one.tally.by_budget] for one in evaluated
     ]
     by_attempts = [shares(one.tally.solved_within_attempts, one.puzzles) for one in evaluated]
     calibration = [
@@ -301,23 +289,6 @@ def draw_evaluation(evaluated: "list[Evaluated]", *, title: str, command: str = 
     return render(draw_panels(title, note, panels), title, " ".join(words) or note, suffix)
 
 
-def draw_tree(frame: "Frame", *, title: str, network: str, suffix: str = ".svg") -> bytes:
-    """The search up to a frame: its tree, and what the nodes cost in the order in which they were tried."""
-    from trm_cli.display.tree import course_of, path_of, places
-
-    tree = places(frame)
-    ends = list(accumulate(place.node.step for place in tree))
-    costs = [(float(end), place.node.cost) for end, place in zip(ends, tree, strict=True)]
-    top = max([1.0, *(cost for _, cost in costs)])
-    curve = Curve("cost", costs, PURPLE, "{:.2f}".format, "thin")
-    panel = Panel(COST_HEADING, [curve], ends[-1], 130, (0.0, 1.05 * top), "steps of all nodes")
-    ending = frame.task.praise if frame.solved else f"not {frame.task.praise}"
-    subtitle = f"{ending} in {course_of(frame)}; network {network}"
-    figure = _draw_tree_figure(title, subtitle, tree, panel)
-    words = f"{subtitle}. The guesses of its last node: {path_of(frame, width=sys.maxsize)}; cost {frame.cost:.2f}."
-    return render(figure, title, words, suffix)
-
-
 def draw_courses(courses: dict[str, Points], *, title: str, suffix: str = ".svg") -> bytes:
     """Accuracy against optimizer steps, each panel some arms of a study beside the first one.
 
@@ -342,7 +313,7 @@ def draw_courses(courses: dict[str, Points], *, title: str, suffix: str = ".svg"
 
 
 @contextmanager
-def _matplotlib() -> Iterator[None]:
+def matplotlib_styled() -> Iterator[None]:
     """Draw in our style, and without remarks on matplotlib's cache or on letters that no font has."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
@@ -357,7 +328,7 @@ def _matplotlib() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@_matplotlib()
+@matplotlib_styled()
 def draw_panels(
     title: str, subtitle: str, panels: list[Panel], clock: Points | None = None, unit: str = ""
 ) -> "Figure":
@@ -371,11 +342,11 @@ def draw_panels(
         top += panel.height + BETWEEN + AXIS * bool(panel.x_name)
     height = top + AXIS * bool(clock) - (BETWEEN - 10 if panels else 20)
     figure = Figure(figsize=(WIDTH / 72, height / 72))
-    _entitle(figure, title, subtitle, height)
+    entitle(figure, title, subtitle, height)
     for panel, top in zip(panels, tops, strict=True):
         bottom = 1 - (top + panel.height) / height
         axes = figure.add_axes((LEFT / WIDTH, bottom, PANEL_WIDTH / WIDTH, panel.height / height))
-        _draw_panel(axes, panel)
+        draw_panel(axes, panel)
     if clock:  # below the axis of the steps stand the times at which they were reached
         times, steps = np.array([(0.0, 0.0), *clock]).T
         ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, times[-1])
@@ -386,67 +357,8 @@ def draw_panels(
     return figure
 
 
-@_matplotlib()
-def _draw_tree_figure(title: str, subtitle: str, tree: "list[Place]", panel: Panel) -> "Figure":
-    """A tree as wide as the figure, with a panel below it."""
-    from matplotlib.figure import Figure
-
-    depth = max(place.node.depth for place in tree)
-    tree_height = depth * TREE_ROW + 2 * LARGEST_NODE + 14
-    height = TOP + tree_height + BETWEEN + panel.height + AXIS + 20
-    figure = Figure(figsize=(WIDTH / 72, height / 72))
-    _entitle(figure, title, subtitle, height)
-    width = WIDTH - LEFT - 24
-    axes = figure.add_axes((LEFT / WIDTH, 1 - (TOP + tree_height) / height, width / WIDTH, tree_height / height))
-    _draw_tree(axes, tree, width, tree_height)
-    axes = figure.add_axes((LEFT / WIDTH, (AXIS + 20) / height, PANEL_WIDTH / WIDTH, panel.height / height))
-    _draw_panel(axes, panel)
-    return figure
-
-
-def _draw_tree(axes: "Axes", tree: "list[Place]", width: float, height: float) -> None:
-    """Nodes by depth: circles with the symbol guessed in them, and the cell that is branched below; in points."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path as Outline
-
-    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    axes.spines["bottom"].set_visible(False)
-    pitch = width / (1 + max(place.x for place in tree))
-    radius = max(1.2, min(LARGEST_NODE, 0.42 * pitch))
-    has_letters = radius >= LEAST_LETTERED
-    axes.set_title(TREE_HEADING if has_letters else SMALL_HEADING)
-    spots = [((place.x + 0.5) * pitch, LARGEST_NODE + 2 + place.node.depth * TREE_ROW) for place in tree]
-    named = [place.next_cell if has_letters else place.last_guess * place.is_on_path for place in tree]
-    for is_on_path, colour, thickness in ((False, LINE, 0.8), (True, PURPLE, 2.5)):
-        ways: list[tuple[float, float]] = []
-        for place, (x, y) in zip(tree, spots, strict=True):
-            if place.parent is not None and place.is_on_path == is_on_path:
-                left, top = spots[place.parent]
-                top += radius + CELL_ROW if named[place.parent] else 0
-                middle = (top + y) / 2
-                ways += [(left, top), (left, middle), (x, middle), (x, y)]
-        if ways:
-            codes = [Outline.MOVETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4] * (len(ways) // 4)
-            axes.add_patch(PathPatch(Outline(ways, codes), facecolor="none", edgecolor=colour, linewidth=thickness))
-    for place, cell, (x, y) in zip(tree, named, spots, strict=True):
-        paper, ink, edge = (PAPER, PURPLE, PURPLE) if place.is_on_path else (PAPER, FAINT, LINE)
-        if place.node.solved:
-            paper, ink, edge = GREEN, PAPER, GREEN
-        style: Any = {"markerfacecolor": paper, "markeredgecolor": edge, "markeredgewidth": 1 + place.is_on_path}
-        axes.plot(x, y, "o", markersize=2 * radius, **style)
-        weight = "bold" if place.is_on_path else "normal"
-        if place.last_guess and has_letters:
-            symbol = place.last_guess.partition("=")[2]
-            axes.text(x, y, symbol, size=1.2 * radius, weight=weight, color=ink, ha="center", va="center_baseline")
-        if cell:
-            axes.text(x, y + radius + CELL_ROW - 5, cell, size=9, color=ink, ha="center", va="baseline")
-    for depth in range(1 + max(place.node.depth for place in tree)):
-        look: Any = {"color": FAINT, "va": "center", "ha": "right", "annotation_clip": False}
-        y = LARGEST_NODE + 2 + depth * TREE_ROW
-        axes.annotate(str(depth), (0, y), (-8, 0), "data", "offset points", **look)
-
-
-def _draw_panel(axes: "Axes", panel: Panel) -> None:
+def draw_panel(axes: "Axes", panel: Panel) -> None:
+    """Curves with their names at the right; run it where the figure is `matplotlib_styled`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axes.set_title(panel.heading)
@@ -501,14 +413,14 @@ def _name_axis(axes: "Axes", name: str, height: float) -> None:
     axes.annotate(name, (1, 0), (36, height), "axes fraction", "offset points", **look)
 
 
-def _entitle(figure: "Figure", title: str, subtitle: str, height: float) -> None:
+def entitle(figure: "Figure", title: str, subtitle: str, height: float) -> None:
     """Two lines of text at the top of a figure of so many points."""
     look: Any = {"size": 18, "weight": "bold", "color": INK}
     figure.text(24 / WIDTH, 1 - TITLE / height, shorten(one_line(title), LONGEST_TITLE), **look)
     figure.text(24 / WIDTH, 1 - SUBTITLE / height, one_line(subtitle), size=13, color=FAINT)
 
 
-@_matplotlib()
+@matplotlib_styled()
 def render(figure: "Figure", title: str, description: str, suffix: str) -> bytes:
     """A figure as SVG or PNG, the same bytes for the same figure; `description` is for those who cannot see it."""
     content = io.BytesIO()

@@ -26,9 +26,11 @@ from trm_cli.display.boards import (
     view_of,
     written,
 )
-from trm_cli.display.charts import draw_tree, plain
-from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, node_of, standing, verdict, widest
+from trm_cli.display.charts import plain
+from trm_cli.display.lines import widest
+from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, node_of, standing, verdict
 from trm_cli.display.tree import is_searched, is_tree, names_of, places
+from trm_cli.display.tree_chart import draw_tree
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
@@ -410,10 +412,15 @@ def save_run(path: Path, header: Header, moments: list[Moment], *, pause: float 
     _write(path, WRITERS[path.suffix](header, moments, pause or STEP_SECONDS))
 
 
-def check_tree(path: Path, header: Header) -> None:
-    """Raises UsageError where a run leaves no tree to draw, or where the file is of no kind that can be drawn."""
+def check_tree_name(path: Path) -> None:
+    """Raises UsageError for a file of no kind that a tree can be drawn in."""
     if path.suffix not in DRAWN:
         raise UsageError(f"--tree {path}: name a file ending in {' or '.join(DRAWN)}")
+
+
+def check_tree(path: Path, header: Header) -> None:
+    """Raises UsageError where a run leaves no tree to draw, or where the file is of no kind that can be drawn."""
+    check_tree_name(path)
     if not is_tree(header):
         raise UsageError(f"--tree {path}: this run guesses nothing (--search none), so that it has no tree")
     if header.num_puzzles > 1:

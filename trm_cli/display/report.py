@@ -17,11 +17,12 @@ from rich.markdown import Markdown
 from trm_cli.config import SolveConfig
 from trm_cli.display.charts import draw_evaluation, one_line, plain
 from trm_cli.display.console import answers_console
-from trm_cli.display.screen import bars
+from trm_cli.display.lines import bars
 from trm_cli.errors import UsageError
 from trm_cli.files import write_whole
 from trm_cli.solving.evaluate import NUM_BINS, Counts, Evaluated, compare, distinct_names, trials, unusual
 from trm_cli.solving.statistics import wilson
+from trm_cli.weights.card import num_gains
 
 SCHEMA = 1
 MOST_BARS = 16  # characters of a histogram
@@ -47,7 +48,6 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         return {"solved": solved, "share": solved / puzzles, "interval": wilson(solved, puzzles)}
 
     attempts = zip(tally.solved_within_attempts, tally.steps_within_attempts, strict=True)
-    budgets = zip(tally.budgets, tally.solved_within_budgets, tally.steps_within_budgets, strict=True)
     within_steps = zip(tally.solved_within_steps, tally.whole.solved_at, strict=True)
     return {
         "name": evaluated.model,
@@ -64,7 +64,7 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
         "by_attempts": [
             {"attempts": made, **of(solved), "steps": taken} for made, (solved, taken) in enumerate(attempts, 1)
         ],
-        "by_budget": [{"budget": most, **of(solved), "steps": taken} for most, solved, taken in budgets],
+        "by_budget": [{"budget": most, **of(solved), "steps": taken} for most, solved, taken in tally.by_budget],
         "by_steps": [
             {"steps": made, **of(solved), "ended_here": ended} for made, (solved, ended) in enumerate(within_steps, 1)
         ],
@@ -133,7 +133,7 @@ def _solved(name: str, one: Evaluated) -> str:
     counts = f"{whole.verified:,} of {puzzles:,}, 95% interval {low}–{high}%"
     attempts = f"at most {settings.attempts} attempts of" if settings.attempts > 1 else "one attempt of at most"
     how = f"{attempts} {settings.steps_of(0)} steps"
-    if settings.search == "best-first" and settings.attempts > 1:
+    if settings.searches_tree:
         how = f"a {trials(settings)}"
     steps = f"{how}, {whole.steps / puzzles:.1f} steps a puzzle"
     if settings.attempts > 1:
@@ -144,10 +144,11 @@ def _solved(name: str, one: Evaluated) -> str:
 def _within_budgets(one: Evaluated) -> list[str]:
     """Solved against steps spent, in one line: from the first attempt's steps up, each budget four times the last."""
     budgets = one.tally.by_budget
-    told = [one for one in budgets[::2] if one[1] < budgets[-1][1]]
-    told += [next(one for one in budgets if one[1] == budgets[-1][1])] if budgets else []
-    shares = [f"{most:,}: {solved / one.puzzles:.2%}" for most, solved in told]
-    return [f"solved within so many steps of all attempts: {', '.join(shares)}"] if shares else []
+    if not budgets:
+        return []
+    *before, last = budgets[: num_gains(one.tally.solved_within_budgets)]
+    shares = [f"{most:,}: {solved / one.puzzles:.2%}" for most, solved, _ in [*before[::2], last]]
+    return [f"solved within so many steps of all attempts: {', '.join(shares)}"]
 
 
 def _halting(one: Evaluated) -> str:
@@ -229,9 +230,8 @@ def manner(settings: SolveConfig) -> str:
     """How puzzles were solved, in words."""
     parts = [f"at most {settings.steps_of(0)} steps", f"--halt {settings.halt}"]
     if settings.num_attempts > 1:
-        is_tree = settings.search == "best-first"
         parts.append(f"{trials(settings)}, further ones of {settings.steps_of(1)} steps")
-        parts += [f"{settings.step_limit:,} steps in all"] if settings.step_limit and not is_tree else []
+        parts += [f"{settings.step_limit:,} steps in all"] if settings.step_limit and not settings.searches_tree else []
         parts.append(f"{settings.starts} starts")
         parts += ["a guess each"] if settings.search == "flat" else []
         parts += [f"noise {settings.noise:g}"] if settings.noise else []
@@ -323,9 +323,9 @@ def _of_network(one: Evaluated, prefix: str) -> list[str]:
         made = [(row["attempts"], row["share"], row["interval"], row["steps"] / puzzles) for row in told["by_attempts"]]
         tables.insert(2, table(f"{prefix}Verified with so many attempts", columns, made))
     if by_budget := told["by_budget"]:
-        enough = next(place for place, row in enumerate(by_budget, 1) if row["solved"] == by_budget[-1]["solved"])
+        gains = num_gains(one.tally.solved_within_budgets)
         columns = {"steps": ",", "solved": ".2%", "95%": "", "steps a puzzle": ".1f"}
-        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in by_budget[:enough]]
+        made = [(row["budget"], row["share"], row["interval"], row["steps"] / puzzles) for row in by_budget[:gains]]
         note = "steps: of all attempts at a puzzle together, at most; more than the last of these solve no more"
         tables.insert(2, table(f"{prefix}Verified within so many steps of all attempts", columns, made, note))
     if one.tally.whole.halts_at_several_steps:

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from trm_cli.config import ModelConfig
 from trm_cli.display.console import remarks_console
-from trm_cli.display.screen import Series, area, bars, figure, spread
+from trm_cli.display.lines import Series, area, bars, spread
+from trm_cli.display.screen import figure
 from trm_cli.model.network import count_parameters
 from trm_cli.solving.evaluate import Scores
 from trm_cli.tasks.base import HELD_OUT

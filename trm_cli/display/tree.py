@@ -8,7 +8,7 @@
 A node is an attempt: the puzzle with a set of guesses filled in. Its last guess names it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -16,7 +16,7 @@ import numpy as np
 from rich.text import Text
 
 from trm_cli.display.boards import GUESS, Look, written
-from trm_cli.solving.search import Guess
+from trm_cli.solving.search import Guess as Made
 from trm_cli.solving.trace import Frame, Header
 from trm_cli.tasks.base import Puzzle, Task
 
@@ -39,25 +39,35 @@ def is_searched(frame: Frame, header: Header) -> bool:
     return is_tree(header) and frame.num_tried > 1
 
 
+@dataclass(frozen=True)
+class Guess:
+    """A blank that a search filled in; str() writes it r4c5=7."""
+
+    row: int  # from 1, as the column
+    column: int
+    symbol: str
+
+    def __str__(self) -> str:
+        return f"r{self.row}c{self.column}={self.symbol}"
+
+
 @cache
 def _symbol(task: Task, num_cells: int, token: int) -> str:
     return task.write(np.full(num_cells, token, np.uint8))[0]
 
 
-def name_of(guess: Guess, task: Task, puzzle: Puzzle) -> str:
-    """A guess in letters: r4c5=7, the row and the column from 1."""
-    row, column = divmod(guess.cell, puzzle.width)
-    return f"r{row + 1}c{column + 1}={symbol_of(guess, task, puzzle)}"
+def guesses_of(made: Iterable[Made], task: Task, puzzle: Puzzle) -> tuple[Guess, ...]:
+    """Guesses as people count and write them, in their order."""
+    found = []
+    for guess in made:
+        row, column = divmod(guess.cell, puzzle.width)
+        found.append(Guess(row + 1, column + 1, _symbol(task, len(puzzle.tokens), guess.token)))
+    return tuple(found)
 
 
-def symbol_of(guess: Guess, task: Task, puzzle: Puzzle) -> str:
-    """The symbol guessed, as its task writes it."""
-    return _symbol(task, len(puzzle.tokens), guess.token)
-
-
-def names_of(guesses: Sequence[Guess], frame: Frame) -> list[str]:
+def names_of(made: Iterable[Made], frame: Frame) -> list[str]:
     """Guesses in letters, in their order."""
-    return [name_of(guess, frame.task, frame.puzzle) for guess in guesses]
+    return [str(guess) for guess in guesses_of(made, frame.task, frame.puzzle)]
 
 
 def path_of(frame: Frame, *, width: int, ascii_only: bool = False) -> str:
@@ -103,7 +113,7 @@ def outline(frame: Frame, look: Look, *, width: int, height: int) -> list[Text]:
             break
         shown.add(node.attempt)
     marks, strokes = (ASCII_MARKS, ASCII_STROKES) if look.ascii_only else (MARKS, STROKES)
-    names = [name_of(node.guesses[-1], frame.task, frame.puzzle) for node in map(frame.node, shown) if node.guesses]
+    names = [name for node in map(frame.node, shown) for name in _last(node)]
     room = max(map(len, [*names, ""]))
     lines: list[Text] = []
 
@@ -143,7 +153,7 @@ def _style(node: Frame, *, is_shown: bool, is_on_path: bool) -> str:
 
 def _named(node: Frame, mark: str, style: str, *, room: int, hidden: int, width: int) -> Text:
     """One node: its mark, its last guess, how it stands, and how many of its branches are left out, as far as fits."""
-    name = name_of(node.guesses[-1], node.task, node.puzzle).ljust(room) if node.guesses else ROOT
+    name = "".join(_last(node)).ljust(room) if node.guesses else ROOT
     wrong = len(node.violated)
     stands = node.task.praise if node.solved else f"{wrong} violation{'s' * (wrong != 1)}"
     told = [stands] * (node.confidence is not None)

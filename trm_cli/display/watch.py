@@ -22,10 +22,10 @@ from rich.text import Text
 
 from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, board_text, look_of, view_of
 from trm_cli.display.console import PIPE_WIDTH, answers_console, is_ascii
+from trm_cli.display.lines import beside
 from trm_cli.display.screen import (
     GAP,
     Scene,
-    beside,
     broken_rules,
     figure,
     guesses_line,

@@ -118,7 +118,7 @@ def count_parameters(config: ModelConfig) -> int:
     """Weights of a network of that architecture; draws nothing from torch's own generator."""
     with torch.random.fork_rng(devices=[]):
         network = TinyRecursiveModel(config)
-    return sum(parameter.numel() for parameter in network.parameters())
+    return network.num_parameters
 
 
 class TinyRecursiveModel(nn.Module):
@@ -140,6 +140,11 @@ class TinyRecursiveModel(nn.Module):
 
     y_init: Tensor
     z_init: Tensor
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -228,8 +233,7 @@ def spare_threads(network: TinyRecursiveModel) -> None:
 
     Its products are so small that threads wait for each other longer than they compute, where cores are shared.
     """
-    weights = sum(weight.numel() for weight in network.parameters())
-    if network.y_init.device.type == "cpu" and weights < SMALL and "OMP_NUM_THREADS" not in os.environ:
+    if network.y_init.device.type == "cpu" and network.num_parameters < SMALL and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
 

@@ -9,6 +9,7 @@ Shapes: R attempts running at a time, L cells, V tokens, S symbols, P prefix pos
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -25,7 +26,7 @@ from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
-from trm_cli.solving.trace import DECIMALS, LARGEST_GRID, Frame, Header, Moment, Update
+from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
 from trm_cli.weights.tensors import LoadedModel
@@ -62,7 +63,7 @@ def rows_in_cache(network: TinyRecursiveModel) -> int:
     More of them are slower each; elsewhere, all are computed together.
     """
     if network.y_init.device.type != "cpu":
-        return ACCELERATOR_BATCH
+        return sys.maxsize
     config, fields = network.config, math.prod(network.state_shape[:-1])
     return max(1, CACHED_NUMBERS // (fields * 2 * config.channel_width))
 
@@ -98,7 +99,7 @@ class Batch:
     def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, in_slices: bool = True) -> None:
         self.network, self.settings = network, settings
         self.generator = torch.Generator(network.y_init.device)
-        self.rows_at_once = rows_in_cache(network) if in_slices else LARGEST_GRID**2
+        self.rows_at_once = rows_in_cache(network) if in_slices else sys.maxsize
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
         self.attempts: list[Attempt] = []
         self.y, self.z = self.start[0][:0], self.start[1][:0]
@@ -174,7 +175,7 @@ def run(
     rules = rules_of(task)
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     search = Search(puzzles, views, settings, rules.legal_tokens, examine=examine, ahead=not watched)
-    batch = Batch(network, settings, in_slices=not watched)
+    batch = Batch(network, settings, in_slices=not watched)  # a watcher sees each call of the net once
     while not stops():
         batch.add(search.take(batch_size - len(batch.attempts)))
         if not batch.attempts:
@@ -262,8 +263,7 @@ def header_of(
 ) -> Header:
     """What holds for a whole run of that network; `shape` is rows and columns of puzzles."""
     task, model, config = get_task(loaded.checkpoint.task), loaded.checkpoint.name, loaded.network.config
-    num_parameters = sum(weight.numel() for weight in loaded.network.parameters())
-    counts = (num_parameters, config.n, config.T, settings.halt, num_puzzles)
+    counts = (loaded.network.num_parameters, config.n, config.T, settings.halt, num_puzzles)
     return Header(task, model, *counts, *shape, inner, letters_of(config), settings.num_attempts, settings.search)
 
 

@@ -140,9 +140,9 @@ class Tally:
         return self.groups.get("all", {}).get("all", Counts())
 
     @property
-    def by_budget(self) -> list[tuple[int, int]]:
-        """Numbers of steps, and the puzzles that each suffices for."""
-        return list(zip(self.budgets, self.solved_within_budgets, strict=True))
+    def by_budget(self) -> list[tuple[int, int, int]]:
+        """Numbers of steps, the puzzles that each suffices for, and the steps that are taken then."""
+        return list(zip(self.budgets, self.solved_within_budgets, self.steps_within_budgets, strict=True))
 
     def add(self, question: Question, solution: Outcome, task: Task, select: str) -> None:
         """Count one puzzle in the groups that it belongs to; `select` is how its attempt was chosen."""
@@ -304,7 +304,7 @@ def evaluate(
     if not tally.whole.puzzles:
         max_steps, attempts = settings.steps_of(0), settings.num_attempts
         tally.solved_within_steps = [0] * max_steps
-        if settings.search != "best-first":  # of which attempts are the nodes of a tree
+        if not settings.searches_tree:  # of which attempts are the nodes of a tree
             tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
         tally.budgets = budgets_of(settings) if attempts > 1 else []
         tally.solved_within_budgets, tally.steps_within_budgets = ([0] * len(tally.budgets) for _ in range(2))
@@ -426,7 +426,7 @@ def _key(evaluated: Evaluated) -> str:
 
 def trials(settings: SolveConfig) -> str:
     """How many attempts there are, or what a search for sets of guesses may spend."""
-    if settings.search == "best-first":
+    if settings.searches_tree:
         return f"best-first search of at most {settings.most_steps:,} steps"
     return f"{settings.num_attempts} attempts"
 
@@ -434,7 +434,7 @@ def trials(settings: SolveConfig) -> str:
 def unusual(settings: SolveConfig) -> list[str]:
     """Other settings than `trials` and the steps of an attempt that are not as usual, as options."""
     plain, flags = asdict(SolveConfig()), []
-    told = ("attempts", "max_steps", *(("search", "step_limit") if settings.search == "best-first" else ()))
+    told = ("attempts", "max_steps", *(("search", "step_limit") if settings.searches_tree else ()))
     for name, value in asdict(settings).items():
         is_heeded = name not in told and (settings.attempts > 1 or name not in FURTHER)
         if is_heeded and value != plain[name]:

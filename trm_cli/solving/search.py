@@ -301,7 +301,7 @@ class Search:
         self.settings = settings
         self._legal = legal
         self._examine = examine  # asked once attempt 0 has not solved a puzzle
-        self._ahead = ahead and settings.search != "best-first"  # whether a puzzle may have several attempts running
+        self._ahead = ahead and not settings.searches_tree  # whether a puzzle may have several attempts running
         self._views = views
         self._fresh = enumerate(puzzles)
         self._under_way: dict[int, _UnderWay] = {}  # by row
@@ -324,7 +324,7 @@ class Search:
 
     def wants_beliefs(self, attempt: Attempt) -> bool:
         """Whether guesses follow from what the network believed at the end of an attempt."""
-        return self.settings.search == "best-first" or (self.settings.search == "flat" and attempt.number == 0)
+        return self.settings.searches_tree or (self.settings.search == "flat" and attempt.number == 0)
 
     def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Outcome | None:
         """Note that an attempt ended; returns how its puzzle ended if it needs no other.
@@ -366,7 +366,7 @@ class Search:
 
     def _note_nodes(self, puzzle: _UnderWay, attempt: Attempt, beliefs: Beliefs) -> None:
         """Add the nodes that follow from what the network believed; where none is left, that was all."""
-        if self.settings.search == "best-first":
+        if self.settings.searches_tree:
             cost = attempt.node.cost if attempt.node else 0.0
             shown = attempt.filled
             for more, guess in branch(shown, beliefs, self._legal(shown, beliefs.shape[1])):
@@ -410,7 +410,7 @@ class Search:
         puzzle = self._under_way[row]
         number, tokens = len(puzzle.attempts), puzzle.attempts[0].puzzle
         attempt = Attempt.begin(row, tokens, self.settings, number)
-        if self.settings.search == "best-first":
+        if self.settings.searches_tree:
             attempt.node = heapq.heappop(puzzle.nodes)
         elif puzzle.nodes:
             attempt.node = puzzle.nodes[(number - 1) % len(puzzle.nodes)]

@@ -1,6 +1,7 @@
 """The model card of a checkpoint: README.md, written from what its config.json holds."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -166,6 +167,11 @@ def _training(training: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def num_gains(solved: Sequence[int]) -> int:
+    """How many of ever more attempts or steps solve more than those before; the rest need not be shown."""
+    return bisect_left(solved, solved[-1]) + 1
+
+
 def _measured(name: str, entry: dict[str, Any]) -> str:
     """One measurement: its command, a table of groups, curves where they are recorded, the weakest groups."""
     groups = entry["groups"]
@@ -185,10 +191,8 @@ def _measured(name: str, entry: dict[str, Any]) -> str:
             shares = ", ".join(f"{count / groups[0]['puzzles']:.2%}" for count in counts)
             parts.append(f"Verified within 1, 2, 3 … {words}: {shares}.")
     if budgets := entry.get("budgets"):
-        puzzles = groups[0]["puzzles"]
-        all_solved = entry["solved_within_budgets"][-1]
-        enough = entry["solved_within_budgets"].index(all_solved) + 1  # more solve no more
-        reached = [*zip(budgets, entry["solved_within_budgets"], entry["steps_within_budgets"], strict=True)][:enough]
+        puzzles, gains = groups[0]["puzzles"], num_gains(entry["solved_within_budgets"])
+        reached = [*zip(budgets, entry["solved_within_budgets"], entry["steps_within_budgets"], strict=True)][:gains]
         rows = [f"| {most:,} | {solved / puzzles:.2%} | {steps / puzzles:.1f} |" for most, solved, steps in reached]
         head = ["| steps of all attempts, at most | verified | mean steps |", "|---:|---:|---:|"]
         parts.append("\n".join([*head, *rows]))
