@@ -10,8 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "trm_cli"
 FLOORS = {
-    "errors": 0,
+    "errors": -0.5,
     "files": 0,
+    "schema": 0,
     "config": 0.5,
     "tasks": 1,
     "model": 2,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trm_cli.cli.options import writing
-from trm_cli.errors import UsageError
-from trm_cli.files import write_whole
+from trm_cli.errors import FileError, UsageError
+from trm_cli.files import making_folder, read_text, read_whole, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_stays_beside_it(tmp_path: Path) -> None:
@@ -51,3 +51,49 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         write_whole(tmp_path / "kept", b"after", lasting=True)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("kept", b"before")]
+
+
+def test_a_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"\xef\xbb\xbfabc")
+    assert (read_whole(path, 6), read_text(path, 6)) == (b"\xef\xbb\xbfabc", "abc")
+    with pytest.raises(FileError, match="larger than 5 bytes"):
+        read_whole(path, 5)
+    path.write_bytes(b"ab\xff")
+    with pytest.raises(FileError, match="not UTF-8 text at byte 2"):
+        read_text(path)
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "folder", "none", "null\0", "n" * 300])
+def test_what_is_no_file_is_not_opened(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileError, match=r"a device or a pipe|a folder|cannot be read|no name of a file"):
+        read_whole(tmp_path / name)
+
+
+def test_a_link_and_the_rights_of_a_file_stay(tmp_path: Path) -> None:
+    path, link = tmp_path / "a", tmp_path / "link"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o600)
+
+
+def test_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 127)
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with pytest.raises(ZeroDivisionError), making_folder(path) as partial:
+        (partial / "a").write_bytes(b"a" * (1 // 0))
+    assert not list(tmp_path.iterdir())
+    with making_folder(path) as partial:
+        (partial / "a").write_bytes(b"a")
+        assert not path.exists()
+    assert [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")] == ["folder", "folder/a"]

@@ -34,6 +34,10 @@ class TrainingError(TRMError):
     exit_code = 3
 
 
+class FileError(ValueError):
+    """What is wrong with a file, in words without its name; who reads the file makes it an error of a user's."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question to put behind a message about an unknown word, or nothing where no known one is like it."""
     by_lower_case = {name.lower(): name for name in known}

@@ -1,8 +1,66 @@
-"""Files that appear whole or not at all, and stay through a power cut where that matters."""
+"""Files that are read up to a limit, and appear whole or not at all."""
 
 import hashlib
 import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from trm_cli.errors import FileError
+
+MEBIBYTE = 1 << 20
+LONGEST_NAME = 40  # characters of a file's name that the name of its partial one repeats
+
+
+def read_whole(path: Path, most: int = MEBIBYTE) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    A device or a pipe, which may never end or begin, is not opened. Raises FileError with the reason.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise FileError(f"larger than {size_in_words(most)}, more than any file of this kind has")
+    return content
+
+
+def read_text(path: Path, most: int = MEBIBYTE) -> str:
+    """The same as text in UTF-8, without a byte order mark."""
+    try:
+        return read_whole(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"not UTF-8 text at byte {error.start:,}") from error
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """A regular file to read from; raises FileError where it cannot be read or is none."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileError("a folder, not a file" if path.is_dir() else "a device or a pipe, not a file")
+        file = path.open("rb")
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # a null character in it
+        raise FileError("no name of a file") from error
+    with file:
+        try:
+            yield file
+        except OSError as error:
+            raise FileError(f"cannot be read ({error.strerror or error})") from error
+
+
+def size_in_words(num_bytes: int) -> str:
+    """A number of bytes as people say it: 16 MB."""
+    for unit, name in ((1 << 30, "GB"), (MEBIBYTE, "MB"), (1 << 10, "kB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:.3g} {name}"
+    return f"{num_bytes} bytes"
 
 
 def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
@@ -11,17 +69,48 @@ def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
     A device or a pipe is written to as it is.
     lasting  have the disk keep it before anything that follows from it is written.
     """
+    with writing_whole(path, lasting=lasting) as sink:
+        sink.write(content)
+
+
+@contextmanager
+def writing_whole(path: Path, *, lasting: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to that appears under its name at the end, if nothing went wrong until then."""
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        with path.open("wb") as sink:
+            yield sink
         return
-    partial = path.with_name(f".{path.name}.partial")
+    path = Path(os.path.realpath(path))  # a link stays one
+    partial = partial_name(path)
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as sink:
+            yield sink
+        if path.exists():
+            shutil.copymode(path, partial)
         if lasting:
             flush(partial)
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)  # of a disk that is full
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)  # of a disk that is full
+
+
+@contextmanager
+def making_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that appears under its name at the end, if nothing went wrong until then."""
+    partial = partial_name(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def partial_name(path: Path) -> Path:
+    """Where what is not whole yet lies: beside it, hidden."""
+    return path.with_name(f".{path.name[-LONGEST_NAME:]}.partial")
 
 
 def flush(path: Path) -> None:
@@ -37,6 +126,6 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal, read piece by piece."""
     digest = hashlib.sha256()
     with path.open("rb") as content:
-        while piece := content.read(1 << 20):
+        while piece := content.read(MEBIBYTE):
             digest.update(piece)
     return digest.hexdigest()
