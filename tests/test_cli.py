@@ -82,7 +82,7 @@ def test_bytes_from_a_pipe_are_read_once_and_gzip_is_unpacked(puzzle_file: Path)
 def test_stdin_that_is_no_text_is_one_line() -> None:
     command = f"printf '\\377\\376' | {sys.executable} -m trm_cli solve sudoku"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert done.stderr == "trm: stdin: not a text file; save it as UTF-8 text\n"
+    assert done.stderr == "trm: stdin:1:1: not a text file; save it as UTF-8 text\n"
     assert done.returncode == 2
 
 
@@ -179,7 +179,7 @@ BAD_INPUTS = {
         b"55" + PUZZLE[2:].encode(),
         "f.txt:1:2: row 1 has the given 5 twice, first at 1:1; correct one of them",
     ),
-    "binary": (b"\x89PNG\r\n\x1a\n\xff\xfe\x00", "f.txt: not a text file; save it as UTF-8 text"),
+    "binary": (b"\x89PNG\r\n\x1a\n\xff\xfe\x00", "f.txt:1:1: not a text file; save it as UTF-8 text"),
     "two sizes": (
         PUZZLE.encode() + b"\n1..4........4..1\n",
         "f.txt:2: a 4x4 grid after 9x9 ones; give each size a file of its own",

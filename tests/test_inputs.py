@@ -1,7 +1,10 @@
 """Puzzles are found wherever a user has them, in whatever spelling, and whatever is none is told what it is."""
 
+import gzip
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +153,54 @@ def test_a_text_of_no_known_kind_asks_for_the_task(tmp_path: Path) -> None:
         infer_task(Source("puzzle", text=" \n"))
     with pytest.raises(UsageError, match="Name it before the file: one of sudoku, maze, arc"):
         infer_task(find_source(str(path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('["ab", 5]', "1:1: 'a' is no digit"),
+        ("[[1e999]]", "'inf' in one cell"),
+        ("[[NaN]]", "not JSON: NaN is no number"),
+        (json.dumps([[1] * 70_000]), "more than 65,536 cells in one puzzle"),
+        ("1" * 70_000, "70,000 characters are no grid"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ("[" + "1" * 5000 + "]", "not JSON: a number of too many digits"),
+    ],
+)
+def test_what_no_puzzle_could_be_is_refused_in_a_line(text: str, message: str) -> None:
+    with pytest.raises(PuzzleError, match=message):
+        read_puzzles(get_task("sudoku"), Source("puzzle", text=text))
+
+
+def test_where_a_text_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(f"{PUZZLE} # é\n".encode() + PUZZLE[:80].encode() + b"\xff\n")
+    with pytest.raises(PuzzleError, match=r"a.txt:2:81: not a text file; save it as UTF-8 text"):
+        read_puzzles(get_task("sudoku"), find_source(str(path)))
+
+
+def test_a_board_has_no_more_rows_than_the_largest() -> None:
+    with pytest.raises(PuzzleError, match="puzzle:65: more than 64 rows of a maze; give one of 3 to 64 cells a side"):
+        read_puzzles(get_task("maze"), Source("puzzle", text="##\n" * 10_000))
+
+
+def test_a_file_of_too_many_puzzles_is_to_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trm_cli.tasks.inputs.MOST_BYTES", 3 * 89)
+    source = Source("puzzle", text=f"{PUZZLE}\n" * 3)
+    assert len(read_puzzles(get_task("sudoku"), source)) == 3
+    with pytest.raises(PuzzleError, match="puzzle:4: more than 3 puzzles; split the file"):
+        read_puzzles(get_task("sudoku"), Source("puzzle", text=f"{PUZZLE}\n" * 4))
+
+
+@pytest.mark.parametrize("words", ["solve sudoku", "solve", "watch maze", "eval sudoku --data"])
+@pytest.mark.parametrize("source", ["zeros", "zeros.gz"])
+def test_what_has_no_end_is_not_read_to_its_end(words: str, source: str, tmp_path: Path) -> None:
+    if not Path("/dev/zero").exists():
+        pytest.skip("no endless file here")
+    member = gzip.compress(bytes(1 << 20))
+    (tmp_path / "zeros.gz").write_bytes(member * 1000)  # a gigabyte
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    command = f"ulimit -v 1500000; {sys.executable} -m trm_cli {words} {source}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr == f"trm: {source}:1: more than 8,388,608 characters on a line; write shorter ones\n"
+    assert done.returncode == 2

@@ -1,15 +1,22 @@
 """`python -m trm_cli` is `trm`."""
 
+import signal
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once what has not begun yet; commands do better
+    from trm_cli.cli.streams import mend_streams
+
+    mend_streams()
     from trm_cli.cli.app import app
 
     try:
         app(prog_name="trm")
     except SystemExit as ended:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is known: only Python has to leave
         if "trm_cli.training.distributed" in sys.modules:
             from trm_cli.training.distributed import is_worker, leave
 

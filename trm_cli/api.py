@@ -35,6 +35,7 @@ from trm_cli.display.boards import BoardView, Look, board_text
 from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
 from trm_cli.display.tree import Guess, guesses_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
+from trm_cli.files import making_folder
 from trm_cli.model.network import TinyRecursiveModel, choose_machine, resized, spare_threads
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
@@ -385,8 +386,9 @@ class TRM(TinyRecursiveModel):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors (in float32) and the card."""
-        save_checkpoint(Path(folder), self.checkpoint, self)
-        write_card(Path(folder), self.checkpoint)
+        with making_folder(Path(folder)) as whole:
+            save_checkpoint(whole, self.checkpoint, self)
+            write_card(whole, self.checkpoint)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> Pushed:
         """Upload config, weights and card to OWNER/NAME; returns where they are now."""

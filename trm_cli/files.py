@@ -97,13 +97,21 @@ def writing_whole(path: Path, *, lasting: bool = False) -> Iterator[BinaryIO]:
 
 @contextmanager
 def making_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that appears under its name at the end, if nothing went wrong until then."""
+    """A folder to fill that appears under its name at the end, if nothing went wrong until then.
+
+    Where there is a folder of that name, its files are replaced, and others stay in it.
+    """
+    path = Path(os.path.realpath(path))
     partial = partial_name(path)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
-        partial.rename(path)
+        if path.is_dir():
+            for file in partial.iterdir():
+                file.replace(path / file.name)
+        else:
+            partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """What `trm` adds to Typer's commands: variables for options, errors in one line, help of its own."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from trm_cli.cli.help import first_sentence, write_help
-from trm_cli.errors import TRMError, UsageError, did_you_mean, printable
+from trm_cli.cli.streams import drop_stdout
+from trm_cli.errors import ModelError, TRMError, UsageError, did_you_mean, printable
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
 SHARED = ("model", "device", "dtype", "threads", "batch_size")  # also read from TRM_NAME, for every command
@@ -86,6 +88,8 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what goes wrong in it that is no bug becomes one line and an exit code."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until now, see __main__.py
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with user_errors():
             return super().invoke(ctx)
 
@@ -100,15 +104,27 @@ class Group(TyperGroup):
     ) -> Any:
         """Parse and run; what cannot be parsed becomes one line, too."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            with user_errors():
+                code = self._parse_and_run(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except (TRMError, USAGE_ERROR) as error:
             if not standalone_mode:
                 raise
-            typer.echo(f"trm: {printable(_usage_line(error))}", err=True)
+            _say(_usage_line(error))
             code = error.exit_code
+        except typer.Exit as ended:
+            code = ended.exit_code
         if standalone_mode:
             sys.exit(code)
         return code
+
+    def _parse_and_run(self, *how: Any, **extra: Any) -> Any:
+        """What Click makes an exit of, a broken pipe, is an error again."""
+        try:
+            return super().main(*how, **extra)
+        except SystemExit as ended:
+            if isinstance(ended.__context__, OSError):
+                raise ended.__context__ from None
+            raise
 
 
 @contextmanager
@@ -118,18 +134,31 @@ def user_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except TRMError as error:
-        typer.echo(f"trm: {printable(str(error))}", err=True)
+        _say(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("trm: interrupted", err=True)
+        _say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader went away: leave quietly
+        drop_stdout()
+        raise typer.Exit(BROKEN_PIPE) from None
+    except MemoryError as error:
+        _say(f"too little memory{f' ({error})' if str(error) else ''}; give it more, or fewer puzzles at a time")
+        raise typer.Exit(ModelError.exit_code) from None
+    except ImportError as error:
+        reason: BaseException = error
+        while reason.__cause__:
+            reason = reason.__cause__
+        _say(f"{error.name or 'a package'} cannot be loaded ({reason}); free memory, or install trm again")
+        raise typer.Exit(ModelError.exit_code) from None
     except OSError as error:
-        # Keep Python from flushing into a pipe or disk that takes no more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # the reader went away: leave quietly
-            raise typer.Exit(BROKEN_PIPE) from None
-        typer.echo(f"trm: {error.filename or 'stdout'}: {error.strerror}", err=True)
+        drop_stdout()
+        _say(f"{error.filename or 'stdout'}: {error.strerror or error}")
         raise typer.Exit(UsageError.exit_code) from None
+
+
+def _say(line: str) -> None:
+    typer.echo(f"trm: {printable(line)}", err=True)
 
 
 def _prefix(name: str, parent: Any) -> str:

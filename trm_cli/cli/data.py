@@ -11,6 +11,7 @@ from trm_cli.cli import options
 from trm_cli.cli.commands import Command
 from trm_cli.cli.help import DATA
 from trm_cli.errors import TRMError, UsageError
+from trm_cli.files import write_whole
 
 if TYPE_CHECKING:
     from trm_cli.tasks import base
@@ -120,7 +121,7 @@ def make_data(
             typer.echo(content, nl=False)
         else:
             with options.writing(output):
-                output.write_bytes(content)
+                write_whole(output, content)
         return
     for flag, value in (("--generate", generate), ("--size", size)):
         if value is not None:

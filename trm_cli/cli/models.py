@@ -14,6 +14,7 @@ from trm_cli.cli.commands import Command, Group
 from trm_cli.cli.completion import complete_models, complete_tasks, complete_words
 from trm_cli.cli.help import INPUT_OUTPUT, NETWORK
 from trm_cli.errors import UsageError, printable
+from trm_cli.files import making_folder
 
 if TYPE_CHECKING:
     from trm_cli.weights.catalogue import Entry
@@ -254,8 +255,8 @@ def convert(
         what = "is a checkpoint of trm already" if (local / CONFIG_FILE).is_file() else "a folder"
         raise UsageError(f"{source}: {what}; name a file of weights")
     origin = local.name if is_here else source
-    with options.writing(output):
-        checkpoint = convert(Source(local, origin, revision), Given(task, size, n, T, heads), output)
+    with options.writing(output), making_folder(output) as folder:
+        checkpoint = convert(Source(local, origin, revision), Given(task, size, n, T, heads), folder)
     model, layout = checkpoint.model, checkpoint.training["converted_from"]["layout"]
     typer.echo(
         f"{layout} layout: {checkpoint.task} on {model.height}x{model.width} cells, mixer {model.mixer}, "
@@ -325,6 +326,7 @@ def export(
         if file_format == "onnx":
             export_onnx(found, output)
             return
-        words = export_checkpoint(found, output, storage, num_puzzles=num_puzzles, command=options.as_typed())
+        with making_folder(output) as folder:
+            words = export_checkpoint(found, folder, storage, num_puzzles=num_puzzles, command=options.as_typed())
     if not quiet:
         typer.echo(words, err=True)

@@ -20,6 +20,7 @@ from typer import Argument, Option
 
 from trm_cli.cli.completion import complete_first_task, complete_models, complete_tasks, complete_words
 from trm_cli.cli.help import HARDWARE, INPUT_OUTPUT, MODEL, OWN, RECIPE, SEARCH
+from trm_cli.cli.streams import open_for_lines
 from trm_cli.config import SolveConfig, given_settings, solve_config, words_of
 from trm_cli.errors import UsageError, printable
 from trm_cli.tasks import BUILT_IN
@@ -309,11 +310,11 @@ def is_stdout(output: Path | None) -> bool:
 
 @contextmanager
 def opened(output: Path | None) -> Iterator[IO[str]]:
-    """An output to write text to, a file or stdout; raises UsageError where that cannot be."""
+    """An output to write text to, a file of whole lines or stdout; raises UsageError where that cannot be."""
     if is_stdout(output):
         yield sys.stdout
     else:
-        with writing(output), open(str(output), "w", encoding="utf-8") as sink:
+        with writing(output), open_for_lines(Path(str(output))) as sink:
             yield sink
 
 

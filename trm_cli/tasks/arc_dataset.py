@@ -19,7 +19,6 @@ trm.json                           how it was made, and a hash of the arrays; ou
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
@@ -31,7 +30,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from trm_cli.errors import PuzzleError, UsageError
-from trm_cli.files import write_whole
+from trm_cli.files import making_folder, write_whole
 from trm_cli.tasks import arc_grids
 from trm_cli.tasks.arc_grids import SIDE, ArcView, canonical, encode
 from trm_cli.tasks.base import Progress, Tokens
@@ -168,33 +167,30 @@ def build(
     for group in [*groups, *parts[TEST]]:
         for name in group.names():
             ids.setdefault(name, len(ids) + 1)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    digests = {
-        part: _write_part(partial / part, members, part, rng, ids=ids, side=side, progress=progress)
-        for part, members in parts.items()
-        if members
-    }
-    facts = {
-        "format": 1,
-        "augmentations": augmentations,
-        "seed": seed,
-        "side": side,
-        "sources": [
-            {"name": subset.name, "tasks": len(subset.problems), "evaluation": subset.is_evaluation}
-            for subset in subsets
-        ],
-        "puzzles": len(ids),
-        "examples": sum(group.num_examples(TRAIN) for group in groups),
-        "left_out": left_out,
-        "sha256": digests,
-        "tasks": {group.problem.name: group.problem.digest for group in groups},
-    }
-    asked = {group.problem.name: arc_grids.as_json(group.problem) for group in parts[TEST]}
-    for file, value in ((NAMES_FILE, [NOBODY, *ids]), (TESTS_FILE, asked), (FACTS_FILE, facts)):
-        write_whole(partial / file, json.dumps(value).encode())
-    partial.rename(folder)
+    with making_folder(folder) as partial:
+        digests = {
+            part: _write_part(partial / part, members, part, rng, ids=ids, side=side, progress=progress)
+            for part, members in parts.items()
+            if members
+        }
+        facts = {
+            "format": 1,
+            "augmentations": augmentations,
+            "seed": seed,
+            "side": side,
+            "sources": [
+                {"name": subset.name, "tasks": len(subset.problems), "evaluation": subset.is_evaluation}
+                for subset in subsets
+            ],
+            "puzzles": len(ids),
+            "examples": sum(group.num_examples(TRAIN) for group in groups),
+            "left_out": left_out,
+            "sha256": digests,
+            "tasks": {group.problem.name: group.problem.digest for group in groups},
+        }
+        asked = {group.problem.name: arc_grids.as_json(group.problem) for group in parts[TEST]}
+        for file, value in ((NAMES_FILE, [NOBODY, *ids]), (TESTS_FILE, asked), (FACTS_FILE, facts)):
+            write_whole(partial / file, json.dumps(value).encode())
     return facts
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.base import PADDING, Tokens
 from trm_cli.tasks.problems import Decoded, Grid, Pair, Problem
-from trm_cli.tasks.tables import open_text
+from trm_cli.tasks.tables import open_text, read_document
 
 SIDE = 30  # of the usual board, and the most that a grid may have
 NUM_COLOURS = 10
@@ -141,8 +141,8 @@ def read_problems(path: Path) -> list[Problem]:
         if not files:
             raise PuzzleError(f"{path}: no JSON file in it; give a folder of ARC tasks")
         return [task for file in files for task in read_problems(file)]
-    with open_text(path) as text:
-        tasks = parse_problems(text.read(), str(path), stem(path))
+    with open_text(path) as lines:
+        tasks = parse_problems(read_document(lines, str(path)), str(path), stem(path))
     beside = path.with_name(path.name.replace(CHALLENGES, SOLUTIONS))
     return _answered(tasks, beside) if beside != path and beside.is_file() else tasks
 
@@ -216,8 +216,8 @@ def grid_of(rows: Any, where: str) -> Grid:
 
 def _answered(tasks: list[Problem], path: Path) -> list[Problem]:
     """The tasks with the answers of a file of solutions: a list of grids for each task."""
-    with open_text(path) as text:
-        known = _json(text.read(), str(path))
+    with open_text(path) as lines:
+        known = _json(read_document(lines, str(path)), str(path))
     found = []
     for task in tasks:
         where, count = f"{path}: task {task.name}", len(task.tests)

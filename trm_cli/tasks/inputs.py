@@ -8,11 +8,11 @@ import json
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from string import ascii_uppercase
 from string import digits as DIGITS
@@ -21,14 +21,17 @@ from typing import Any
 import numpy as np
 
 from trm_cli.config import ModelConfig
-from trm_cli.errors import PuzzleError, UsageError, did_you_mean
+from trm_cli.errors import FileError, PuzzleError, UsageError, did_you_mean
+from trm_cli.schema import parse_json
 from trm_cli.tasks import get_task, loadable_tasks, task_names
 from trm_cli.tasks.base import Generator, Puzzle, Task, Tokens
 from trm_cli.tasks.problems import Demonstrated, Problem
-from trm_cli.tasks.tables import QUESTION_COLUMNS, open_text, read_column
+from trm_cli.tasks.tables import QUESTION_COLUMNS, open_text, read_column, read_document
 
 STDIN = "-"  # what stands for it among files
 SAMPLE = 1 << 16  # characters of a text that show what it is
+MOST_BYTES = 400_000_000  # of the puzzles of a source: four million Sudokus
+MOST_CELLS = 1 << 16  # of a puzzle that comes as rows of JSON
 LONGEST_NAME = 200  # characters of a word that could be a file's name
 IS_JSON = re.compile(r'\s*(?:\{|\[\s*(?:[\[{"\d\]]|null|$))')  # not [Puzzle], the first line of an .sdk file
 
@@ -50,8 +53,8 @@ class Source:
             return
         if self.path is None and (sys.stdin is None or (not self.may_wait and sys.stdin.isatty())):
             raise UsageError("no puzzles: give a puzzle or a file, or - to type them in (end with Ctrl-D)")
-        with open_text(self.path) as text:
-            yield iter(text)
+        with open_text(self.path) as lines:
+            yield lines
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def infer_task(source: Source) -> tuple[Task, Source]:
     """
     with source.lines() as lines:
         if source.path is None and source.text is None:
-            source = replace(source, text="".join(lines))
+            source = replace(source, text=read_document(lines, source.name))
         sample = source.text[:SAMPLE] if source.text is not None else _sample(lines)
     if not sample.strip():
         raise PuzzleError(f"{source.name}: no puzzle in it")
@@ -198,11 +201,11 @@ def read_puzzles(task: Task, source: Source) -> PuzzleList:
     seen: list[str] = []
     with source.lines() as lines:
         coming = _noting(lines, seen)
-        beginning = list(islice(coming, 1))
-        while beginning and not beginning[-1].strip() and (line := next(coming, None)) is not None:
-            beginning.append(line)
-        text = chain(beginning, coming)
-        if beginning and IS_JSON.match(beginning[-1]):
+        blanks, line = 0, next(coming, "")
+        while line and not line.strip():
+            blanks, line = blanks + 1, next(coming, "")
+        text = chain(repeat("\n", blanks), [line] * bool(line), coming)
+        if IS_JSON.match(line):
             questions = _json_questions(text, name)
             puzzles: Iterator[Puzzle] = (task.read_one(question, line, name) for question, line in questions)
         else:
@@ -259,6 +262,8 @@ def _collect(coming: Iterable[Puzzle], source: str) -> PuzzleList:
             )
         tokens += puzzle.tokens.tobytes()
         lines.append(puzzle.line)
+        if len(tokens) + lines.itemsize * len(lines) > MOST_BYTES:
+            raise PuzzleError(f"{puzzle.place}: more than {len(lines) - 1:,} puzzles; split the file")
     if first is None:
         raise PuzzleError(f"{source}: no puzzle in it")
     return PuzzleList(first, np.frombuffer(tokens, np.uint8).reshape(len(lines), -1), lines)
@@ -269,7 +274,7 @@ def read_problems(task: Demonstrated, source: Source) -> list[Problem]:
     if source.path is not None:
         return task.read_problems(source.path)
     with source.lines() as lines:
-        return task.parse_problems("".join(lines), source.name, source.name)
+        return task.parse_problems(read_document(lines, source.name), source.name, source.name)
 
 
 def _json_questions(lines: Iterator[str], source: str) -> Iterator[tuple[str, int]]:
@@ -280,17 +285,17 @@ def _json_questions(lines: Iterator[str], source: str) -> Iterator[tuple[str, in
     number, rest = 1, ""
     for number, line in enumerate(lines, 1):
         try:
-            value = json.loads(line) if line.strip() else []
-        except (ValueError, RecursionError):
-            rest = line + "".join(lines)
+            value = parse_json(line) if line.strip() else []
+        except FileError:
+            rest = line + read_document(lines, f"{source}:{number}")
             break
         for text in _questions(value, f"{source}:{number}"):
             yield text, number
     if rest:
         try:
-            value = json.loads(rest)
-        except (ValueError, RecursionError) as error:
-            raise PuzzleError(f"{source}:{number}: not JSON ({error}); correct the file") from error
+            value = parse_json(rest)
+        except FileError as error:
+            raise PuzzleError(f"{source}:{number}: {error}; correct the file") from error
         for text in _questions(value, source):
             yield text, number
 
@@ -306,7 +311,7 @@ def _questions(value: Any, place: str) -> Iterator[str]:
         yield "".join(value.splitlines())
     elif isinstance(value, list):
         is_rows = bool(value) and all(isinstance(row, list) and not any(map(_is_list, row)) for row in value)
-        lengths = {len(row) for row in value if isinstance(row, str)}
+        lengths = {len(row) if isinstance(row, str) else None for row in value}
         if is_rows or (lengths == {len(value)} and not tasks_of(str(value[0]))):
             yield rows_as_text(value, place)
             return
@@ -322,20 +327,22 @@ def _is_list(value: object) -> bool:
     return isinstance(value, list)
 
 
-def rows_as_text(rows: Iterable[Iterable[Any]], place: str) -> str:
+def rows_as_text(rows: Iterable[Sequence[Any]], place: str) -> str:
     """Rows of cells as one line: digits and letters as they are, nothing (None, NaN, an empty text) as a blank.
 
     Numbers from 10 up to the number of rows are letters.
     Raises PuzzleError for a cell that is more than one letter or digit.
     """
     whole = list(rows)
+    if any(len(row) > MOST_CELLS for row in whole) or sum(map(len, whole)) > MOST_CELLS:
+        raise PuzzleError(f"{place}: more than {MOST_CELLS:,} cells in one puzzle")
     return "".join(map(partial(_cell_as_text, place=place, highest=len(whole)), chain.from_iterable(whole)))
 
 
 def _cell_as_text(cell: Any, place: str, highest: int) -> str:
     if cell is None or cell == "" or cell != cell:
         return "."
-    text = str(int(cell)) if isinstance(cell, (float, np.floating)) and cell == int(cell) else str(cell)
+    text = str(int(cell)) if isinstance(cell, (float, np.floating)) and cell.is_integer() else str(cell)
     if text.isdecimal() and len(DIGITS) <= int(text) <= min(highest, len(DIGITS) + len(ascii_uppercase) - 1):
         return ascii_uppercase[int(text) - len(DIGITS)]
     if len(text) != 1:

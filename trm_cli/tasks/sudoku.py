@@ -50,6 +50,7 @@ SEPARATORS = ",;\t"  # between the cells of a row
 QUOTES = set("\"'")  # around a cell
 SYMBOL = re.compile(r"\s*[\"']?([1-9A-Pa-p]|1\d|2[0-5]|[0._*]?)[\"']?\s*")  # in a cell of a grid of up to 25x25
 LARGE = re.compile(r"[A-Pa-p]|\d\d")  # one of a grid larger than 9x9
+LONGEST_ROW = 1 << 16  # characters of a line that are looked at
 TOO_LARGE = (25, 25 * 25)  # cells of a line: a row, or a whole grid
 SIZES = "the grids known are " + ", ".join(f"{side}x{side}" for side in BOXES)
 SECTION = re.compile(r"\[([A-Za-z ]+)\]")  # of an .sdk file
@@ -101,6 +102,11 @@ class Grid:
 
     def add_line(self, text: str, number: int, before: int = 0) -> int:
         """Add the cells of a line, or of a field of it with `before` characters before it; returns how many."""
+        if len(text) > LONGEST_ROW:
+            raise PuzzleError(
+                f"{self.source}:{number}: {len(text):,} characters are no grid; "
+                "write 81 digits a line, 0 or . for a blank"
+            )
         count = len(self.cells)
         side = self.side or _side_of_line(text)
         tokens = LARGE_TOKENS if side > DIGITS else TOKENS

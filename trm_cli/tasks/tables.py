@@ -8,12 +8,13 @@ import csv
 import gzip
 import hashlib
 import io
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, count, islice
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,30 +28,60 @@ QUESTION_COLUMNS = ("question", "puzzle", "quizzes")  # of a CSV, the first that
 ANSWER_COLUMNS = ("answer", "solution", "solutions")
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_DIGITS = 18  # of a rating
+NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no part of a character
+LONGEST_LINE = LONGEST_DOCUMENT = 1 << 23  # characters; what JSON says in them takes up to thirty times as many bytes
+LONGEST_TEXT = 1 << 34  # characters of a file, of which a part at a time is in memory
 ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
 
 
 @contextmanager
-def open_text(path: Path | None) -> Iterator[io.TextIOBase]:
-    """A file, or what is piped in, as UTF-8 text, gzipped or not; a byte order mark is dropped.
+def open_text(path: Path | None) -> Iterator[Iterator[str]]:
+    """The lines of a file, or of what is piped in: UTF-8 text, gzipped or not; a byte order mark is dropped.
 
-    Raises PuzzleError that names the file where anything goes wrong, in the reading of CSV too.
+    Raises PuzzleError that names the file where anything goes wrong, in the reading of CSV too, and where
+    the text is longer than any: what has no end is not waited for.
     """
-    source = str(path or "stdin")
+    source, is_gzip = str(path or "stdin"), False
     try:
         with path.open("rb") if path else nullcontext(sys.stdin.buffer) as found:
             raw: Any = found  # buffered, be it a file or stdin
-            gzipped = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-            stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
-            with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-                yield text
-    except UnicodeDecodeError as error:
-        raise PuzzleError(f"{source}: not a text file; save it as UTF-8 text") from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PuzzleError(f"{source}: cannot be read ({reason}); check the path") from error
+            is_gzip = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            stream = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+            with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+                yield _limited_lines(text, source)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise PuzzleError(f"{source}: a damaged gzip file ({error}); make or download it again") from error
+    except OSError as error:
+        raise PuzzleError(f"{source}: cannot be read ({error.strerror or error}); check the path") from error
     except csv.Error as error:
         raise PuzzleError(f"{source}: not CSV ({error}); correct the file") from error
+
+
+def _limited_lines(text: io.TextIOBase, source: str) -> Iterator[str]:
+    length = 0
+    for number in count(1):
+        line = text.readline(LONGEST_LINE + 1)
+        length += len(line)
+        if not line:
+            return
+        if len(line) > LONGEST_LINE:
+            raise PuzzleError(f"{source}:{number}: more than {LONGEST_LINE:,} characters on a line; write shorter ones")
+        if length > LONGEST_TEXT:
+            raise PuzzleError(f"{source}:{number}: more than {LONGEST_TEXT:,} characters; split the file")
+        if not line.isascii() and (wrong := NOT_UTF_8.search(line)):
+            place = f"{source}:{number}:{wrong.start() + 1}"
+            raise PuzzleError(f"{place}: not a text file; save it as UTF-8 text")
+        yield line
+
+
+def read_document(lines: Iterable[str], place: str) -> str:
+    """The rest of a text that can only be read as a whole, such as JSON; raises PuzzleError where it is too long."""
+    taken = io.StringIO()
+    for line in lines:
+        if taken.tell() + len(line) > LONGEST_DOCUMENT:
+            raise PuzzleError(f"{place}: more than {LONGEST_DOCUMENT:,} characters in one piece; split the file")
+        taken.write(line)
+    return taken.getvalue()
 
 
 class TableLines:
@@ -178,6 +209,11 @@ class Spelling:
                 yield self._finished(rows)
                 rows, found = Rows(source), True
             if is_row:
+                if len(rows.rows) == self.sides[-1] and not self.is_whole(text):
+                    raise PuzzleError(
+                        f"{source}:{number}: more than {self.sides[-1]} rows of a {self.noun}; "
+                        f"give one of {self.sides[0]} to {self.sides[-1]} cells a side"
+                    )
                 rows.rows.append(text)
                 rows.places.append((number, 1))
         if rows.rows:

@@ -9,6 +9,7 @@ from typing import Any
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import ModelError
+from trm_cli.files import write_whole
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, Checkpoint
 
@@ -30,7 +31,7 @@ MIXER_WORDS = {
 
 def write_card(folder: Path, checkpoint: Checkpoint) -> None:
     """Write README.md into a checkpoint's folder."""
-    (folder / CARD_FILE).write_text(card(checkpoint), encoding="utf-8")
+    write_whole(folder / CARD_FILE, card(checkpoint).encode())
 
 
 def without_metadata(card: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.errors import UsageError
-from trm_cli.files import write_whole
+from trm_cli.files import writing_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import generator_of, rules_of
@@ -68,9 +68,9 @@ def export_onnx(found: Found, path: Path) -> None:
         )
     assert program is not None
     program.model.metadata_props["trm"] = json.dumps({"task": found.checkpoint.task})
-    write_whole(path, program.model_proto.SerializeToString())
-    with path.with_name(f"{path.name}.npz").open("wb") as file:
-        np.savez(file, y=y[0].numpy(), z=z[0].numpy())
+    with writing_whole(path) as graph, writing_whole(path.with_name(f"{path.name}.npz")) as start:
+        graph.write(program.model_proto.SerializeToString())
+        np.savez(start, y=y[0].numpy(), z=z[0].numpy())
 
 
 def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: int, command: str) -> str:
