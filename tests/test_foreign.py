@@ -86,12 +86,13 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2000])
 
 
-def not_a_number(path: Path) -> None:
-    torch.save({"a.b": torch.full((3,), float("nan"))}, path)
+def holding(value: float, kind: torch.dtype = torch.float32) -> Callable[[Path], None]:
+    def save(path: Path) -> None:
+        tensors = {name: tensor.to(kind) for name, tensor in weights("sudoku-mlp").items()}
+        tensors["H_init"][0] = value
+        torch.save(tensors, path)
 
-
-def infinite_in_float32(path: Path) -> None:
-    torch.save({"a.b": torch.full((3,), 1e300, dtype=torch.float64)}, path)
+    return save
 
 
 def sparse(path: Path) -> None:
@@ -106,7 +107,7 @@ class Large:
 
 
 def escape(path: Path) -> None:
-    save_file({"\x1b[2Ja": torch.full((3,), float("nan"))}, path)
+    save_file({"\x1b[2Ja": torch.ones(3).int()}, path)
 
 
 def meta(path: Path) -> None:
@@ -124,12 +125,12 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "1 TB tensor": (terabyte, "damaged"),
     "truncated": (truncated, "damaged"),
     "overlapping": (overlapping, "damaged"),
-    "float64": (infinite_in_float32, "holds values that are no numbers"),
+    "float64": (holding(1e300, torch.float64), "holds values that are no numbers"),
     "integers": (lambda path: torch.save({"a.b": torch.ones(3).int()}, path), "no plain tensor"),
     "sparse": (sparse, "_rebuild_sparse_tensor, which is no weight"),
     "large object": (lambda path: torch.save({"a.b": Large()}, path), "bytearray, which is no weight"),
     "escape sequence": (escape, "x1b"),
-    "nan": (not_a_number, "holds values that are no numbers"),
+    "nan": (holding(float("nan")), "holds values that are no numbers"),
     "empty": (written(b""), "no weights"),
     "text": (written(b"hello world, here I am"), "no weights"),
     "list": (lambda path: torch.save([1, 2], path), "holds no dictionary of tensors"),

@@ -69,9 +69,9 @@ def truncate(folder: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no config": (lambda f: (f / "config.json").unlink(), "no readable config.json"),
+    "no config": (lambda f: (f / "config.json").unlink(), r"config\.json: cannot be read"),
     "not json": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
-    "a list": (lambda f: (f / "config.json").write_text("[]"), "incomplete"),
+    "a list": (lambda f: (f / "config.json").write_text("[]"), "expected an object"),
     "huge config": (lambda f: (f / "config.json").write_bytes(b" " * (2 << 20)), "larger than"),
     "other format": (edit_config(format=99), "format 99"),
     "unknown field": (edit_config(model={"colour": 1}), "unknown model.colour"),

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-from trm_cli.errors import ConfigError, ModelError, UsageError
+from trm_cli.errors import ConfigError, FileError, ModelError, UsageError
+from trm_cli.schema import checked
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,6 +35,7 @@ MIXERS = ("mlp", "attention", "equivariant", "units", "convolution")
 MOST_STEPS = 10**12  # of a run; far beyond any that ends
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding; published ones have more than a million
+MOST_CALLS = 1024  # of the net in a supervision step, and layers and steps; no published network makes fifty
 MOST = 1_000_000  # of steps, attempts and views when solving
 LARGEST_FILE = 1 << 20  # bytes of a config
 Share = Annotated[float, (0, 1)]
@@ -59,9 +61,9 @@ def _check(config: "DataclassInstance", prefix: str, largest: int) -> None:
         elif kind is bool:
             fits, expected = type(value) is bool, "true or false"
         else:
-            least, most = allowed or ((1, largest) if kind is int else (0, math.inf))
-            fits = type(value) in (int, kind) and least <= value <= most and value != math.inf
-            expected = f"{least} or more" if most == math.inf else f"{least} to {most:,}"
+            least, most = allowed or ((1, largest) if kind is int else (0, sys.float_info.max))
+            fits = type(value) in (int, kind) and least <= value <= most
+            expected = f"{least} or more" if most == sys.float_info.max else f"{least} to {most:,}"
         if not fits:
             name = field.name.replace("_", "-") if prefix == "--" else field.name
             raise ConfigError(f"{prefix}{name}: expected {expected}, got {value!r}")
@@ -80,7 +82,7 @@ class ModelConfig:
     mixer: Annotated[str, MIXERS] = "mlp"  # how positions exchange information: see model/layers.py
     glu: Annotated[str, ("plain", "normalised")] = "plain"  # SwiGLU as published, or with a normalised product
     hidden_size: int = 512  # D, channels of x, y and z
-    num_layers: int = 2  # blocks of the net
+    num_layers: Annotated[int, (1, MOST_CALLS)] = 2  # blocks of the net
     num_heads: int = 8  # attention heads; `attention` only
     rotary: Annotated[str, ("none", "1d", "2d")] = "none"  # positions of the attention: none, 1d or 2d
     rotary_base: float = 10_000.0  # longest wavelength is 2 pi times this, in cells
@@ -93,7 +95,7 @@ class ModelConfig:
     n: int = 6  # latent updates in one recursion
     T: int = 3  # recursions in one supervision step
     T_grad: int = 1  # the last of them, through which the gradient flows; 1 in the paper
-    N_sup: int = 16  # supervision steps trained for
+    N_sup: Annotated[int, (1, MOST_CALLS)] = 16  # supervision steps trained for
     start: Annotated[str, ("fixed", "random")] = (
         "fixed"  # y_init and z_init: the same vectors everywhere, or random normal
     )
@@ -125,6 +127,11 @@ class ModelConfig:
             raise ConfigError(
                 f"model: boxes of {self.box_height}x{self.box_width} do not tile a grid of {self.height}x{self.width}"
             )
+        if self.num_calls > MOST_CALLS:
+            raise ConfigError(
+                f"model.T, model.n: a step of {self.T:,} recursions of {self.n:,} updates calls the net "
+                f"{self.num_calls:,} times; at most {MOST_CALLS:,} are allowed"
+            )
         if self.T_grad > self.T:
             raise ConfigError(f"model.T_grad: expected 1 to model.T = {self.T}, got {self.T_grad}")
         if self.gradient == "one_step" and (self.T_grad > 1 or self.recursion != "y_and_z"):
@@ -154,9 +161,14 @@ class ModelConfig:
         )
 
     @property
+    def num_calls(self) -> int:
+        """Calls of the net in one supervision step."""
+        return self.T * (self.n + 1)
+
+    @property
     def effective_depth(self) -> int:
         """Blocks that a state goes through in one supervision step, as the paper counts them."""
-        return self.T * (self.n + 1) * self.num_layers
+        return self.num_calls * self.num_layers
 
     @property
     def num_symbols(self) -> int:
@@ -367,13 +379,7 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
 
     Raises UsageError where they do not fit together, ModelError where the checkpoint's cannot be.
     """
-    plain, own = asdict(SolveConfig()), dict(own)
-    if own.pop("guess", False):  # of 0.1.0
-        own["search"] = "flat"
-    try:
-        SolveConfig(**own)
-    except (TypeError, UsageError) as error:
-        raise ModelError(f"`solving` in the model's config.json: {error}; correct it") from error
+    plain, own = asdict(SolveConfig()), own_settings(own)
     settings = SolveConfig(**{**own, **given})
     idle = [name for name in FURTHER if given.get(name, plain[name]) != plain[name]]
     if settings.attempts == 1 and idle:
@@ -386,6 +392,27 @@ def solve_config(own: Mapping[str, Any], given: Mapping[str, Any]) -> SolveConfi
             "random, --noise, --views or --search"
         )
     return settings
+
+
+def own_settings(own: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's settings by their names in SolveConfig.
+
+    Raises ModelError where one cannot be, or where all attempts together may take more than MOST steps: only a
+    user can want that.
+    """
+    own = dict(own)
+    if own.pop("guess", False):  # of 0.1.0
+        own["search"] = "flat"
+    where = "`solving` in the model's config.json"
+    if unknown := own.keys() - {field.name for field in fields(SolveConfig)}:
+        raise ModelError(f"{where}: unknown setting {min(unknown):.40}; update trm")
+    try:
+        most_steps = checked(own, SolveConfig).most_steps
+    except (FileError, UsageError) as error:
+        raise ModelError(f"{where}: {error}; correct it") from error
+    if most_steps > MOST:
+        raise ModelError(f"{where}: asks for up to {most_steps:,} steps; at most {MOST:,} are allowed, correct it")
+    return own
 
 
 def words_of(config: "type[DataclassInstance]", name: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from trm_cli.errors import FileError
 
-MEBIBYTE = 1 << 20
+MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 LONGEST_NAME = 40  # characters of a file's name that the name of its partial one repeats
 
 

@@ -15,13 +15,16 @@ Nothing here guesses: `true` is no number, and a text is no list.
 
 import json
 import math
+import sys
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from trm_cli.errors import FileError, printable
 
 MOST = 2**63 - 1  # of a whole number
+MOST_FLOAT = sys.float_info.max  # of a number; larger whole ones are none for a computer
 DEEPEST = 64  # lists and objects inside one another
 SHOWN = 40  # characters of a value in a message
 NAMES = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
@@ -75,7 +78,7 @@ def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:
     if kind is Any:
         return _any(value, where, depth)
     if kind in (int, float):
-        return _number(value, kind, allowed or (0, MOST if kind is int else math.inf), where)
+        return _number(value, kind, allowed or (0, MOST if kind is int else MOST_FLOAT), where)
     if kind is bool:
         return value if type(value) is bool else _refuse(value, NAMES[bool], where)
     if kind is str:
@@ -105,7 +108,7 @@ def _items(values: list[Any], kind: Any, where: str, depth: int) -> list[Any]:
     """The items of a list; numbers, of which there may be many, all at once."""
     base, allowed = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
     if base in (int, float) and set(map(type, values)) <= {int, base}:
-        least, most = allowed or (0, MOST if base is int else math.inf)
+        least, most = allowed or (0, MOST if base is int else MOST_FLOAT)
         if not values or (least <= min(values) and max(values) <= most and all(map(math.isfinite, values))):
             return values
     return [_checked(one, kind, f"{where}[{place}]", depth + 1) for place, one in enumerate(values)]
@@ -120,10 +123,16 @@ def _number(value: Any, kind: type, allowed: tuple[float, float], where: str) ->
     return _refuse(value, f"{what} {span}".rstrip(), where)
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, with their annotations."""
+    return get_type_hints(kind, include_extras=True)
+
+
 def _record(value: Any, kind: Any, where: str, depth: int) -> Any:
     if type(value) is not dict:
         _refuse(value, NAMES[dict], where)
-    kinds, given = get_type_hints(kind, include_extras=True), {}
+    kinds, given = _hints(kind), {}
     for field in fields(kind):
         if field.name in value:
             inside = _inside(where, field.name)

@@ -1,5 +1,6 @@
 """From what a user calls a model to a folder that holds it, and the list of all that can be named."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import ModelError, did_you_mean
-from trm_cli.weights.card import card, licence, strange_facts
+from trm_cli.weights.card import card, licence
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, bundled_checkpoints, read_config
+from trm_cli.weights.facts import Measurement, measurements_of, record_of
 from trm_cli.weights.hub import Known, cached_models, fetch_model, known_models, looks_like_hub_name
 
 if TYPE_CHECKING:
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 
     from trm_cli.weights.tensors import LoadedModel
 
-ATTEMPTS, STEPS = re.compile(r"(\d+) attempts"), re.compile(r"at most (\d+) steps")  # in the name of a measurement
-PUBLISHED = re.compile(r"(?P<percent>[\d.]+)% of (?P<data>\S+)(?: \(.*?(?P<vote>pass@\d+)?\))?")
+ATTEMPTS = re.compile(r"\b(\d{1,9}) attempts")  # in the name of a measurement
+STEPS = re.compile(r"at most (\d{1,9}) steps")
+PUBLISHED = re.compile(r"(?P<percent>\d+(?:\.\d+)?)% of (?P<data>\S+)(?: \(.*?(?P<vote>pass@\d+)?\))?")
 TREE = "best-first"  # of `--search`
 OFFICIAL_STEPS = 16  # of the official evaluation's one attempt, which never halts earlier
 
@@ -90,7 +93,7 @@ def find_by_name(name: str, revision: str | None = None) -> Found:
     """
     bundled = bundled_checkpoints()
     path = Path(name)
-    is_local, is_of_hub = name in bundled or path.exists(), looks_like_hub_name(name)
+    is_local, is_of_hub = name in bundled or os.path.exists(name), looks_like_hub_name(name)
     if revision is not None and (is_local or not is_of_hub):
         raise ModelError(f"--revision: {name!r} is no model of the Hub; leave it out")
     if name in bundled:
@@ -101,9 +104,9 @@ def find_by_name(name: str, revision: str | None = None) -> Found:
             f"nor OWNER/NAME on the Hub{did_you_mean(name, [*bundled, *known_models()])}"
         )
     path = path if is_local else fetch_model(name, revision)
-    if path.is_dir():
-        folder = path / "checkpoint" if (path / "checkpoint" / CONFIG_FILE).is_file() else path
-    elif path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file():
+    if os.path.isdir(path):  # which a folder without permission does not stop
+        folder = path / "checkpoint" if os.path.exists(path / "checkpoint" / CONFIG_FILE) else path
+    elif path.name == WEIGHTS_FILE and os.path.exists(path.parent / CONFIG_FILE):
         folder = path.parent
     else:
         from trm_cli.weights.convert import Source, converted
@@ -179,7 +182,7 @@ def listing() -> list[Entry]:
     for repo in cached_models():
         found = []
         for path in repo.files:
-            if path.name == CONFIG_FILE and path.with_name(WEIGHTS_FILE).exists():
+            if path.name == CONFIG_FILE and os.path.exists(path.with_name(WEIGHTS_FILE)):
                 with suppress(ModelError):  # someone else's config.json
                     found.append(of_checkpoint(repo.repo, "cached", path.parent, repo.repo))
         for known in known_models().values():
@@ -189,7 +192,7 @@ def listing() -> list[Entry]:
             found = [Entry(repo.repo, "cached", "?", _size(repo.num_bytes), "?", "?", repo.repo, tried=False)]
         cached += found
     for folder, origin in conversions():
-        is_of_hub = looks_like_hub_name(origin) and not Path(origin).exists()  # then it is listed with its repository
+        is_of_hub = looks_like_hub_name(origin) and not os.path.exists(origin)  # then it is listed with its repository
         if origin and not is_of_hub:
             with suppress(ModelError):
                 cached.append(of_checkpoint(origin, "cached", folder, str(folder)))
@@ -201,16 +204,18 @@ def listing() -> list[Entry]:
 def of_checkpoint(name: str, where: str, folder: Path, source: str) -> Entry:
     """An entry with the last measurement by the default settings, or what was published of converted weights."""
     checkpoint = read_config(folder)
-    with strange_facts(checkpoint):
-        published = checkpoint.training.get("converted_from", {}).get("published")
-        if checkpoint.measured:
-            figures = _measured(checkpoint)
-            words = f"{figures['solved']:.2%} of {figures['data']}"
-        else:
-            words, figures = published or "not measured", _published(published or "")
-        terms = licence(checkpoint)
-    size = _size((folder / WEIGHTS_FILE).stat().st_size)
-    return Entry(name, where, checkpoint.task, size, words, terms, source, **figures)
+    record, measured = record_of(checkpoint), measurements_of(checkpoint)
+    if measured:
+        figures = _measured(checkpoint, measured)
+        words = f"{figures['solved']:.2%} of {figures['data']}"
+    else:
+        published = record.converted.published if record.converted else None
+        words, figures = published or "not measured", _published(published or "")
+    try:
+        size = _size((folder / WEIGHTS_FILE).stat().st_size)
+    except OSError as error:
+        raise ModelError(f"{folder / WEIGHTS_FILE}: cannot be read ({error.strerror}); download it again") from error
+    return Entry(name, where, checkpoint.task, size, words, licence(record), source, **figures)
 
 
 def _of_known(known: Known, where: str) -> Entry:
@@ -220,24 +225,23 @@ def _of_known(known: Known, where: str) -> Entry:
     )
 
 
-def _measured(checkpoint: Checkpoint) -> dict[str, Any]:
+def _measured(checkpoint: Checkpoint, measured: dict[str, Measurement]) -> dict[str, Any]:
     """The figures of the last measurement that made as many attempts as are usual, or else of the last one."""
     usual = checkpoint.solving.get("attempts", 1) if checkpoint.solving.get("search") != TREE else None
-    known = [(name, _attempts(name)) for name in checkpoint.measured]
+    known = [(name, _attempts(name)) for name in measured]
     name, attempts = next((one for one in reversed(known) if one[1] == usual), known[-1])
-    entry = checkpoint.measured[name]
-    whole = next(group for group in entry["groups"] if group["kind"] == "all")
-    steps, within = STEPS.search(name), entry.get("solved_within_steps")
-    first_attempt = within[-1] / whole["puzzles"] if within else whole["verified"] if attempts == 1 else None
+    whole, within = measured[name].whole, measured[name].solved_within_steps
+    steps = STEPS.search(name)
+    first_attempt = within[-1] / whole.puzzles if within else whole.verified if attempts == 1 else None
     return {
-        "solved": whole["verified"],
+        "solved": whole.verified,
         "attempts": attempts,
         "searches": attempts is None,
         "max_steps": int(steps[1]) if steps else checkpoint.model.N_sup,
-        "mean_steps": whole["mean_steps"],
+        "mean_steps": whole.mean_steps,
         "first_attempt": first_attempt,
         "data": name.split(",")[0].split(".")[0],  # without the ending of a file's name
-        "puzzles": whole["puzzles"],
+        "puzzles": whole.puzzles,
     }
 
 
@@ -269,8 +273,8 @@ def conversions() -> Iterator[tuple[Path, str]]:
     """Every folder of the cache that holds a converted checkpoint, and what it was converted from."""
     for config in sorted(converted_root().glob(f"*/{CONFIG_FILE}")):
         with suppress(ModelError):
-            facts = read_config(config.parent).training.get("converted_from")
-            yield config.parent, str(facts.get("origin", "")) if isinstance(facts, dict) else ""
+            converted = record_of(read_config(config.parent)).converted
+            yield config.parent, converted.origin if converted else ""
 
 
 def converted_root() -> Path:
@@ -306,7 +310,7 @@ def remove_model(name: str) -> int:
             freed += sum(file.stat().st_size for file in folder.iterdir())
             shutil.rmtree(folder)
     for cached in cached_models():
-        if cached.repo == repo and cached.files and not Path(name).exists():
+        if cached.repo == repo and cached.files and not os.path.exists(name):
             freed += cached.num_bytes
             shutil.rmtree(cached.folder)
     if not freed:

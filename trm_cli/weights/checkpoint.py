@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from trm_cli.config import ModelConfig
-from trm_cli.errors import ConfigError, ModelError
-from trm_cli.files import write_whole
+from trm_cli.config import ModelConfig, own_settings
+from trm_cli.errors import ConfigError, FileError, ModelError
+from trm_cli.files import read_text, write_whole
+from trm_cli.schema import checked, parse_json
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -53,30 +54,45 @@ def write_config(folder: Path, checkpoint: Checkpoint) -> None:
     write_whole(folder / CONFIG_FILE, f"{text}\n".encode())
 
 
+@dataclass(frozen=True)
+class _Format:
+    format: int
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What config.json holds."""
+
+    name: str
+    task: str
+    model: ModelConfig
+    training: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    solving: dict[str, Any] = field(default_factory=dict)
+
+
 def read_config(folder: Path) -> Checkpoint:
-    """Read config.json; raises ModelError where it is no checkpoint of ours."""
+    """Read config.json; raises ModelError where it is no checkpoint of ours.
+
+    What it tells of training and accuracy is checked where that is read: see facts.py.
+    """
     path = folder / CONFIG_FILE
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ModelError(f"{path}: larger than any config of ours; is this a trm checkpoint?")
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{folder}: no readable {CONFIG_FILE} in it ({error.strerror}); give the folder of a checkpoint"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not JSON ({error}); download or train it again") from error
+        text = read_text(path, LARGEST_CONFIG)
+    except FileError as error:
+        raise ModelError(f"{path}: {error}; give the folder of a checkpoint") from error
     try:
-        if known["format"] != FORMAT:
-            raise ModelError(f"{path}: format {known['format']}; this trm reads format {FORMAT}")
-        if unknown := set(known["model"]) - {field.name for field in fields(ModelConfig)}:
-            raise ModelError(f"{path}: unknown model.{min(unknown)}; update trm")
-        for name in ("name", "task"):
-            if not isinstance(known[name], str) or NO_NAME.search(known[name]):
-                raise ModelError(f"{path}: {name} {known[name]!r:.60} is no plain name; do not trust this file")
-        facts = {name: known.get(name, {}) for name in ("training", "measured", "solving")}
-        return Checkpoint(known["name"], known["task"], ModelConfig(**known["model"]), **facts)
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path}: incomplete ({error}); download or train it again") from error
-    except ConfigError as error:
-        raise ModelError(f"{path}: {error}") from error
+        known = parse_json(text)
+        if (found := checked(known, _Format).format) != FORMAT:
+            raise ModelError(f"{path}: format {found}; this trm reads format {FORMAT}")
+        model = known.get("model")
+        if isinstance(model, dict) and (unknown := model.keys() - {field.name for field in fields(ModelConfig)}):
+            raise ModelError(f"{path}: unknown model.{min(unknown):.60}; update trm")
+        config = checked(known, _Config)
+    except (FileError, ConfigError) as error:
+        raise ModelError(f"{path}: {error}; download or train it again") from error
+    for what, name in (("name", config.name), ("task", config.task)):
+        if NO_NAME.search(name):
+            raise ModelError(f"{path}: {what} {name!r:.60} is no plain name; do not trust this file")
+    own_settings(config.solving)
+    return Checkpoint(config.name, config.task, config.model, config.training, config.measured, config.solving)

@@ -18,14 +18,17 @@ Sources of the layouts: github.com/SamsungSAILMontreal/TinyRecursiveModels, gith
 """
 
 import hashlib
+import os
 import pickle
 import pickletools
 import re
 import struct
 import tempfile
+import warnings
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from io import FileIO
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -35,8 +38,8 @@ from torch import Tensor, cat, stack, zeros
 
 from trm_cli import __version__
 from trm_cli.config import OF_HRM, ModelConfig
-from trm_cli.errors import ConfigError, ModelError, PuzzleError
-from trm_cli.files import sha256_of
+from trm_cli.errors import ConfigError, FileError, ModelError, PuzzleError
+from trm_cli.files import GIBIBYTE, MEBIBYTE, open_regular, sha256_of, size_in_words
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task, loadable_tasks
 from trm_cli.tasks.base import Task
@@ -48,15 +51,18 @@ from trm_cli.weights.puzzle_table import save_table
 from trm_cli.weights.tensors import (
     FLOATS,
     LENGTH,
-    first_line,
+    read_header,
     read_safetensors,
-    refuse_damage,
     refuse_misfit,
+    refuse_no_numbers,
+    refuse_strange,
     save_checkpoint,
 )
 
 ZIP = b"PK\x03\x04"
-LARGEST_PICKLE = 4 << 20  # bytes; a Lightning checkpoint's settings fit many times
+LARGEST_FILE = 16 * GIBIBYTE  # with a table of puzzles; the largest published one has three
+LARGEST_DIRECTORY = 8 * MEBIBYTE  # of the list of records in a zip
+LARGEST_PICKLE = 2 * MEBIBYTE  # a Lightning checkpoint's settings fit many times
 MOST_RECORDS = 100_000
 MOST_NESTED = 3  # dictionaries around the state dict
 WRAPPERS = ("ema_state_dict", "ema", "state_dict", "model_state_dict", "model", "module", "weights")
@@ -65,33 +71,55 @@ WEIGHT = re.compile(
     r"|torch\.(\w+Storage|u?int\d+|b?float\d+|bool|complex\d+|Size|device)"
     r"|torch\.storage\.\w+Storage|collections\.(OrderedDict|defaultdict|Counter)|(builtins|__builtin__)\.set"
 )  # what a pickle of named tensors and of plain settings beside them calls
-BROKEN = (pickle.UnpicklingError, struct.error, zipfile.BadZipFile, EOFError, LookupError, ArithmeticError)
-UNREADABLE = (*BROKEN, AssertionError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError)
+BROKEN = (struct.error, zipfile.BadZipFile, EOFError, LookupError, ArithmeticError)
+UNREADABLE = (*BROKEN, AssertionError, AttributeError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file, on the CPU; raises ModelError for what is not to be trusted."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(LENGTH + 1)
-        if head.startswith(ZIP):
-            tensors = _state_dict(_unpickled(path), path)
-        elif head[LENGTH:] == b"{":
-            tensors = read_safetensors(path)
-        else:
-            kind = "a bare pickle, which may run programs" if head[:1] == b"\x80" else "no weights"
-            raise ModelError(f"{path}: {kind}; what can be read is safetensors, or what torch.save writes")
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
-    refuse_damage(tensors, path, FLOATS)
+    """The named tensors of a file, on the CPU, mapped; raises ModelError for what is not to be trusted.
+
+    Whether they are numbers is not looked at: that would read all of the file.
+    """
+    head, size = _begin(path)
+    if head.startswith(ZIP):
+        tensors = _state_dict(_unpickled(path, size), path)
+    elif head[LENGTH:] == b"{":
+        read_header(path, LARGEST_FILE)
+        tensors = read_safetensors(path)
+    else:
+        kind = "a bare pickle, which may run programs" if head[:1] == b"\x80" else "no weights"
+        raise ModelError(f"{path}: {kind}; what can be read is safetensors, or what torch.save writes")
+    refuse_strange(tensors, path, FLOATS)
     return tensors
 
 
-def _unpickled(path: Path) -> Any:
-    """What torch.save put into a file, read as weights only, its storages mapped, not copied."""
+def _begin(path: Path) -> tuple[bytes, int]:
+    """The first bytes of a file, and its size; raises ModelError where it can be none of weights."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            records, size = archive.infolist(), path.stat().st_size
+        with open_regular(path) as file:
+            head, size = file.read(LENGTH + 1), os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise FileError(f"larger than {size_in_words(LARGEST_FILE)}, more than any file of this kind has")
+    except FileError as error:
+        raise ModelError(f"{path}: {error}; give a file of weights") from error
+    return head, size
+
+
+class _Directory(FileIO):
+    """A file whose list of records is not read where it is too long to be one of weights."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most as much as such a list may have."""
+        if size is None or size > LARGEST_DIRECTORY:
+            raise zipfile.BadZipFile
+        return super().read(size)
+
+
+def _unpickled(path: Path, size: int) -> Any:
+    """What torch.save put into a file of that size, read as weights only, its storages mapped, not copied."""
+    try:
+        with _Directory(path) as file, zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
             total = sum(record.file_size for record in records)
             packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
             if packed or total > size or len(records) > MOST_RECORDS:
@@ -103,9 +131,13 @@ def _unpickled(path: Path) -> Any:
             if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
                 raise ModelError(f"{path}: refused: weights come with one pickle, and a small one")
             _check_calls(archive.read(pickles[0]), path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about its own types of storage
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:  # whose words advise to load it unsafely
+        raise ModelError(f"{path}: its pickle holds more than weights; ask its author for safetensors") from error
     except UNREADABLE as error:
-        raise ModelError(f"{path}: damaged ({first_line(error)}); download it again") from error
+        raise ModelError(f"{path}: damaged; download it again") from error
 
 
 def _check_calls(content: bytes, path: Path) -> None:
@@ -144,6 +176,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 EMBEDDING, PUZZLES = "embed_tokens.embedding_weight", "puzzle_emb.weights"
+MOST_NUMBERS = 1 << 26  # of a network without its table of puzzles; published ones have less than half
 LAYER, LAYER_OF_H = "L_level.layers.", "H_level.layers."
 LATENT = re.compile(r"L(\d{1,3})_init")  # of the multi-z variant
 MIXER, CHANNELS = f"{LAYER}0.mlp_t.down_proj.weight", f"{LAYER}0.mlp.down_proj.weight"  # [P+L, width], [D, width]
@@ -196,6 +229,8 @@ class Network:
 def recognise(tensors: dict[str, Tensor], given: Given) -> Network:
     """Our architecture and our tensors; raises ModelError for a layout that is not known."""
     bare, layout = _bare(tensors)
+    if (total := sum(tensor.numel() for name, tensor in bare.items() if name != PUZZLES)) > MOST_NUMBERS:
+        raise ModelError(f"has {total:,} weights; a network of at most {MOST_NUMBERS:,} can be converted")
     for name, tensor in bare.items():  # weights are matrices, biases and starts vectors, none empty
         if tensor.dim() != (1 if name.endswith(("_init", ".bias")) else 2) or not tensor.numel():
             raise ModelError(f"tensor {name:.60} is of shape {list(tensor.shape)}")
@@ -368,7 +403,8 @@ def convert(source: Source, given: Given, folder: Path) -> Checkpoint:
         network = recognise(tensors, given)
     except ModelError as error:
         raise ModelError(f"{source.path}: {error}") from error
-    refuse_misfit(network.tensors, network.config, source.path)
+    refuse_no_numbers(tensors, source.path)
+    refuse_misfit({name: tensor.shape for name, tensor in network.tensors.items()}, network.config, source.path)
     model = TinyRecursiveModel(network.config)
     model.load_state_dict(network.tensors)
     facts = {
@@ -393,6 +429,7 @@ def converted(source: Source, root: Path) -> Path:
 
     It appears whole or not at all.
     """
+    _begin(source.path)  # else hashing it might not end
     asked = repr([LAYOUT_VERSION, __version__, source.origin, source.revision])
     try:
         folder = root / f"{sha256_of(source.path)}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"

@@ -5,6 +5,8 @@ what has less than two dimensions, and the embeddings, stay in bfloat16. Network
 with what is unpacked.
 """
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from trm_cli.config import ModelConfig
-from trm_cli.errors import ModelError, UsageError
-from trm_cli.files import sha256_of, write_whole
+from trm_cli.errors import FileError, ModelError, PuzzleError, UsageError
+from trm_cli.files import GIBIBYTE, MEBIBYTE, open_regular, read_text, sha256_of, size_in_words, write_whole
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.schema import checked, parse_json
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import board_of
+from trm_cli.tasks.base import Task, board_of
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config, write_config
 
 CPU = torch.device("cpu")
@@ -29,9 +32,12 @@ SCALE = ".scale"
 STEPS = 127  # of int8, on either side of zero
 NOT_IN_INT8 = ("embed.", "halt_head.")
 SUMS_FILE = "SHA256SUMS"  # beside the folders of the bundled checkpoints
+MOST_TOKENS = 1 << 8  # of any task: an answer is kept in bytes
 MOST_POSITIONS = 1 << 16  # of a board with its prefix: 256x256 cells; memory grows with them
 LENGTH = 8  # bytes that tell how long the header of a safetensors file is
-LARGEST_HEADER = 16 << 20  # bytes, of safetensors; a table of 100,000 tensors fits
+LARGEST_HEADER = 4 * MEBIBYTE  # of safetensors; a table of 30,000 tensors fits
+LARGEST_WEIGHTS = 4 * GIBIBYTE  # of a checkpoint of ours: a thousand million float32 numbers
+Shapes = Mapping[str, Sequence[int]]
 SHARED = 2  # bytes of all tensors over bytes of the file, where tensors share their storage
 
 
@@ -79,30 +85,37 @@ def load_checkpoint(
     Raises ModelError where a tensor is missing, unexpected or of another shape, and for a damaged file.
     """
     checkpoint = read_config(folder)
-    path = folder / WEIGHTS_FILE
+    path, model = folder / WEIGHTS_FILE, checkpoint.model
+    try:
+        listed = read_text(folder.parent / SUMS_FILE).splitlines() if source == BUNDLED else []
+    except FileError as error:
+        raise ModelError(f"{folder.parent / SUMS_FILE}: {error}; install trm again") from error
+    header = read_header(path, LARGEST_WEIGHTS)
+    kinds = {name: entry.dtype for name, entry in header.items()}
+    scaled = {name for name, kind in kinds.items() if kind == "I8"}
+    for name in scaled:
+        rows, scale = header[name].shape, header.get(name + SCALE)
+        if scale is None or len(rows) != 2 or scale.shape != (rows[0], 1):  # others grow as they multiply
+            raise ModelError(f"{path}: {name} is int8 without a scale for each row")
+    scales = {name + SCALE for name in scaled}
+    refuse_misfit({name: entry.shape for name, entry in header.items() if name not in scales}, model, path)
+    refuse_vocabulary(checkpoint, path)
     try:
         digest = sha256_of(path)
-        if source == BUNDLED:
-            listed = (folder.parent / SUMS_FILE).read_text(encoding="utf-8").splitlines()
-            if f"{digest}  {folder.name}/{WEIGHTS_FILE}" not in listed:
-                raise ModelError(f"{path}: its SHA-256 is not the one in {SUMS_FILE}; install trm again")
-        kept = read_safetensors(path)
-        refuse_damage(kept, path, (*FLOATS, torch.int8))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); download it again") from error
-    tensors = {}
-    for name, tensor in kept.items():
-        if tensor.dtype == torch.int8:
-            scale = kept.get(name + SCALE)
-            if scale is None or tensor.dim() != 2 or scale.shape != (len(tensor), 1):  # others grow as they multiply
-                raise ModelError(f"{path}: {name} is int8 without a scale for each row")
-            tensors[name] = tensor.float() * scale.float()
-        elif not name.endswith(SCALE) or name.removesuffix(SCALE) not in kept:
-            tensors[name] = tensor
-    model = checkpoint.model
-    refuse_misfit(tensors, model, path)
+    if source == BUNDLED and f"{digest}  {folder.name}/{WEIGHTS_FILE}" not in listed:
+        raise ModelError(f"{path}: its SHA-256 is not the one in {SUMS_FILE}; install trm again")
+    kept = read_safetensors(path)
+    refuse_strange(kept, path, (*FLOATS, torch.int8))
+    refuse_no_numbers(kept, path)
+    tensors = {
+        name: tensor.float() * kept[name + SCALE].float() if name in scaled else tensor
+        for name, tensor in kept.items()
+        if name not in scales
+    }
     if num_cells not in (None, model.num_cells):
-        board: dict[str, Any] = board_of(get_task(checkpoint.task), num_cells)
+        board: dict[str, Any] = board_of(task_of(checkpoint), num_cells)
         model = replace(model, **board, smallest=0)
     network = TinyRecursiveModel(model)
     network.load_state_dict(tensors)
@@ -110,39 +123,95 @@ def load_checkpoint(
     return LoadedModel(checkpoint, network, folder, source or str(folder), digest)
 
 
-def refuse_misfit(tensors: dict[str, Tensor], model: ModelConfig, path: Path) -> None:
-    """Raise ModelError where a config and tensors do not belong together, or ask for too much.
+def task_of(checkpoint: Checkpoint) -> Task:
+    """The task of a checkpoint; raises ModelError where nobody knows it."""
+    try:
+        return get_task(checkpoint.task)
+    except UsageError as error:
+        raise ModelError(f"model {checkpoint.name!r}: {error}") from error
 
-    Nothing of the network's size is allocated before that is known.
+
+def refuse_vocabulary(checkpoint: Checkpoint, path: Path) -> None:
+    """Raise ModelError where a network knows other tokens than its task has on such a board.
+
+    Where symbols share their weights no shape tells how many there are, and memory grows with them.
     """
-    if model.num_prefix + model.num_cells > MOST_POSITIONS or model.num_layers > len(tensors):
+    model = checkpoint.model
+    try:
+        expected = get_task(checkpoint.task).vocab_size(model.num_cells)
+    except (PuzzleError, UsageError):  # such a board cannot be asked for; of another package that is not here
+        expected = min(model.vocab_size, MOST_TOKENS)
+    if model.vocab_size != expected:
+        raise ModelError(
+            f"{path.with_name(CONFIG_FILE)}: model.vocab_size is {model.vocab_size:,}, {checkpoint.task} on a board of "
+            f"{model.height}x{model.width} cells has {expected:,}; download or train it again"
+        )
+
+
+def refuse_misfit(shapes: Shapes, model: ModelConfig, path: Path) -> None:
+    """Raise ModelError where a config and the shapes of tensors do not belong together, or ask for too much.
+
+    Nothing of the network's size is allocated.
+    """
+    if model.num_prefix + model.num_cells > MOST_POSITIONS or model.num_layers > len(shapes):
         raise ModelError(
             f"{path.with_name(CONFIG_FILE)}: a board of {model.height}x{model.width} cells and "
             f"{model.num_layers} layers are more than these weights are for"
         )
     with torch.device("meta"):
-        expected = TinyRecursiveModel(model).state_dict()
-    for name in sorted(expected.keys() ^ tensors.keys()):
+        expected = TinyRecursiveModel(replace(model, rotary="none")).state_dict()  # whose angles take memory
+    for name in sorted(expected.keys() ^ shapes.keys()):
         what = "lacks" if name in expected else "has an unexpected"
         raise ModelError(f"{path}: {what} tensor {name:.60}; it does not fit its architecture")
-    for name, tensor in tensors.items():
-        if tensor.shape != (shape := expected[name].shape):
-            raise ModelError(f"{path}: {name} is {list(tensor.shape)}, its architecture says {list(shape)}")
+    for name, shape in shapes.items():
+        if tuple(shape) != tuple(needed := expected[name].shape):
+            raise ModelError(f"{path}: {name} is {list(shape)}, its architecture says {list(needed)}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor in the header of a safetensors file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]  # of its bytes, in what follows the header
+
+
+def read_header(path: Path, most: int) -> dict[str, Entry]:
+    """The tensors of a safetensors file by name, without their numbers.
+
+    most  bytes that the file may have.
+    Raises ModelError for one that is damaged, or is no regular file.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise FileError(f"larger than {size_in_words(most)}, more than any file of this kind has")
+            length = int.from_bytes(file.read(LENGTH), "little")
+            if length > min(LARGEST_HEADER, size):
+                raise FileError(f"damaged (a header of {length:,} bytes in a file of {size:,})")
+            known = parse_json(file.read(length))
+        if isinstance(known, dict):
+            known.pop("__metadata__", None)
+        header = checked(known, dict[str, Entry])
+        end = max((entry.data_offsets[1] for entry in header.values()), default=0)
+        if LENGTH + length + end != size:
+            raise FileError(f"damaged (its tensors end at byte {LENGTH + length + end:,} of {size:,})")
+    except FileError as error:
+        raise ModelError(f"{path}: {error}; download it again") from error
+    return header
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a safetensors file; raises ModelError for one that is damaged."""
-    with path.open("rb") as file:
-        length, size = int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size
-    if length > min(LARGEST_HEADER, size):
-        raise ModelError(f"{path}: damaged (a header of {length:,} bytes in a file of {size:,}); download it again")
+    """The named tensors of a safetensors file whose header was read; raises ModelError for one that is damaged."""
     try:
         return load_file(path)
-    except (SafetensorError, MemoryError) as error:
-        raise ModelError(f"{path}: damaged ({first_line(error)}); download it again") from error
+    except (SafetensorError, MemoryError, OSError) as error:
+        raise ModelError(f"{path}: damaged; download it again") from error
 
 
-def refuse_damage(tensors: dict[str, Tensor], path: Path, kinds: tuple[torch.dtype, ...]) -> None:
+def refuse_strange(tensors: dict[str, Tensor], path: Path, kinds: tuple[torch.dtype, ...]) -> None:
     """Raise ModelError unless every tensor is a plain block of numbers that come out of the file.
 
     kinds  the types of numbers that are expected.
@@ -155,11 +224,10 @@ def refuse_damage(tensors: dict[str, Tensor], path: Path, kinds: tuple[torch.dty
     total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if total > SHARED * size:
         raise ModelError(f"{path}: refused: its tensors would take {total:,} bytes, the file has {size:,}")
+
+
+def refuse_no_numbers(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raise ModelError where a value is infinite or no number; reads all of a file."""
     for name, tensor in tensors.items():
         if tensor.numel() and not torch.stack(tensor.aminmax()).float().isfinite().all():
             raise ModelError(f"{path}: {name!r:.60} holds values that are no numbers")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, short enough for a message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

@@ -1,0 +1,152 @@
+"""What a checkpoint's config.json tells of its training and accuracy, checked before anyone reads it.
+
+Solving needs none of it: a record that is incomplete stops those alone who tell it, that is cards and lists.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from trm_cli.config import MOST_STEPS, Share
+from trm_cli.errors import FileError, ModelError
+from trm_cli.schema import checked
+from trm_cli.tasks.base import HELD_OUT
+from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
+
+WHOLE = "all"  # the kind of group that is the whole data set
+Count = Annotated[int, (1, MOST_STEPS)]
+Counts = tuple[Annotated[int, (0, MOST_STEPS)], ...]
+Figure = Annotated[float, (0, MOST_STEPS)]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The accuracies of some puzzles; see solving/evaluate.py."""
+
+    kind: str
+    group: str
+    puzzles: Count
+    cell: Share
+    exact: Share
+    verified: Share
+    mean_steps: Figure
+    fired: Share
+    precision: Share | None
+
+    @property
+    def label(self) -> str:
+        """Its name in words."""
+        return WHOLE if self.kind == WHOLE else f"{self.kind} {self.group}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a command measured; what is solved within ever more steps, attempts or budgets, where that was counted."""
+
+    command: str
+    groups: tuple[Group, ...]
+    data_sha256: str = ""
+    solved_within_steps: Counts = ()
+    solved_within_attempts: Counts = ()
+    budgets: Counts = ()
+    solved_within_budgets: Counts = ()
+    steps_within_budgets: Counts = ()
+
+    def __post_init__(self) -> None:
+        if all(group.kind != WHOLE for group in self.groups):
+            raise FileError(f"groups: none is of kind {WHOLE}")
+        if not len(self.budgets) == len(self.solved_within_budgets) == len(self.steps_within_budgets):
+            raise FileError("budgets: not as many as what is solved within them")
+
+    @property
+    def whole(self) -> Group:
+        """The group of all puzzles."""
+        return next(group for group in self.groups if group.kind == WHOLE)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is told of a TrainConfig."""
+
+    batch_size: Count
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Of the programs that trained."""
+
+    trm: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a network was trained here."""
+
+    command: str
+    data: tuple[str, ...]
+    puzzles: int
+    puzzles_sha256: str
+    held_out: int
+    held_out_sha256: str
+    steps: int
+    train: Numbers
+    seconds: Figure
+    hardware: str
+    seed: int
+    versions: Versions
+    started: str
+    judged_by: str = HELD_OUT
+    started_from: str | None = None
+    sources: dict[str, int] = field(default_factory=dict)
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Where weights come from that others trained."""
+
+    trm: str
+    origin: str
+    layout: str
+    sha256: str
+    licence: str
+    revision: str | None = None
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a network came to be: trained here, converted, or not known."""
+
+    trained: Trained | None
+    converted: Converted | None
+    storage: str | None  # what its storage costs
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    converted_from: Converted | None = None
+    storage: str | None = None
+
+
+def record_of(checkpoint: Checkpoint) -> Record:
+    """How a checkpoint came to be; raises ModelError where its config tells that in other ways than ours."""
+    try:
+        elsewhere = checked(checkpoint.training, _Elsewhere, "training")
+        is_told = checkpoint.training.keys() - {"storage"} and elsewhere.converted_from is None
+        trained = checked(checkpoint.training, Trained, "training") if is_told else None
+    except FileError as error:
+        raise _refusal(checkpoint, error) from error
+    return Record(trained, elsewhere.converted_from, elsewhere.storage)
+
+
+def measurements_of(checkpoint: Checkpoint) -> dict[str, Measurement]:
+    """What was measured of a checkpoint, by name; raises ModelError where its config tells that in other ways."""
+    try:
+        return checked(checkpoint.measured, dict[str, Measurement], "measured")
+    except FileError as error:
+        raise _refusal(checkpoint, error) from error
+
+
+def _refusal(checkpoint: Checkpoint, error: FileError) -> ModelError:
+    return ModelError(f"model {checkpoint.name!r}: {CONFIG_FILE}: {error}; correct it, or train or download it again")
