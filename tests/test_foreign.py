@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import resource
 import zipfile
@@ -99,6 +100,47 @@ def sparse(path: Path) -> None:
     torch.save({"a.b": torch.eye(3).to_sparse()}, path)
 
 
+def pickled(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        repacked(path, lambda name, old: content if name.endswith(".pkl") else old)
+
+    return write
+
+
+NUMBERS = b"]q\x01(" + b"".join(b"M" + number.to_bytes(2, "little") for number in range(1 << 16)) + b"e"
+TEXT = b"X" + (1 << 20).to_bytes(4, "little") + b"a" * (1 << 20) + b"q\x01"
+COPIES = b"\x80\x02(ccollections\nCounter\nq\x00" + NUMBERS + b"h\x00h\x01\x85R" * 200 + b"t."
+CODED = b"\x80\x02(c_codecs\nencode\nq\x00" + TEXT + b"h\x00h\x01\x85R" * 400 + b"t."
+
+
+def many_records(path: Path) -> None:
+    """The list of one record again and again."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a" * 100, b"")
+    content = path.read_bytes()
+    first = content.index(b"PK\x01\x02")
+    entry, end = content[first:-22], content[-22:]
+    listed = entry * 120_000
+    path.write_bytes(content[:first] + listed + end[:12] + len(listed).to_bytes(4, "little") + end[16:])
+
+
+def sparse_file(size: int) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.touch()
+        os.truncate(path, size)
+
+    return write
+
+
+def sparse_weights(path: Path) -> None:
+    """Five gigabytes of zeros under the right name."""
+    shape = [11, 120_000_000]
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * shape[0] * shape[1]]}
+    text = json.dumps({"embed_tokens.embedding_weight": entry}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(path, 8 + len(text) + 4 * shape[0] * shape[1])
+
+
 class Large:
     """Asks for 16 GB when it is unpickled, through a name that torch itself allows."""
 
@@ -135,8 +177,29 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "text": (written(b"hello world, here I am"), "no weights"),
     "list": (lambda path: torch.save([1, 2], path), "holds no dictionary of tensors"),
     "mixed": (lambda path: torch.save({"a.b": torch.ones(1), "c": 1}, path), "no named tensor"),
+    "copies": (pickled(COPIES), "its pickle copies too much"),
+    "coded text": (pickled(CODED), "its pickle copies too much"),
+    "called by no right": (pickled(b"\x80\x02ctorch\nFloatStorage\nK\x01\x85R."), "damaged"),
+    "unknown operation": (pickled(b"\x80\x04\x8c\x01a\x94."), "its pickle holds more than weights"),
+    "no records": (written(b"PK\x03\x04" + bytes(99)), "damaged"),
+    "many records": (many_records, "damaged"),
+    "zeros": (sparse_file(1 << 20), "no weights"),
+    "terabyte": (sparse_file(1 << 40), "larger than 16 GB"),
+    "sparse weights": (sparse_weights, "has 1,320,000,000 weights"),
     "deep": (lambda path: torch.save({"model": {"model": {"model": {}}}}, path), "no dictionary"),
 }
+
+
+@pytest.mark.parametrize("command", ["models convert {} -o ours", "solve sudoku ....21.....4.4.1 -m {}"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_is_no_file_is_not_opened(
+    make: Callable[[Path], None], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("weights"))
+    done = CliRunner().invoke(app, command.format("weights").split())
+    said = "trm: weights: a device or a pipe, not a file; give a file of weights\n"
+    assert (done.exit_code, done.stderr) == (3, said)
 
 
 MOST_MEMORY = 200_000  # kilobytes that a refused file may cost

@@ -71,6 +71,8 @@ WEIGHT = re.compile(
     r"|torch\.(\w+Storage|u?int\d+|b?float\d+|bool|complex\d+|Size|device)"
     r"|torch\.storage\.\w+Storage|collections\.(OrderedDict|defaultdict|Counter)|(builtins|__builtin__)\.set"
 )  # what a pickle of named tensors and of plain settings beside them calls
+REBUILDS = re.compile(r"torch\._utils\._rebuild_\w+")  # a view of a record
+MOST_COPIED = 16 * MEBIBYTE  # of a pickle's letters; as objects they take ten times as much
 BROKEN = (struct.error, zipfile.BadZipFile, EOFError, LookupError, ArithmeticError)
 UNREADABLE = (*BROKEN, AssertionError, AttributeError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -141,7 +143,13 @@ def _unpickled(path: Path, size: int) -> Any:
 
 
 def _check_calls(content: bytes, path: Path) -> None:
-    """Raise ModelError where a pickle calls for more than weights need; nothing of it is run."""
+    """Raise ModelError where a pickle calls for more than weights need; nothing of it is run.
+
+    What takes arguments and is no tensor may copy them, and a few letters repeat that: there may be few such calls.
+    """
+    stack: list[str] = []  # names of what may be called; what else there is has none
+    memo: dict[Any, str] = {}
+    copies = 0
     for operation, argument, _ in pickletools.genops(content):
         if operation.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
             name = str(argument).replace(" ", ".") if argument else "names made up as it runs"
@@ -150,6 +158,27 @@ def _check_calls(content: bytes, path: Path) -> None:
                     f"{path}: its pickle needs {name:.60}, which is no weight: it may run programs "
                     "or fill the memory; ask its author for safetensors"
                 )
+            stack.append(name)
+        elif "PUT" in operation.name:
+            memo[argument] = stack[-1]
+        elif "GET" in operation.name:
+            stack.append(memo[argument])
+        elif operation.name in ("MARK", "EMPTY_TUPLE"):
+            stack.append(operation.name)
+        elif operation.name == "REDUCE":
+            arguments, called = stack.pop(), stack.pop()
+            copies += arguments != "EMPTY_TUPLE" and not REBUILDS.fullmatch(called)
+            if copies * len(content) > MOST_COPIED:
+                raise ModelError(f"{path}: its pickle copies too much; ask its author for safetensors")
+            stack.append("")
+        else:
+            taken = operation.stack_before
+            if pickletools.markobject in taken:
+                while stack.pop() != "MARK":
+                    pass
+                taken = taken[: taken.index(pickletools.markobject)]
+            del stack[len(stack) - len(taken) :]
+            stack += [""] * len(operation.stack_after)
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
