@@ -36,7 +36,7 @@ from trm_cli.display.export import check_names, check_tree, page_of, save_run, s
 from trm_cli.display.tree import Guess, guesses_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean
 from trm_cli.files import making_folder
-from trm_cli.model.network import TinyRecursiveModel, choose_machine, resized, spare_threads
+from trm_cli.model.network import TinyRecursiveModel, choose_machine, compile_network, resized, spare_threads
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
@@ -311,7 +311,7 @@ class TRM(TinyRecursiveModel):
         model.load_state_dict(loaded.network.state_dict())
         model.folder, model.source, model.sha256 = loaded.folder, loaded.source, loaded.sha256
         if compile_net:
-            model.net.compile(dynamic=True)
+            compile_network(model)
         model.to(where if kind == "auto" else device, number_type).eval().requires_grad_(False)
         if threads is None:
             spare_threads(model)

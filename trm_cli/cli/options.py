@@ -53,10 +53,10 @@ def _be_quiet(ctx: typer.Context, quiet: bool) -> bool:
 
 def _be_verbose(ctx: typer.Context, verbose: bool) -> bool:
     """Have what the package logs shown on stderr."""
+    logger.handlers = [_Remarks()]
+    logger.setLevel(logging.INFO if verbose else logging.ERROR if ctx.params.get("quiet") else logging.WARNING)
     if verbose:
         _refuse_both(ctx, "quiet")
-        logger.handlers = [_Remarks()]
-        logger.setLevel(logging.INFO)
     return verbose
 
 

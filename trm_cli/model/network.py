@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trm_cli.config import ModelConfig
 from trm_cli.errors import UsageError
+from trm_cli.model.faults import CompilerError, compile_module
 from trm_cli.model.layers import BLOCKS, TABLES, Linear, truncated_normal
 from trm_cli.model.recursion import GRADIENTS, RECURSIONS, damped
 from trm_cli.tasks.base import FIRST_SYMBOL
@@ -225,6 +226,14 @@ def resized(network: TinyRecursiveModel, config: ModelConfig) -> TinyRecursiveMo
     other.load_state_dict(network.state_dict(keep_vars=True), assign=True)
     other.net.recomputes = network.net.recomputes
     return other.to(network.y_init.device).train(network.training)
+
+
+def compile_network(network: TinyRecursiveModel) -> None:
+    """Have torch compile the net for batches of every size, which shrink as puzzles halt."""
+    try:
+        compile_module(network.net, dynamic=True)
+    except CompilerError as error:
+        raise UsageError(f"--compile: {error}, or leave the option out") from error
 
 
 def spare_threads(network: TinyRecursiveModel) -> None:

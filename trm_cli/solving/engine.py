@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trm_cli.config import ModelConfig, SolveConfig
-from trm_cli.errors import UsageError
+from trm_cli.errors import ModelError, UsageError
+from trm_cli.model.faults import CompilerError, compiler_translated, faults_translated, is_out_of_memory, logger
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
 from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
@@ -99,6 +100,7 @@ class Batch:
     def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, in_slices: bool = True) -> None:
         self.network, self.settings = network, settings
         self.generator = torch.Generator(network.y_init.device)
+        self.in_slices = in_slices
         self.rows_at_once = rows_in_cache(network) if in_slices else sys.maxsize
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
         self.attempts: list[Attempt] = []
@@ -119,15 +121,30 @@ class Batch:
         self.attempts = self.attempts + fresh
 
     def step(self) -> tuple[Tensor, Tensor]:
-        """One supervision step of all: logits [R, L, V] and halt logits [R]."""
+        """One supervision step of all: logits [R, L, V] and halt logits [R].
+
+        Where they are too many for the memory, fewer are computed together from then on.
+        """
         z, scale = self.z, self.settings.noise
         if scale and any(attempt.number for attempt in self.attempts):  # the first attempt has none
             still = torch.zeros_like(self.start[1])
             noise = [self._normal(a.key + a.steps + 1) * scale if a.number else still for a in self.attempts]
             z = z + torch.cat(noise)
-        slices = zip(*(torch.split(stream, self.rows_at_once) for stream in (self.x, self.y, z)), strict=True)
-        self.y, self.z, logits, halt = map(torch.cat, zip(*(self.network(*each) for each in slices), strict=True))
-        return logits, halt
+        while True:
+            try:
+                slices = zip(*(torch.split(stream, self.rows_at_once) for stream in (self.x, self.y, z)), strict=True)
+                computed = zip(*(self.network(*each) for each in slices), strict=True)
+                self.y, self.z, logits, halt = map(torch.cat, computed)
+            except (MemoryError, RuntimeError) as error:
+                together = min(self.rows_at_once, len(self.attempts))
+                if together == 1 or not self.in_slices or not is_out_of_memory(error):
+                    raise
+            else:
+                return logits, halt
+            self.rows_at_once = together // 2  # here, where what was computed in vain is free again
+            if self.z.device.type == "cuda":
+                torch.cuda.empty_cache()
+            logger.warning("out of memory with %d puzzles together; goes on with %d", together, self.rows_at_once)
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Let all attempts out but the chosen ones [R]."""
@@ -142,6 +159,17 @@ class Batch:
         self.generator.manual_seed(key)
         shape = (1, *self.network.z_shape)
         return torch.randn(shape, generator=self.generator, device=self.z.device).to(self.z)
+
+
+@contextmanager
+def solving_translated() -> Iterator[None]:
+    """Turn what fails where a network computes into an error that says what to do."""
+    with faults_translated(ModelError, "give a smaller --batch-size, or a smaller model"):
+        try:
+            with compiler_translated():
+                yield
+        except CompilerError as error:
+            raise UsageError(f"--compile: {error}, or leave the option out") from error
 
 
 def root_mean_square(state: Tensor) -> Tensor:
@@ -177,12 +205,14 @@ def run(
     search = Search(puzzles, views, settings, rules.legal_tokens, examine=examine, ahead=not watched)
     batch = Batch(network, settings, in_slices=not watched)  # a watcher sees each call of the net once
     while not stops():
-        batch.add(search.take(batch_size - len(batch.attempts)))
-        if not batch.attempts:
-            return
-        attempts, y, z = batch.attempts, batch.y, batch.z
-        logits, halt = batch.step()
-        change = root_mean_square(batch.y - y)
+        fresh = search.take(batch_size - len(batch.attempts))
+        with solving_translated():
+            batch.add(fresh)
+            if not batch.attempts:
+                return
+            attempts, y, z = batch.attempts, batch.y, batch.z
+            logits, halt = batch.step()
+            change = root_mean_square(batch.y - y)
 
         seen = [attempt.view for attempt in attempts]
         answers = views.undo(logits.argmax(-1).to("cpu", torch.uint8).numpy(), seen)

@@ -20,7 +20,7 @@ from trm_cli.training.batches import Examples
 from trm_cli.training.data import refuse_misfits
 from trm_cli.training.loop import memory_in_use
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.step import HALTING, Trainer, memory_translated
+from trm_cli.training.step import HALTING, Trainer, smaller_batch, training_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles
 EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
@@ -56,7 +56,7 @@ def measure(recipe: Recipe, batch_sizes: list[int], *, seconds: float, device: t
         config = replace(recipe.train, batch_size=batch_size)
         torch.manual_seed(0)
         network = TinyRecursiveModel(recipe.model).to(device)
-        with memory_translated():
+        with training_translated(smaller_batch(config)):
             trainer = Trainer(network, examples, config, seed=0)
             first = _time_steps(trainer, 1)
             _time_steps(trainer, WARM_UP)

@@ -33,7 +33,7 @@ from trm_cli.training.problems import PuzzleExamples, PuzzleTrainer
 from trm_cli.training.run import Limits, Plan, Run
 from trm_cli.training.sizes import SizesTrainer
 from trm_cli.training.state import SavedState, load_state
-from trm_cli.training.step import SUMS, Trainer, memory_translated
+from trm_cli.training.step import SUMS, Trainer, smaller_batch, training_translated
 from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable, Register
 from trm_cli.weights.tensors import LoadedModel
@@ -280,7 +280,7 @@ def start_run(
     if data.problems is not None:
         assert isinstance(run.plan.task, Demonstrated)
         register = register_of(run.plan.task, data.problems)
-    with memory_translated():
+    with training_translated(smaller_batch(run.plan.recipe.train)):
         trainer = build_trainer(run.plan, data, register, start, device=device, workers=workers or Workers())
     try:
         if run.resumed is not None:
@@ -293,7 +293,7 @@ def start_run(
                 run.begin(run.facts, data.sources, [one.generated for one in data.sizes if one.generated is not None])
             trainer.workers.wait()
             run.save_state(trainer)
-        with memory_translated():
+        with training_translated(smaller_batch(run.plan.recipe.train)):
             for event in train(trainer, run.plan.task, data.validation, limits, stopped):
                 if isinstance(event, SavePoint):
                     run.save_state(trainer)

@@ -28,7 +28,7 @@ from trm_cli.training.batches import Examples, RollingBatch
 from trm_cli.training.data import PuzzlePairs
 from trm_cli.training.distributed import Workers
 from trm_cli.training.recipes import PAPER_ARC_TRAIN
-from trm_cli.training.step import SUMS, Trainer, memory_translated
+from trm_cli.training.step import SUMS, Trainer, training_translated
 
 MOST_VIEWS = 10_000  # of a new problem
 SEEDS = 2**32  # of numpy's older generator, which views are drawn with
@@ -281,7 +281,7 @@ def recall_or_adapt(
         return Adapted(voter.loaded.network, voter.read(voter.known(problem, views)), None)
     assert how is not None
     trained = voter.loaded.checkpoint.training.get("train", {})
-    with memory_translated():
+    with training_translated("lower --augment, or use another device"):
         return adapt(voter.loaded.network, voter.task, problem, how, trained, progress)
 
 

@@ -8,8 +8,9 @@ arXiv:2506.21734.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -19,6 +20,14 @@ from torch.nn.utils import clip_grad_norm_
 
 from trm_cli.config import SolveConfig, TrainConfig
 from trm_cli.errors import TrainingError, UsageError
+from trm_cli.model.faults import (
+    CompilerError,
+    compile_module,
+    compiler_translated,
+    faults_translated,
+    logger,
+    stop_compiling,
+)
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, solve_stream
 from trm_cli.solving.search import Outcome
@@ -30,6 +39,19 @@ from trm_cli.training.optim import EMA, build_optimizers, rate_factor, set_rate
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm", "halted", "halted_right")
 SEED_STRIDE = 1_000_003  # between the seeds of two workers
 CPU_BATCH, GPU_BATCH = 32, 512  # puzzles of the validation set solved together
+
+
+@dataclass(frozen=True)
+class Thought:
+    """What a supervision step of the batch came to; its gradients are with the weights."""
+
+    y: Tensor
+    z: Tensor
+    stops: Tensor  # [B] bool
+    right: Tensor  # [B, L] bool
+    loss: Tensor
+    answer_loss: Tensor
+    halting_loss: Tensor
 
 
 class Trainer:
@@ -84,7 +106,17 @@ class Trainer:
         """Have torch compile what the config says of a network; `dynamic` is torch's."""
         if self.config.compile:
             unit = network if self.config.compile_unit == "step" else network.net
-            unit.compile(mode="reduce-overhead" if self.config.cuda_graphs else None, dynamic=dynamic)
+            mode = "reduce-overhead" if self.config.cuda_graphs else None
+            try:
+                compile_module(unit, mode=mode, dynamic=dynamic)
+            except CompilerError as error:
+                self.go_on_uncompiled(error)
+
+    def go_on_uncompiled(self, error: CompilerError) -> None:
+        """Compute as is written from now on, which gives the same; only the first worker says so."""
+        stop_compiling()
+        if self.workers.is_first:
+            logger.warning("%s to train faster; this run goes on uncompiled", error)
 
     @property
     def batches(self) -> dict[str, RollingBatch]:
@@ -105,6 +137,23 @@ class Trainer:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # untyped
         batch.refill(self.thinking)
 
+        try:
+            with compiler_translated():
+                thought = self.think()
+        except CompilerError as error:
+            self.go_on_uncompiled(error)
+            self.thinking.zero_grad(set_to_none=True)
+            thought = self.think()
+        norm = self.update()
+        self.ema.update(self.network, self.step)
+        batch.carry(thought.y, thought.z, thought.stops)
+
+        self.step += 1
+        self.add_up(thought, norm)
+
+    def think(self) -> "Thought":
+        """The recursion on the batch, its two losses and their gradients; draws nothing by lot."""
+        batch, config = self.batch, self.config
         x = self.embed(batch.puzzles)
         y, z, logits, halt = self.thinking(x, batch.y, batch.z)
         right = right_cells(logits, batch.answers)
@@ -113,12 +162,7 @@ class Trainer:
         halting_term, stops = self.learn_halting(self.thinking, x, y, z, halt, right.all(1), is_last)
         loss = answer_term + config.halt_weight * halting_term
         loss.backward()  # type: ignore[no-untyped-call] # torch declares no type for it
-        norm = self.update()
-        self.ema.update(self.network, self.step)
-        batch.carry(y, z, stops)
-
-        self.step += 1
-        self.add_up(loss, answer_term, halting_term, right, norm)
+        return Thought(y, z, stops, right, loss, answer_term, halting_term)
 
     def embed(self, puzzles: Tensor) -> Tensor:
         """The x of the batch's puzzles [B, L]."""
@@ -147,14 +191,14 @@ class Trainer:
             torch._foreach_copy_(list(self.working.parameters()), list(self.network.parameters()))
 
     @torch.no_grad()
-    def add_up(self, loss: Tensor, answer_term: Tensor, halting_term: Tensor, right: Tensor, norm: Tensor) -> None:
+    def add_up(self, thought: "Thought", norm: Tensor) -> None:
         """Add the figures of a step to `sums`."""
-        halted = self.batch.halted
+        halted, right = self.batch.halted, thought.right
         named = {
             "steps": torch.ones_like(norm),
-            "loss": loss,
-            "answer_loss": answer_term,
-            "halting_loss": halting_term,
+            "loss": thought.loss,
+            "answer_loss": thought.answer_loss,
+            "halting_loss": thought.halting_loss,
             "cell_accuracy": right.float().mean(),
             "gradient_norm": norm,
             "halted": halted.sum().float(),
@@ -281,13 +325,12 @@ def slots_per_worker(batch_size: int, workers: int) -> int:
     return batch_size // workers
 
 
-@contextmanager
-def memory_translated() -> Iterator[None]:
-    """Turn torch's word for a lack of memory into a line that says what to lower."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
-            raise
-        raise TrainingError("out of memory; lower train.batch_size, model.hidden_size, model.n or model.T") from error
+def training_translated(less: str) -> AbstractContextManager[None]:
+    """Turn what fails where a network trains into a line that says what to do; less: how to use less memory."""
+    return faults_translated(TrainingError, less)
+
+
+def smaller_batch(config: TrainConfig) -> str:
+    """How to use less memory in a run."""
+    fewer = f"--set train.batch_size={max(1, config.batch_size // 2)}"
+    return f"give {fewer}, or lower model.hidden_size, model.n or model.T; a state that was saved is intact"

@@ -131,13 +131,14 @@ def open_model(
     dtype      that it computes in; float32 if nothing is said.
     compiles   torch.compile the net: the first step takes a minute, every other one less.
     """
+    from trm_cli.model.network import compile_network
     from trm_cli.weights.tensors import load_checkpoint
 
     found = find_model(name, task=task, num_cells=num_cells, revision=revision)
     loaded = load_checkpoint(found.folder, source=found.source, device=device, num_cells=num_cells)
     loaded.network.to(dtype)
     if compiles:
-        loaded.network.net.compile(dynamic=True)  # batches shrink as puzzles halt
+        compile_network(loaded.network)
     return loaded
 
 

@@ -3,12 +3,13 @@
 Solving needs none of it: a record that is incomplete stops those alone who tell it, that is cards and lists.
 """
 
+import json
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from trm_cli.config import MOST_STEPS, Share
 from trm_cli.errors import FileError, ModelError
-from trm_cli.schema import checked
+from trm_cli.schema import checked, parse_json
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
 
@@ -132,9 +133,10 @@ class _Elsewhere:
 def record_of(checkpoint: Checkpoint) -> Record:
     """How a checkpoint came to be; raises ModelError where its config tells that in other ways than ours."""
     try:
-        elsewhere = checked(checkpoint.training, _Elsewhere, "training")
-        is_told = checkpoint.training.keys() - {"storage"} and elsewhere.converted_from is None
-        trained = checked(checkpoint.training, Trained, "training") if is_told else None
+        training = _as_read(checkpoint.training)
+        elsewhere = checked(training, _Elsewhere, "training")
+        is_told = training.keys() - {"storage"} and elsewhere.converted_from is None
+        trained = checked(training, Trained, "training") if is_told else None
     except FileError as error:
         raise _refusal(checkpoint, error) from error
     return Record(trained, elsewhere.converted_from, elsewhere.storage)
@@ -143,9 +145,14 @@ def record_of(checkpoint: Checkpoint) -> Record:
 def measurements_of(checkpoint: Checkpoint) -> dict[str, Measurement]:
     """What was measured of a checkpoint, by name; raises ModelError where its config tells that in other ways."""
     try:
-        return checked(checkpoint.measured, dict[str, Measurement], "measured")
+        return checked(_as_read(checkpoint.measured), dict[str, Measurement], "measured")
     except FileError as error:
         raise _refusal(checkpoint, error) from error
+
+
+def _as_read(facts: dict[str, Any]) -> Any:
+    """As JSON has them, which those of a checkpoint that was just made may not be: torch's version is no plain text."""
+    return parse_json(json.dumps(facts))
 
 
 def _refusal(checkpoint: Checkpoint, error: FileError) -> ModelError:
