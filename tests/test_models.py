@@ -115,16 +115,18 @@ def test_the_list_is_a_table_of_what_each_model_solves_with_how_many_attempts(ru
 
 def test_a_measurement_with_the_default_attempts_is_listed_before_later_ones(tmp_path: Path) -> None:
     def group(share: float) -> dict[str, object]:
-        return {"kind": "all", "verified": share, "puzzles": 10, "mean_steps": 3.5}
+        shares = dict.fromkeys(("cell", "exact", "verified", "fired", "precision"), share)
+        return {"kind": "all", "group": "all", "puzzles": 10, "mean_steps": 3.5, **shares}
 
     config = json.loads((OURS / CONFIG_FILE).read_text())
     config["solving"] = {"attempts": 8}
     config["measured"] = {
         "a.csv.gz, 10 puzzles, at most 12 steps, 8 attempts, --search flat": {
+            "command": "trm eval",
             "groups": [group(0.5)],
             "solved_within_steps": [1, 2, 3],
         },
-        "b.csv, 10 puzzles, at most 16 steps": {"groups": [group(0.2)]},
+        "b.csv, 10 puzzles, at most 16 steps": {"command": "trm eval", "groups": [group(0.2)]},
     }
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(json.dumps(config).encode() if name == CONFIG_FILE else content)
