@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from trm_cli.errors import UsageError
 from trm_cli.files import writing_whole
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks import get_task
 from trm_cli.tasks.base import generator_of, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.catalogue import Found
-from trm_cli.weights.tensors import load_checkpoint, save_checkpoint
+from trm_cli.weights.tensors import load_checkpoint, save_checkpoint, task_of
 
 NEEDED = ("onnx", "onnxscript")
 INPUTS, OUTPUTS = ("tokens", "y", "z"), ("y_next", "z_next", "logits", "halt")
@@ -80,7 +79,7 @@ def export_checkpoint(found: Found, folder: Path, storage: str, *, num_puzzles: 
     command      what measured the difference, so that a reader can repeat it.
     """
     loaded = load_checkpoint(found.folder, source=found.source)
-    task = get_task(loaded.checkpoint.task)
+    task = task_of(loaded.checkpoint)
     size = loaded.network.config.height
     wanted = replace(generator_of(task).usual(size), puzzles=num_puzzles)
     data = generator_of(task).generate(wanted, size=size, seed=0)
