@@ -261,6 +261,37 @@ def test_each_failure_is_one_line_and_passes_with_its_cause(run: Run, server: Hu
     assert [done.exit_code for done in again] == [0] * len(again)
 
 
+def siblings(*listed: object) -> bytes:
+    return json.dumps({"id": "owner/good", "sha": "a" * 40, "siblings": listed}).encode()
+
+
+LISTINGS = {
+    "null": siblings(None),
+    "a number": siblings({"rfilename": 3}),
+    "half a character": siblings({"rfilename": "\ud800.pt"}),
+    "storage": siblings({"rfilename": "a.pt", "lfs": 3}),
+    "no object": b"[1]",
+    "no number": b"NaN",
+    "nested": b"[" * 100_000,
+    "no text": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("body", LISTINGS.values(), ids=LISTINGS.keys())
+def test_a_listing_that_is_none_is_one_line(body: bytes, run: Run, server: HubServer, home: Path) -> None:
+    server.faults = [Fault("/api/", body=body)]
+    (done,) = run("models pull owner/good -q")
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert "is not the Hub's; check HF_ENDPOINT" in done.stderr
+
+
+def test_control_characters_in_a_listing_reach_no_terminal(run: Run, server: HubServer, home: Path) -> None:
+    server.faults = [Fault("/api/", body=siblings({"rfilename": "a\x1b[2J.pt"}, {"rfilename": "b\n.pt"}))]
+    (done,) = run("models pull owner/good -q")
+    assert done.exit_code == 3
+    assert "there are a?[2J.pt, b?.pt" in done.stderr
+
+
 def test_what_is_pushed_can_be_loaded_again(run: Run, server: HubServer, home: Path) -> None:
     (dry,) = run("models push sudoku-4x4 me/mine --dry-run")
     assert server.requests == []

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from trm_cli.errors import ModelError, TrainingError, TRMError, UsageError
 from trm_cli.files import sha256_of
+from trm_cli.schema import checked
 from trm_cli.weights.card import card
 from trm_cli.weights.checkpoint import CARD_FILE, CONFIG_FILE, TABLE_FILE, WEIGHTS_FILE
 
@@ -212,12 +213,15 @@ def list_files(address: Address) -> list[str]:
 
     with translated(address):
         try:
-            found = HfApi().repo_info(
-                address.repo,
-                repo_type=address.kind.name,
-                revision=address.revision,
-                timeout=constants.HF_HUB_ETAG_TIMEOUT,
-            )
+            with _listing_checked():
+                found = HfApi().repo_info(
+                    address.repo,
+                    repo_type=address.kind.name,
+                    revision=address.revision,
+                    timeout=constants.HF_HUB_ETAG_TIMEOUT,
+                )
+                named = [sibling.rfilename for sibling in getattr(found, "siblings", None) or []]
+                return checked(named, list[str], "siblings")
         except (HTTPError, OSError, ValueError) as error:
             status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
             said_no = status is not None and status not in (TIMED_OUT, TOO_MANY) and status < SERVER_FAILS
@@ -233,7 +237,15 @@ def list_files(address: Address) -> list[str]:
             if not (names := [path.relative_to(folder).as_posix() for path in cached if path.is_file()]):
                 raise
             return names
-    return [sibling.rfilename for sibling in getattr(found, "siblings", None) or []]
+
+
+@contextmanager
+def _listing_checked() -> Iterator[None]:
+    """Turn what the client stumbles over in a listing, which it does not check, into a ValueError."""
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError("no listing of the Hub") from error
 
 
 @contextmanager
