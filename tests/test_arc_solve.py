@@ -18,6 +18,7 @@ from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_grids import as_json, parse_problems
 from trm_cli.tasks.problems import ProblemData
 from trm_cli.training.problems import Adaptation, adapt
+from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config, write_config
 from trm_cli.weights.puzzle_table import PuzzleTable
 from trm_cli.weights.tensors import load_checkpoint
@@ -96,7 +97,7 @@ def test_without_the_network_only_the_rows_are_trained(model: Path) -> None:
     steps = []
     for trains_network in (False, True):
         how = Adaptation(3, 2, trains_network, 0)
-        learned = adapt(network, Arc(), task, how, {}, lambda: steps.append(1))
+        learned = adapt(network, Arc(), task, how, PAPER_ARC_TRAIN, lambda: steps.append(1))
         changed = [
             name for name, tensor in learned.network.state_dict().items() if not torch.equal(tensor, weights[name])
         ]
@@ -114,7 +115,7 @@ def test_a_test_s_answer_is_never_learned_from(model: Path) -> None:
     for known in (NEW, secret):
         (task,) = parse_problems(json.dumps(known), "new.json", "new")
         network = load_checkpoint(model, source="here", device=CPU).network
-        rows.append(adapt(network, Arc(), task, Adaptation(3, 2, False, 0), {}, lambda: None).known.rows)
+        rows.append(adapt(network, Arc(), task, Adaptation(3, 2, False, 0), PAPER_ARC_TRAIN, lambda: None).known.rows)
     assert torch.equal(*rows)
 
 
@@ -230,3 +231,15 @@ def test_a_model_goes_to_the_hub_and_comes_back_with_its_table(data: ProblemData
         told = server.run(PROGRAM, *words, home=tmp_path / "theirs")
     assert server.repos["model", "me/arc"].files[TABLE_FILE] == (model / TABLE_FILE).read_bytes()
     assert json.loads(told[0])["model"]["source"] == "me/arc"
+
+
+@pytest.mark.parametrize("told", [{"train": [1]}, {"train": {"batch_size": "x"}}, {"train": {"clip": -1}}])
+def test_a_record_of_training_that_cannot_be_is_the_models_fault(
+    told: dict[str, Any], new_task: Path, model: Path, tmp_path: Path
+) -> None:
+    other = Path(copytree(model, tmp_path / "other"))
+    write_config(other, replace(read_config(model), training=told))
+    words = ["solve", "arc", str(new_task), "--model", str(other), "--adapt", "1", "--augment", "0"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stderr.count("\n")) == (3, 1)
+    assert "config.json: training.train" in done.stderr

@@ -9,7 +9,7 @@ Source: the sparse embedding of github.com/SamsungSAILMontreal/TinyRecursiveMode
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from trm_cli.training.data import PuzzlePairs
 from trm_cli.training.distributed import Workers
 from trm_cli.training.recipes import PAPER_ARC_TRAIN
 from trm_cli.training.step import SUMS, Trainer, training_translated
+from trm_cli.weights.facts import numbers_of
 
 MOST_VIEWS = 10_000  # of a new problem
 SEEDS = 2**32  # of numpy's older generator, which views are drawn with
@@ -241,12 +242,12 @@ def adapt(
     task: Demonstrated,
     problem: Problem,
     how: Adaptation,
-    trained: dict[str, Any],
+    trained: TrainConfig,
     progress: Callable[[], None],
 ) -> Adapted:
     """Train fresh rows for a problem on its demonstrations; its tests are never looked at.
 
-    trained   how the network was trained, as its config says: the numbers to go on with.
+    trained   how the network was trained: the numbers to go on with.
     progress  called after each step.
     """
     network = copy.deepcopy(network).float().requires_grad_(how.trains_network)
@@ -275,23 +276,21 @@ def recall_or_adapt(
 
     how       may be None if the problem is known.
     progress  called after each step of learning.
-    Raises TrainingError where there is too little memory.
+    Raises TrainingError where there is too little memory, ModelError where the model's record of its training
+    cannot be right.
     """
     if not voter.unknown([problem]):
         return Adapted(voter.loaded.network, voter.read(voter.known(problem, views)), None)
     assert how is not None
-    trained = voter.loaded.checkpoint.training.get("train", {})
+    trained = numbers_of(voter.loaded.checkpoint) or PAPER_ARC_TRAIN
     with training_translated("lower --augment, or use another device"):
         return adapt(voter.loaded.network, voter.task, problem, how, trained, progress)
 
 
-def _numbers(trained: dict[str, Any], steps: int, batch_size: int) -> TrainConfig:
-    """The numbers of the training; without a record of the network's own, the published ones."""
-    names = {field.name for field in fields(TrainConfig)}
-    own = {name: value for name, value in trained.items() if name in names}
-    config = TrainConfig(**own) if own else PAPER_ARC_TRAIN
+def _numbers(trained: TrainConfig, steps: int, batch_size: int) -> TrainConfig:
+    """The numbers of learning a problem, from those of the training."""
     return replace(
-        config,
+        trained,
         batch_size=batch_size,
         steps=steps,
         decay_by="steps",

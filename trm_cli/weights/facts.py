@@ -4,11 +4,11 @@ Solving needs none of it: a record that is incomplete stops those alone who tell
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
-from trm_cli.config import MOST_STEPS, Share
-from trm_cli.errors import FileError, ModelError
+from trm_cli.config import MOST_STEPS, Share, TrainConfig
+from trm_cli.errors import ConfigError, FileError, ModelError
 from trm_cli.schema import checked, parse_json
 from trm_cli.tasks.base import HELD_OUT
 from trm_cli.weights.checkpoint import CONFIG_FILE, Checkpoint
@@ -130,6 +130,11 @@ class _Elsewhere:
     storage: str | None = None
 
 
+@dataclass(frozen=True)
+class _Told:
+    train: dict[str, Any] = field(default_factory=dict)
+
+
 def record_of(checkpoint: Checkpoint) -> Record:
     """How a checkpoint came to be; raises ModelError where its config tells that in other ways than ours."""
     try:
@@ -150,10 +155,23 @@ def measurements_of(checkpoint: Checkpoint) -> dict[str, Measurement]:
         raise _refusal(checkpoint, error) from error
 
 
+def numbers_of(checkpoint: Checkpoint) -> TrainConfig | None:
+    """The numbers of a checkpoint's training, as far as they are told; None where none is.
+
+    Raises ModelError where they cannot be.
+    """
+    try:
+        told = checked(_as_read(checkpoint.training), _Told, "training").train
+        own = {name: told[name] for name in told.keys() & {field.name for field in fields(TrainConfig)}}
+        return checked(own, TrainConfig, "training.train") if own else None
+    except (FileError, ConfigError) as error:
+        raise _refusal(checkpoint, error) from error
+
+
 def _as_read(facts: dict[str, Any]) -> Any:
     """As JSON has them, which those of a checkpoint that was just made may not be: torch's version is no plain text."""
     return parse_json(json.dumps(facts))
 
 
-def _refusal(checkpoint: Checkpoint, error: FileError) -> ModelError:
+def _refusal(checkpoint: Checkpoint, error: FileError | ConfigError) -> ModelError:
     return ModelError(f"model {checkpoint.name!r}: {CONFIG_FILE}: {error}; correct it, or train or download it again")
