@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from tests.arc_tasks import save_untrained, small_data
 from tests.hub_server import HubServer
 from tests.test_cli import trm
+from tests.test_faults import fail
 from trm_cli.cli.app import app
 from trm_cli.tasks.arc import Arc
 from trm_cli.tasks.arc_grids import as_json, parse_problems
@@ -243,3 +244,12 @@ def test_a_record_of_training_that_cannot_be_is_the_models_fault(
     done = CliRunner().invoke(app, words)
     assert (done.exit_code, done.stderr.count("\n")) == (3, 1)
     assert "config.json: training.train" in done.stderr
+
+
+def test_too_little_memory_for_a_vote_is_one_line(
+    data: ProblemData, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, MemoryError())
+    done = CliRunner().invoke(app, ["solve", "arc", str(known_task(data, tmp_path)), "--model", str(model)])
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert done.stderr == "trm: out of memory; give a smaller --batch-size, or a smaller model\n"

@@ -19,6 +19,7 @@ from torch import Tensor
 from trm_cli.config import SolveConfig
 from trm_cli.errors import ModelError, PuzzleError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving.engine import solving_translated
 from trm_cli.tasks.base import Tokens
 from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, View, key
 from trm_cli.weights.catalogue import open_model
@@ -152,18 +153,20 @@ def predict(network: TinyRecursiveModel, boards: Tokens, rows: Tensor) -> list[P
     """Answers to boards [B, L] of puzzles whose rows of the table are `rows` [B, D].
 
     Every board gets N_sup steps: none halts, as in the official evaluation.
+    Raises ModelError where there is too little memory for so many, or the device fails.
     """
-    device = network.y_init.device
-    tokens = torch.from_numpy(boards.astype(np.int64)).to(device)
-    x = network.embed(tokens, rows.to(device))
-    y, z = network.starting_state(len(boards), torch.Generator(device).manual_seed(SEED))
-    answers, halts = [], []
-    for _ in range(network.config.N_sup):
-        y, z, logits, halt = network(x, y, z)
-        answers.append(logits.argmax(-1).to(torch.uint8))
-        halts.append(halt.double().sigmoid())
-    by_board = torch.stack(answers, 1).cpu().numpy()  # [B, N_sup, L]
-    probabilities = torch.stack(halts, 1).cpu().tolist()
+    with solving_translated():
+        device = network.y_init.device
+        tokens = torch.from_numpy(boards.astype(np.int64)).to(device)
+        x = network.embed(tokens, rows.to(device))
+        y, z = network.starting_state(len(boards), torch.Generator(device).manual_seed(SEED))
+        answers, halts = [], []
+        for _ in range(network.config.N_sup):
+            y, z, logits, halt = network(x, y, z)
+            answers.append(logits.argmax(-1).to(torch.uint8))
+            halts.append(halt.double().sigmoid())
+        by_board = torch.stack(answers, 1).cpu().numpy()  # [B, N_sup, L]
+        probabilities = torch.stack(halts, 1).cpu().tolist()
     return list(zip(by_board, probabilities, strict=True))
 
 
