@@ -163,9 +163,9 @@ def run_to(step: int, data: Path, folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def refused(words: list[str]) -> str:
+def refused(words: list[str], exit_code: int = 2) -> str:
     done = CliRunner().invoke(app, ["train", "sudoku", *words])
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == exit_code, done.output
     return done.stderr.strip().splitlines()[-1]
 
 
@@ -235,7 +235,9 @@ def test_damaged_log_lines_and_configs_do_not_stop_a_resumed_run_with_a_tracebac
     assert [entry[0] for entry in losses(folder)] == [1, 2, 2, 3, 3]
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"puzzles_sha256"', '"other"'))
-    assert refused(on[2:]).startswith(f"trm: {config}: no config of a run (")
+    assert refused(on[2:], 3) == (
+        f"trm: {config}: no config of a run: its SHA-256 is not the one in state.json; give another folder"
+    )
 
 
 def test_going_back_to_an_older_state_gives_up_what_came_after_it(data_file: Path, whole: Path, tmp_path: Path) -> None:
