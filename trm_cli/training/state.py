@@ -313,7 +313,8 @@ def _refuse_values(state: SavedState, trainer: "Trainer", saved: dict[str, "Tens
         numbers = tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor
         low, high = (end.item() for end in numbers.aminmax()) if tensor.numel() else (0, 0)
         if not (least <= low <= high <= most and math.isfinite(low) and math.isfinite(high)):
-            raise TrainingError(f"{state.folder}: damaged: {name:.60} holds {low:g} to {high:g}; {ANOTHER}")
+            held = f"{low:g} to {high:g}" if math.isfinite(low) and math.isfinite(high) else "what is no number"
+            raise TrainingError(f"{state.folder}: damaged: {name:.60} holds {held}; {ANOTHER}")
     for name, source in _generators(trainer).items():
         try:
             torch.Generator(source.device).set_state(saved[name])
