@@ -17,7 +17,7 @@ from trm_cli.cli.completion import complete_models, complete_recipes, complete_w
 from trm_cli.cli.help import DATA, HARDWARE, MODEL, RECIPE, RUN
 from trm_cli.cli.options import logger
 from trm_cli.config import NEWEST, parse_duration
-from trm_cli.errors import TrainingError, UsageError
+from trm_cli.errors import FileError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -274,7 +274,7 @@ def _draw_curves(run: "Run") -> None:
     from trm_cli.display.charts import draw_curves
     from trm_cli.training.run import read_log
 
-    with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
+    with suppress(OSError, FileError):  # a disk that is full speaks up where more than a picture is at stake
         run.write_curves(draw_curves(read_log(run.folder), title=f"Training curves of {run.folder.name}"))
 
 

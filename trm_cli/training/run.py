@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from trm_cli.config import MOST_STEPS, NEWEST, Share, apply, differences, override, read_toml
 from trm_cli.errors import FileError, PuzzleError, TrainingError, UsageError
-from trm_cli.files import MEBIBYTE, flush, locked, open_regular, read_whole, write_whole, writing_whole
+from trm_cli.files import MEBIBYTE, flush, locked, open_regular, read_whole, size_in_words, write_whole
 from trm_cli.schema import checked, parse_json
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task, board_of, generator_of
@@ -52,7 +52,7 @@ JUDGES = {  # what a run is judged by, as its card says it
     KNOWN: "pairs that were trained on",
 }
 JUDGED_BY_TESTS = "tests of evaluation tasks, each way by itself, no vote"
-LONGEST_LINE = MEBIBYTE  # of a log
+LARGEST_LOG, LONGEST_LINE = 1 << 30, MEBIBYTE  # bytes
 LONGEST_REASON = 300  # characters of what is wrong with a recipe
 
 
@@ -425,7 +425,11 @@ def _read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]
     if not path.exists():
         return
     with open_regular(path) as log:
+        if os.fstat(log.fileno()).st_size > LARGEST_LOG:
+            raise FileError(f"larger than {size_in_words(LARGEST_LOG)}, more than any log has")
         while line := log.readline(LONGEST_LINE):
+            if not line.startswith(b"{"):  # nothing, or the rest of a line that is too long
+                continue
             try:
                 entry = parse_json(line)
             except FileError:
@@ -496,12 +500,16 @@ class Run:
 
     def rewind(self, state: SavedState) -> None:
         """Drop what came after a state from the log, and the other states; the run will write them again."""
-        with writing_whole(self.folder / LOG_FILE) as log:
-            for entry in _read_lines(self.folder / LOG_FILE):
+        path, kept = self.folder / LOG_FILE, []
+        try:
+            for entry in _read_lines(path):
                 if entry["step"] <= state.step:
-                    log.write(f"{json.dumps(entry)}\n".encode())
+                    kept.append(f"{json.dumps(entry)}\n".encode())
                     if entry["kind"] == "evaluation":
                         self._measure(entry)
+        except FileError as error:
+            raise TrainingError(f"{path}: no log of a run: {error}; remove it, then resume") from error
+        self._write(LOG_FILE, b"".join(kept))
         keep_only(state.folder)
 
     def log(self, event: "Report | Evaluation", kind: str) -> None:
