@@ -444,3 +444,13 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_puzzle_is_read(data_
     assert refused(["--run", str(tmp_path)]) == (
         f"trm: {tmp_path}: exists already; choose another folder for --run, or go on with --resume"
     )
+
+
+def test_a_run_that_cannot_save_its_first_state_leaves_nothing(data_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(train_words(data_file, folder), limit_file_size=8_000)
+    _, remarks = process.communicate()
+    assert process.returncode == 3, remarks
+    last = remarks.splitlines()[-1]
+    assert last.endswith(" cannot be written (File too large); see to it, then begin again: nothing was saved")
+    assert list(tmp_path.iterdir()) == []

@@ -304,9 +304,9 @@ def start_run(
                     run.save_weights(trainer, register)
                 yield event
     except OSError as error:
+        rest = "resume: what was saved before is intact" if run.has_state() else "begin again: nothing was saved"
         raise TrainingError(
-            f"{error.filename or run.folder}: cannot be written ({error.strerror or error}); "
-            "see to it, then resume: what was saved before is intact"
+            f"{error.filename or run.folder}: cannot be written ({error.strerror or error}); see to it, then {rest}"
         ) from error
 
 

@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -253,7 +254,7 @@ def folder_of_problems(task: Task, sources: list[str]) -> Path:
 def open_run(options: Options, max_seconds: float | None, *, launches: bool, rank: int | None) -> Iterator["Run"]:
     """The run that is to begin, or that `--resume` means; no other process trains it meanwhile.
 
-    A folder that was made for a run goes again if it does not begin.
+    A run that ends before its first state leaves nothing.
     launches  this process starts workers, the first of which has the folder to itself.
     rank      of this process among several workers; None where it is no worker.
     """
@@ -267,7 +268,7 @@ def open_run(options: Options, max_seconds: float | None, *, launches: bool, ran
                 stack.close()
         else:
             run = new_run(options, max_seconds, rank=rank)
-            stack.callback(run.drop_unbegun)
+            stack.callback(run.drop_unsaved)
             if not rank and not launches:
                 stack.enter_context(_alone_in(run.folder))
         yield run
@@ -444,6 +445,15 @@ def _read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]
             yield entry
 
 
+def clear_folder(folder: Path) -> None:
+    """Remove all but the lock of a run that has no state."""
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != LOCK_FILE:
+            left.unlink()
+
+
 class Run:
     """A run and its folder.
 
@@ -487,12 +497,14 @@ class Run:
             name = DATA_FILE if cells == plan.recipe.model.num_cells else DATA_FILE.replace("data", f"data-{cells}")
             self._write(name, dataset_bytes(data, plan.task, gzipped=True), lasting=True)
 
-    def drop_unbegun(self) -> None:
-        """Remove the folder that was made for the run if that has not begun."""
-        if not (self.folder / CONFIG_FILE).exists():
-            for folder in self.made:
-                with suppress(OSError):  # others may have put something there
-                    folder.rmdir()
+    def drop_unsaved(self) -> None:
+        """Remove what a new run left, if it ended before its first state and no other process is at it."""
+        with suppress(FileError, OSError), locked(self.folder / LOCK_FILE):
+            if not self.has_state():
+                clear_folder(self.folder)
+        for folder in self.made:
+            with suppress(OSError):  # others may have put something there
+                folder.rmdir()
 
     def read_facts(self) -> dict[str, Any]:
         """The facts as they were recorded when the run began."""
@@ -532,7 +544,7 @@ class Run:
 
     def has_state(self) -> bool:
         """Whether there is something to resume."""
-        return (self.folder / STATES).is_dir()
+        return any((self.folder / STATES).glob(f"step-*/{STATE_FILE}"))
 
     def save_state(self, trainer: "Trainer") -> None:
         """Save what `--resume` goes on from; every worker calls it at the same step."""

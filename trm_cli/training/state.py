@@ -13,6 +13,7 @@ To look for a state needs no torch, which is imported where tensors are read or 
 import json
 import math
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ MOST_COUNTED = 1 << 24  # steps that an optimizer counts in float32
 COUNTS = ("steps", "halted", "halted_right")  # among the sums
 SQUARES = ("exp_avg_sq", "square")  # moments that are never negative
 ROUNDED = 1.001  # a float32 over the number that it stands for, at most
+OS_ERROR = re.compile(r"os error (\d+)")  # as safetensors words what the system says
 ANOTHER = "give another state to --resume"
 Seconds = Annotated[float, (0, MOST_SECONDS)]
 
@@ -352,7 +354,9 @@ def _write_tensors(path: Path, tensors: dict[str, "Tensor"]) -> str:
     try:
         save_file(whole, path)
     except SafetensorError as error:
-        raise OSError(None, str(error), str(path)) from error
+        number = OS_ERROR.search(str(error))
+        reason = os.strerror(int(number[1])) if number else str(error)
+        raise OSError(number and int(number[1]), reason, str(path)) from error
     digest = sha256_of(path)
     flush(path)
     return digest

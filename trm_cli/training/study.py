@@ -16,7 +16,6 @@ import itertools
 import json
 import multiprocessing
 import re
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -37,7 +36,7 @@ from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.data import load_data
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.run import DATA_FILE, LOCK_FILE, STATES, Limits, Plan, Run, find_state, read_log
+from trm_cli.training.run import DATA_FILE, LOCK_FILE, STATES, Limits, Plan, Run, clear_folder, find_state, read_log
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag
@@ -263,11 +262,7 @@ def train_run(run: StudyRun, generated: Dataset | None, device: "torch.device", 
     with locked(folder / LOCK_FILE, waits=True):  # for one whose study was killed a moment ago
         state = find_state(folder) if any((folder / STATES).glob("step-*")) else None
         if state is None:  # killed before anything was saved
-            for left in folder.iterdir():
-                if left.is_dir():
-                    shutil.rmtree(left)
-                elif left.name != LOCK_FILE:
-                    left.unlink()
+            clear_folder(folder)
         plan = run.plan
         data = load_data(
             plan, {} if generated is None else {generated.puzzles.shape[1]: generated}, lambda done, wanted: None
