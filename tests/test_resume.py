@@ -393,6 +393,7 @@ def test_damaged_lines_of_a_log_are_left_out(data_file: Path, tmp_path: Path) ->
         b'{"step": "x"}',
         b"\xff",
         b'{"kind": "report", "step": 1e99, "seconds": 1}',
+        b'{"kind": "report", "step": 1, "seconds": 1, "loss": 1' + b"0" * 400 + b"}",
         b'{"a": ' + b"[" * 9_999,
     ]
     wrong += [

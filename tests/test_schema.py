@@ -57,6 +57,7 @@ def test_a_record_is_made_of_what_fits() -> None:
         ({"pairs": [[1]]}, r"pairs\[0\]: expected a list of 2, got \[1\]"),
         ({"pairs": [["a", "a"]]}, r'pairs\[0\]\[0\]: expected a whole number from 0 up, got "a"'),
         ({"move": {"stream": "x", "heat": [0, 0, 0]}}, 'move.stream: expected one of y, z, got "x"'),
+        ({"move": {"stream": "y", "heat": [0, 10**400, 0]}}, r"move.heat\[1\]: expected a number from 0 up, got 1000"),
         ({"move": {"stream": "y", "heat": [0, 0]}}, r"move.heat: expected a list of 3, got \[0, 0\]"),
         ({"move": {"stream": "y", "heat": [0, 0, 1e999]}}, r"move.heat\[2\]: expected a number from 0 up"),
         ({"move": {"stream": "y"}}, "move.heat: missing"),

@@ -16,6 +16,7 @@ Nothing here guesses: `true` is no number, and a text is no list.
 import hashlib
 import json
 import math
+import sys
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -23,6 +24,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from trm_cli.errors import FileError, printable
 
 MOST = 2**63 - 1  # of a whole number
+LARGEST = sys.float_info.max  # of any other; JSON spells whole numbers beyond it, too
 DEEPEST = 64  # lists and objects inside one another
 SHOWN = 40  # characters of a value in a message
 NAMES = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
@@ -91,7 +93,7 @@ def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:
     if kind is Any:
         return _any(value, where, depth)
     if kind in (int, float):
-        return _number(value, kind, allowed or (0, MOST if kind is int else math.inf), where)
+        return _number(value, kind, allowed or (0, MOST if kind is int else LARGEST), where)
     if kind is bool:
         return value if type(value) is bool else _refuse(value, NAMES[bool], where)
     if kind is str:
@@ -121,7 +123,7 @@ def _items(values: list[Any], kind: Any, where: str, depth: int) -> list[Any]:
     """The items of a list; numbers, of which there may be many, all at once."""
     base, allowed = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
     if base in (int, float) and set(map(type, values)) <= {int, base}:
-        least, most = allowed or (0, MOST if base is int else math.inf)
+        least, most = allowed or (0, MOST if base is int else LARGEST)
         if not values or (least <= min(values) and max(values) <= most and all(map(math.isfinite, values))):
             return values
     return [_checked(one, kind, f"{where}[{place}]", depth + 1) for place, one in enumerate(values)]

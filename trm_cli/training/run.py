@@ -54,6 +54,7 @@ JUDGES = {  # what a run is judged by, as its card says it
 }
 JUDGED_BY_TESTS = "tests of evaluation tasks, each way by itself, no vote"
 LARGEST_LOG, LONGEST_LINE = 1 << 30, MEBIBYTE  # bytes
+Figure = Annotated[float, (-1e30, 1e30)]
 LONGEST_REASON = 300  # characters of what is wrong with a recipe
 
 
@@ -125,7 +126,7 @@ class _LoggedScores:
     cell: Share
     exact: Share
     verified: Share = 0.0
-    mean_steps: float
+    mean_steps: Figure
     fired: Share = 0.0
     precision: Share | None = None
     valid: Share | None = None
@@ -133,11 +134,25 @@ class _LoggedScores:
 
 @dataclass(frozen=True)
 class _Logged:
-    """A line of a log; reports have more, see training/loop.py."""
+    """A line of a log."""
 
     kind: Annotated[str, ("report", "evaluation")]
     step: Annotated[int, (0, MOST_STEPS)]
     seconds: Seconds
+
+
+@dataclass(frozen=True)
+class _LoggedReport(_Logged):
+    """The line of a report: what is drawn of it."""
+
+    loss: Figure | None = None
+    answer_loss: Figure | None = None
+    halting_loss: Figure | None = None
+    cell_accuracy: Figure | None = None
+    solved: Share | None = None
+    halting_step: Figure | None = None
+    halting_histogram: list[int] | None = None
+    rate: Figure | None = None
 
 
 @dataclass(frozen=True)
@@ -437,7 +452,7 @@ def _read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]
                 continue
             try:
                 is_evaluation = checked(entry, _Logged).kind == "evaluation"
-                checked(entry, _LoggedEvaluation if is_evaluation else dict[str, Any])
+                checked(entry, _LoggedEvaluation if is_evaluation else _LoggedReport)
             except FileError:
                 if strict:
                     raise
