@@ -1,7 +1,8 @@
 """An evaluation's counts, against the same things counted by hand."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,72 @@ def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(UsageError, match="keeps no evaluation"):
             read_kept(path, subject("d", [("w", settings)]))
+
+
+def change_tally(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda known: {**known, "tallies": [{**known["tallies"][0], **changes}]}
+
+
+def change_counts(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def changed(known: dict[str, Any]) -> dict[str, Any]:
+        groups = known["tallies"][0]["groups"]
+        return change_tally(groups={**groups, "all": {"all": {**groups["all"]["all"], **changes}}})(known)
+
+    return changed
+
+
+KEPT: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a text for a count": (change_counts(exact="3"), "exact: expected a whole number"),
+    "a negative count": (change_counts(steps=-1), "steps: expected a whole number"),
+    "no cells": (change_counts(cells=0, right_cells=0), "counts that contradict each other"),
+    "more right than there are": (change_counts(verified=7), "counts that contradict each other"),
+    "other steps": (change_counts(solved_at=[1]), "all all: no group of an evaluation"),
+    "no order": (change_tally(orders={}), "no group of an evaluation"),
+    "too few bins": (change_tally(bins=[]), "bins: expected a list of 10, got []"),
+    "infinite seconds": (change_tally(seconds=1e999), "Infinity is no number"),
+    "more steps than there were": (
+        change_tally(solved_within_steps=[0] * 9),
+        "solved_within_steps: expected 2 figures",
+    ),
+    "too few attempts": (change_tally(steps_within_attempts=[]), "steps_within_attempts: expected 4 figures, got 0"),
+    "other budgets": (change_tally(budgets=[1, 2, 3]), "counts that contradict each other"),
+    "solved twice": (change_tally(solved="222222"), "counts that contradict each other"),
+    "solved too rarely": (change_tally(solved="1"), "solved: expected 6 figures, got 1"),
+    "no text of them": (change_tally(solved=[1]), "solved: expected a text, got [1]"),
+    "no tallies": (lambda known: {**known, "tallies": []}, "counts of 0 networks, not of 1"),
+    "a flipped digit": (lambda known: {**change_counts(exact=0)(known), "checksum": "0"}, "its checksum is not that"),
+    "nested": (lambda known: json.loads("[" * 900 + "]" * 900), "expected an object"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), KEPT.values(), ids=KEPT.keys())
+def test_kept_counts_that_no_evaluation_comes_to_are_refused(
+    change: Callable[[dict[str, Any]], Any], message: str, ten: Dataset, tmp_path: Path
+) -> None:
+    path, what = tmp_path / "kept.json", subject("d", [("w", SolveConfig(max_steps=2, attempts=4))])
+    tally = measured(Retrying(ten, 0.8), ten, until=6, max_steps=2, attempts=4)
+    write_kept(path, what, [tally])
+    known = json.loads(path.read_text())
+    del known["checksum"]  # as an earlier trm wrote it
+    path.write_text(json.dumps(known))
+    assert read_kept(path, what) == [tally]
+    path.write_text(json.dumps(change(known)))
+    with pytest.raises(UsageError) as caught:
+        read_kept(path, what)
+    assert str(caught.value).startswith(f"{path}: keeps no evaluation: ")
+    assert message in str(caught.value)
+
+
+def test_kept_counts_are_a_file_of_a_sensible_size(tmp_path: Path) -> None:
+    path, what = tmp_path / "kept.json", subject("d", [("w", SolveConfig())])
+    path.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="a device or a pipe, not a file"):
+        read_kept(path, what)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(UsageError, match="larger than 16 MB"):
+        read_kept(path, what)
 
 
 def test_only_a_batch_of_questions_is_in_memory(ten: Dataset, scripted: ScriptedNetwork) -> None:

@@ -2,14 +2,18 @@
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from trm_cli.cli.options import writing
 from trm_cli.errors import FileError, UsageError
-from trm_cli.files import making_folder, read_text, read_whole, write_whole
+from trm_cli.files import locked, making_folder, read_text, read_whole, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_stays_beside_it(tmp_path: Path) -> None:
@@ -97,3 +101,52 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (partial / "a").write_bytes(b"a")
         assert not path.exists()
     assert [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")] == ["folder", "folder/a"]
+
+
+def test_a_lock_keeps_others_out_names_its_process_and_goes(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with locked(path):
+        with pytest.raises(FileError, match=f"^process {os.getpid()}$"), locked(path):
+            pass
+        assert path.exists()
+    assert not path.exists()
+    with locked(path):
+        pass
+
+
+def test_a_lock_that_a_killed_process_left_keeps_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    program = "import os, pathlib, sys\nfrom trm_cli.files import locked\n"
+    program += "with locked(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() != str(os.getpid())
+    with locked(path):
+        assert path.read_text() == str(os.getpid())
+
+
+def test_who_waits_for_a_lock_gets_it_afterwards(tmp_path: Path) -> None:
+    path, order = tmp_path / ".lock", list[str]()
+
+    def wait() -> None:
+        with locked(path, waits=True):
+            order.append("waited")
+
+    thread = threading.Thread(target=wait)
+    with locked(path):
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "waited"]
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_lock_is_no_pipe_and_no_link_to_elsewhere(tmp_path: Path) -> None:
+    path, other = tmp_path / ".lock", tmp_path / "mine.txt"
+    other.write_text("kept")
+    path.symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"), locked(path):
+        pass
+    assert other.read_text() == "kept"

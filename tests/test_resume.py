@@ -8,16 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from trm_cli.cli.app import app
+from trm_cli.errors import TrainingError
+from trm_cli.files import locked
+from trm_cli.schema import parse_json
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.tables import dataset_bytes
+from trm_cli.training.run import Options, find_state, open_run
 
 STEPS = 60
 SETTINGS = {
@@ -156,6 +162,14 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_state(data_fil
     assert again.exit_code == 0, again.output
 
 
+@pytest.fixture(scope="module")
+def begun(data_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that stands at step 2."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    run_to(2, data_file, folder)
+    return folder
+
+
 def run_to(step: int, data: Path, folder: Path) -> None:
     """Train a new run to a step."""
     words = [*train_words(data, folder), "-q", "--max-steps", str(step)]
@@ -163,9 +177,9 @@ def run_to(step: int, data: Path, folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def refused(words: list[str]) -> str:
+def refused(words: list[str], exit_code: int = 2) -> str:
     done = CliRunner().invoke(app, ["train", "sudoku", *words])
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == exit_code, done.output
     return done.stderr.strip().splitlines()[-1]
 
 
@@ -194,11 +208,158 @@ def test_a_damaged_state_is_named_and_the_run_is_left_as_it_was(data_file: Path,
     run_to(2, data_file, folder)
     log = (folder / "log.jsonl").read_bytes()
     path = folder / "state" / "step-00000002" / "shared.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    assert refused(["--resume", str(folder)]).startswith(f"trm: {path}: damaged (")
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    assert refused(["--resume", str(folder)], 3).startswith(f"trm: {path}: damaged: ")
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert refused(["--resume", str(folder)], 3) == (
+        f"trm: {path}: damaged: its SHA-256 is not the one in state.json; give another state to --resume"
+    )
     (path.parent / "state.json").write_text("{")
-    assert refused(["--resume", str(folder)]).startswith(f"trm: {path.parent}: damaged (")
+    assert refused(["--resume", str(folder)], 3).startswith(f"trm: {path.parent / 'state.json'}: damaged: not JSON (")
     assert (folder / "log.jsonl").read_bytes() == log
+    assert not (folder / ".lock").exists()
+
+
+RECIPE = ("recipe", "model", "n")
+CONFIGS: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "a list": ((), [], "no config of a run: expected an object, got []"),
+    "nested": ((), json.loads("[" * 70 + "]" * 70), "no config of a run: expected an object"),
+    "unknown task": (("recipe", "task"), "chess", "'chess' is not a task"),
+    "unknown recipe": (("recipe", "name"), "x" * 5_000, "'xxxxx"),
+    "no section": (("recipe", "model"), [], "recipe.model: expected an object, got []"),
+    "a text for a number": (RECIPE, "3", "model.n: expected int, got '3'"),
+    "a huge number": (RECIPE, 10**30, "model.n: expected 1 to"),
+    "half a character": (("plan", "sources"), ["\ud800"], "plan.sources[0]: holds half a character"),
+    "a negative seed": (("plan", "seed"), -1, "plan.seed: expected a whole number from 0 up, got -1"),
+    "no sources": (("plan", "sources"), "x.csv", 'plan.sources: expected a list, got "x.csv"'),
+    "other facts": (("training", "puzzles"), None, "training.puzzles: expected a whole number"),
+    "no data": (("training", "data"), {"a": 1}, "training.data: expected a list"),
+}
+
+
+@pytest.mark.parametrize(("place", "value", "message"), CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_config_that_cannot_be_is_refused_in_one_line(
+    place: tuple[str, ...], value: Any, message: str, begun: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(begun, tmp_path / "run"))
+    state, path = folder / "state" / "step-00000002" / "state.json", folder / "config.json"
+    known = json.loads(state.read_text())
+    state.write_text(json.dumps({n: known[n] for n in known.keys() - {"sha256", "config_sha256", "checksum"}}))
+    config = json.loads(path.read_text())
+    inner = config
+    for name in place[:-1]:
+        inner = inner[name]
+    if place:
+        inner[place[-1]] = value
+    path.write_text(json.dumps(config if place else value))
+    line = refused(["--resume", str(folder)], 3)
+    assert line.startswith(f"trm: {path}: ")
+    assert message in line
+    assert len(line) < 600
+
+
+def test_a_config_that_was_changed_since_a_state_was_saved_is_refused(begun: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(begun, tmp_path / "run"))
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"n": 3', '"n": 2'))
+    assert refused(["--resume", str(folder)], 3) == (
+        f"trm: {path}: no config of a run: its SHA-256 is not the one in state.json; give another folder"
+    )
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "zeros", "huge"])
+def test_files_of_a_run_that_are_none_are_refused(what: str, begun: Path, tmp_path: Path) -> None:
+    for name in (
+        "config.json",
+        "log.jsonl",
+        "state/step-00000002/state.json",
+        "state/step-00000002/worker-0.safetensors",
+    ):
+        folder = tmp_path / name.replace("/", "-")
+        path = shutil.copytree(begun, folder) / name
+        path.unlink()
+        if what == "pipe":
+            os.mkfifo(path)
+        elif what == "folder":
+            path.mkdir()
+        elif what == "zeros":
+            path.symlink_to("/dev/zero")
+        else:
+            path.touch()
+            os.truncate(path, 1 << 40)
+        assert f"{path}: " in refused(["--resume", str(folder)], 3)
+
+
+def test_where_there_is_no_run_there_is_nothing_to_resume(begun: Path, tmp_path: Path) -> None:
+    ends = "give the folder of a run, or leave out --resume"
+    assert refused(["--resume", "/dev/zero"]) == f"trm: /dev/zero: a file; {ends}"
+    assert refused(["--resume", str(begun / "config.json")]) == f"trm: {begun / 'config.json'}: a file; {ends}"
+    assert refused(["--resume", str(begun / "state")]) == f"trm: {begun / 'state'}: no saved state in it; {ends}"
+    assert "cannot be read (File name too long)" in refused(["--resume", "x" * 300])
+    assert "cannot be made (File name too long)" in refused(["-r", "tiny", "--run", "x" * 300])
+    assert refused(["-r", "tiny", "--run", "-"]) == "trm: --run -: a run is a folder, not a stream; give its name"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_going_on_is_not_begun_or_resumed_again(begun: Path, data_file: Path, tmp_path: Path) -> None:
+    folder, new = Path(shutil.copytree(begun, tmp_path / "run")), tmp_path / "new"
+    new.mkdir()
+    for busy in (folder, new):
+        with locked(busy / ".lock"):
+            words = ["--resume", str(folder)] if busy == folder else train_words(data_file, new)[2:]
+            line = f"trm: {busy}: is being trained by process {os.getpid()}; wait for it, or stop it"
+            assert refused(words, 3) == line
+    assert refused(train_words(data_file, folder)[2:]).startswith(f"trm: {folder}: exists already; ")
+    assert list(new.iterdir()) == []
+    done = CliRunner().invoke(app, ["train", "sudoku", "--resume", str(folder), "-q", "--max-steps", "3"])
+    assert done.exit_code == 0, done.output
+
+
+def test_two_runs_at_the_same_moment_get_folders_of_their_own(
+    data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = Options("sudoku", recipe="tiny", data=[str(data_file)])
+    wanted = replace(typed, run=Path("mine"))
+    with (
+        open_run(typed, None, launches=False, rank=None) as one,
+        open_run(typed, None, launches=True, rank=None) as other,
+        open_run(wanted, None, launches=True, rank=None) as launcher,
+        open_run(wanted, None, launches=False, rank=0) as worker,
+        open_run(wanted, None, launches=False, rank=1) as second,
+        pytest.raises(TrainingError, match=f"^mine: is being trained by process {os.getpid()}; "),
+        open_run(wanted, None, launches=False, rank=None),
+    ):
+        pass
+    assert (one.folder, other.folder) == (Path("runs/sudoku/tiny-1"), Path("runs/sudoku/tiny-2"))
+    assert launcher.folder == worker.folder == second.folder == Path("mine")
+    assert list(tmp_path.iterdir()) == []  # none of them has begun
+
+
+def test_what_a_run_that_never_began_leaves_is_not_in_the_way(data_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "run"
+    assert "cannot be read" in refused(["-r", "tiny", "-d", "none.csv", "--run", str(folder)])
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir(parents=True)
+    (folder / ".lock").write_text("1")  # as after SIGKILL
+    run_to(1, data_file, folder)
+    assert not (folder / ".lock").exists()
+
+
+@pytest.mark.parametrize("setting", ["train.muon_lr=1e30", "train.adamw_lr=1e38"])
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(
+    setting: str, data_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = [*train_words(data_file, folder)[2:], "--set", setting, "--set", "train.report_every=7"]
+    assert "the loss is no number at step" in refused(words, 3)
+    state = find_state(folder)
+    assert state.step < 8
+    for line in (folder / "log.jsonl").read_text().splitlines() if (folder / "log.jsonl").exists() else []:
+        parse_json(line)
+    tensors = load_file(state.folder / "shared.safetensors")
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
 def test_a_run_is_resumed_from_any_folder_with_its_data_there_or_moved(
@@ -223,19 +384,27 @@ def test_a_run_is_resumed_from_any_folder_with_its_data_there_or_moved(
     assert ours == [entry for entry in losses(whole) if entry[0] > 4]
 
 
-def test_damaged_log_lines_and_configs_do_not_stop_a_resumed_run_with_a_traceback(
-    data_file: Path, tmp_path: Path
-) -> None:
+def test_damaged_lines_of_a_log_are_left_out(data_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_to(2, data_file, folder)
     log = folder / "log.jsonl"
-    log.write_bytes(b'[1]\n{"step": "x"}\n\xff\n' + log.read_bytes() + b'{"kind": "repo')
+    wrong = [
+        b"[1]",
+        b'{"step": "x"}',
+        b"\xff",
+        b'{"kind": "report", "step": 1e99, "seconds": 1}',
+        b'{"kind": "report", "step": 1, "seconds": 1, "loss": 1' + b"0" * 400 + b"}",
+        b'{"a": ' + b"[" * 9_999,
+    ]
+    wrong += [
+        b'{"kind": "evaluation", "step": 1, "seconds": 1, "scores": {"exact": "all"}}',
+        b'{"step": NaN}',
+        b"{" * 2**21,
+    ]
+    log.write_bytes(b"\n".join([*wrong, b""]) + log.read_bytes() + b'{"kind": "repo')
     on = ["train", "sudoku", "--resume", str(folder), "-q", "--max-steps", "3"]
     assert CliRunner().invoke(app, on).exit_code == 0
     assert [entry[0] for entry in losses(folder)] == [1, 2, 2, 3, 3]
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace('"puzzles_sha256"', '"other"'))
-    assert refused(on[2:]).startswith(f"trm: {config}: no config of a run (")
 
 
 def test_going_back_to_an_older_state_gives_up_what_came_after_it(data_file: Path, whole: Path, tmp_path: Path) -> None:
@@ -276,3 +445,13 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_puzzle_is_read(data_
     assert refused(["--run", str(tmp_path)]) == (
         f"trm: {tmp_path}: exists already; choose another folder for --run, or go on with --resume"
     )
+
+
+def test_a_run_that_cannot_save_its_first_state_leaves_nothing(data_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(train_words(data_file, folder), limit_file_size=8_000)
+    _, remarks = process.communicate()
+    assert process.returncode == 3, remarks
+    last = remarks.splitlines()[-1]
+    assert last.endswith(" cannot be written (File too large); see to it, then begin again: nothing was saved")
+    assert list(tmp_path.iterdir()) == []

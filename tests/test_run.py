@@ -375,7 +375,7 @@ def test_a_state_of_another_architecture_batch_or_data_is_refused(small_data: Da
     with pytest.raises(UsageError, match=r"of another architecture or batch: averaged\.embed"):
         list(replace(again, plan=replace(run.plan, recipe=wider)).events())
     larger = small_run(small_data, tmp_path / "run", batch_size=9)
-    with pytest.raises(UsageError, match=r"batch\.answers is \[8, 16\] there and \[9, 16\] here"):
+    with pytest.raises(UsageError, match=r"batch\.steps is \[8\] there and \[9\] here"):
         list(replace(again, plan=larger.plan).events())
     with pytest.raises(UsageError, match="was trained on other puzzles"):
         list(replace(again, data=small_data.head(50)).events())

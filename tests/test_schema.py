@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 
 from trm_cli.errors import FileError
-from trm_cli.schema import checked, parse_json
+from trm_cli.schema import checked, parse_json, sealed, unsealed
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def test_a_record_is_made_of_what_fits() -> None:
         ({"pairs": [[1]]}, r"pairs\[0\]: expected a list of 2, got \[1\]"),
         ({"pairs": [["a", "a"]]}, r'pairs\[0\]\[0\]: expected a whole number from 0 up, got "a"'),
         ({"move": {"stream": "x", "heat": [0, 0, 0]}}, 'move.stream: expected one of y, z, got "x"'),
+        ({"move": {"stream": "y", "heat": [0, 10**400, 0]}}, r"move.heat\[1\]: expected a number from 0 up, got 1000"),
         ({"move": {"stream": "y", "heat": [0, 0]}}, r"move.heat: expected a list of 3, got \[0, 0\]"),
         ({"move": {"stream": "y", "heat": [0, 0, 1e999]}}, r"move.heat\[2\]: expected a number from 0 up"),
         ({"move": {"stream": "y"}}, "move.heat: missing"),
@@ -93,3 +94,12 @@ def test_nothing_nests_deeper_than_any_file_of_ours() -> None:
 def test_what_is_no_json_is_told_in_words(text: str | bytes, message: str) -> None:
     with pytest.raises(FileError, match=message):
         parse_json(text)
+
+
+def test_a_checksum_covers_names_and_values_not_their_order() -> None:
+    record = {"a": 1.5, "b": ["x", None]}
+    whole = sealed(record)
+    assert unsealed(whole) == unsealed(dict(reversed(whole.items()))) == unsealed(record) == record
+    for damaged in ({**whole, "a": 1.25}, {**whole, "c": 1}, {"a": 1.5, "checksum": whole["checksum"]}):
+        with pytest.raises(FileError, match="its checksum is not that of its content"):
+            unsealed(damaged)

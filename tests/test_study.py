@@ -181,14 +181,14 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_damaged_study_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
     study = Study(Plan(get_recipe("sudoku", "tiny"), Sudoku(), []), vary(["model.n=1,2"]), 1, tmp_path)
     (tmp_path / "study.json").write_text(content)
-    with pytest.raises(UsageError, match=r"study.json: cannot be read|was begun with other"):
+    with pytest.raises(UsageError, match=r"study.json: no study: .*; choose another folder for --output"):
         study.begin()
 
 
 def test_a_damaged_log_is_refused_with_its_folder(tmp_path: Path) -> None:
     study = a_study(tmp_path, {"first": [0.5], "second": [0.5]})
     (tmp_path / "second/seed-0/log.jsonl").write_text('{"step": 3, "seconds": "soon", "kind": "evaluation"}\n')
-    with pytest.raises(UsageError, match=r"second/seed-0: its log is damaged \(KeyError"):
+    with pytest.raises(UsageError, match=r"second/seed-0: its log is damaged \(seconds: expected a number"):
         results(study)
 
 

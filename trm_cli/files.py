@@ -1,9 +1,11 @@
-"""Files that are read up to a limit, and appear whole or not at all."""
+"""Files that are read up to a limit, appear whole or not at all, and keep other processes out."""
 
 import hashlib
 import os
 import shutil
 import stat
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,9 @@ from trm_cli.errors import FileError
 
 MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 LONGEST_NAME = 40  # characters of a file's name that the name of its partial one repeats
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+LOCKED_BYTE = 1 << 30  # that stands for a lock on Windows; the others can be read
+SECONDS_TO_WAIT = 0.1  # between two looks at a lock, on Windows
 
 
 def read_whole(path: Path, most: int = MEBIBYTE) -> bytes:
@@ -119,6 +124,73 @@ def making_folder(path: Path) -> Iterator[Path]:
 def partial_name(path: Path) -> Path:
     """Where what is not whole yet lies: beside it, hidden."""
     return path.with_name(f".{path.name[-LONGEST_NAME:]}.partial")
+
+
+@contextmanager
+def locked(path: Path, *, waits: bool = False) -> Iterator[None]:
+    """Hold the lock of a file, which is made for it and goes afterwards.
+
+    The lock is the operating system's: of a process that is killed, only the file stays. Where a file
+    system knows no locks, nobody is kept out.
+    waits  until another process lets go of it.
+    Raises FileError that names the process which holds it, OSError where the file cannot be made.
+    """
+    descriptor = _open_locked(path, waits=waits)
+    try:
+        with suppress(OSError):  # of a disk that is full: then it is a lock without a name
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is ours
+        os.close(descriptor)
+
+
+def _open_locked(path: Path, *, waits: bool) -> int:
+    """The descriptor of a lock's file, which is still there when the lock is ours."""
+    while True:
+        descriptor = os.open(path, LOCK_FLAGS, 0o644)
+        try:
+            if not _lock(descriptor, waits=waits):
+                raise FileError(_holder(descriptor))
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # who held it took the file away
+
+
+def _lock(descriptor: int, *, waits: bool) -> bool:
+    """Whether an open file's lock is ours now."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+        while True:
+            with suppress(OSError):
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                return True
+            if not waits:
+                return False
+            time.sleep(SECONDS_TO_WAIT)
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)  # the file system has no locks
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds a lock, in words."""
+    with suppress(OSError):
+        if (number := os.read(descriptor, LONGEST_NAME)).isdigit():
+            return f"process {number.decode()}"
+    return "another process"
 
 
 def flush(path: Path) -> None:

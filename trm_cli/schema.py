@@ -13,6 +13,7 @@ A shape is a type: a dataclass, whose fields without a default must be there, or
 Nothing here guesses: `true` is no number, and a text is no list.
 """
 
+import hashlib
 import json
 import math
 import sys
@@ -28,6 +29,7 @@ MOST_FLOAT = sys.float_info.max  # of a number; larger whole ones are none for a
 DEEPEST = 64  # lists and objects inside one another
 SHOWN = 40  # characters of a value in a message
 NAMES = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
+CHECKSUM = "checksum"  # the name of a record's own
 KIND = TypeVar("KIND")
 
 
@@ -61,6 +63,20 @@ def checked(value: Any, kind: type[KIND], where: str = "") -> KIND:
     """
     result: KIND = _checked(value, kind, where, 0)
     return result
+
+
+def sealed(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of JSON with a checksum over all that it says: its SHA-256, whatever the spacing."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return {**record, CHECKSUM: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def unsealed(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without its checksum, if it has one; raises FileError where it is another's."""
+    content = {name: value for name, value in record.items() if name != CHECKSUM}
+    if CHECKSUM in record and record != sealed(content):
+        raise FileError("its checksum is not that of its content")
+    return content
 
 
 def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:

@@ -17,13 +17,14 @@ from trm_cli.cli.completion import complete_models, complete_recipes, complete_w
 from trm_cli.cli.help import DATA, HARDWARE, MODEL, RECIPE, RUN
 from trm_cli.cli.options import logger
 from trm_cli.config import NEWEST, parse_duration
-from trm_cli.errors import TrainingError, UsageError
+from trm_cli.errors import FileError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
     from trm_cli.training.data import RunData
-    from trm_cli.training.run import Plan, Run
+    from trm_cli.training.run import Limits, Plan, Run
+    from trm_cli.weights.tensors import LoadedModel
 
 
 class TrainCommand(Command):
@@ -129,7 +130,7 @@ def train(
     Example: trm train sudoku --recipe tiny --max-time 10m
     """
     from trm_cli.config import as_toml
-    from trm_cli.training.run import Limits, Options, new_run, resolve_plan, resumed_run
+    from trm_cli.training.run import Limits, Options, open_run, resolve_plan, resumed_run
 
     limits = Limits(max_steps, parse_duration(max_time))  # its clock starts here
 
@@ -141,24 +142,49 @@ def train(
         typer.echo(as_toml(resolved, title=f"{resolved.task}, recipe {resolved.name}"))
         return
 
-    from trm_cli.training.distributed import is_worker, joined_workers
-    from trm_cli.training.loggers import Loggers, check_loggers
-    from trm_cli.training.loop import Evaluation, SavePoint, start_run
+    from trm_cli.training.distributed import own_rank
+    from trm_cli.training.loggers import check_loggers
 
     check_loggers(log_to or [])
-    work = resumed_run(typed) if resume is not None else new_run(typed, limits.max_seconds, is_worker=is_worker())
-    device = _device(machine, gpus)
-    if gpus is not None and gpus > 1 and not is_worker():
-        chosen = [] if run or work.resumed else ["--run", str(work.folder)]
-        raise typer.Exit(_launch(work, gpus, [*sys.argv[1:], *chosen], machine))
+    rank = own_rank()
+    launches = gpus is not None and gpus > 1 and rank is None
+    with open_run(typed, limits.max_seconds, launches=launches, rank=rank) as work:
+        device = _device(machine, gpus)
+        if launches:
+            chosen = [] if run or work.resumed else ["--run", str(work.folder)]
+            raise typer.Exit(_launch(work, int(gpus or 1), [*sys.argv[1:], *chosen], machine))
+        start = None
+        if init is not None:
+            from trm_cli.weights.catalogue import open_model
 
+            start = open_model(init, task=task, device=device, revision=revision)
+        logger.info("device %s, folder %s", device, work.folder)
+        if _train(work, limits, device, start=start, log_to=log_to or [], gpus=gpus, machine=machine, quiet=quiet):
+            raise typer.Exit(INTERRUPTED)
+
+
+def _train(
+    work: "Run",
+    limits: "Limits",
+    device: "torch.device",
+    *,
+    start: "LoadedModel | None",
+    log_to: list[str],
+    gpus: int | None,
+    machine: dict[str, Any],
+    quiet: bool,
+) -> bool:
+    """Train in this process, and show it; returns whether the user has stopped it.
+
+    start  a model whose weights to start from.
+    """
     from trm_cli.display.training import TrainingDisplay
     from trm_cli.training.data import load_data, refuse_misfits
-    from trm_cli.weights.catalogue import open_model
+    from trm_cli.training.distributed import joined_workers
+    from trm_cli.training.loggers import Loggers
+    from trm_cli.training.loop import Evaluation, SavePoint, start_run
 
     plan = work.plan
-    start = open_model(init, task=task, device=device, revision=revision) if init else None
-    logger.info("device %s, folder %s", device, work.folder)
     if start is not None:
         options.log_model(start)
     refuse_misfits(plan.task, plan.recipe.model, start.checkpoint.model if start else None)
@@ -172,7 +198,7 @@ def train(
         work.folder = workers.share(work.folder)
         with (
             TrainingDisplay(plan.recipe, limits, quiet=quiet or not workers.is_first) as display,
-            Loggers((log_to or []) if workers.is_first else [], work.folder) as loggers,
+            Loggers(log_to if workers.is_first else [], work.folder) as loggers,
         ):
             pairs = load_data(plan, work.read_data(), generating)
             counts = [sum(len(getattr(one, part)) for one in pairs.sizes) for part in ("training", "validation")]
@@ -206,8 +232,7 @@ def train(
         display.finished(work.folder, last, _how_to_try(plan, work.folder, pairs), how_to_resume)
         if workers.is_first and not display.has_evaluated(last.step):
             _draw_curves(work)
-    if last.stopped:
-        raise typer.Exit(INTERRUPTED)
+    return last.stopped
 
 
 def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
@@ -249,7 +274,7 @@ def _draw_curves(run: "Run") -> None:
     from trm_cli.display.charts import draw_curves
     from trm_cli.training.run import read_log
 
-    with suppress(OSError):  # a disk that is full speaks up where more than a picture is at stake
+    with suppress(OSError, FileError):  # a disk that is full speaks up where more than a picture is at stake
         run.write_curves(draw_curves(read_log(run.folder), title=f"Training curves of {run.folder.name}"))
 
 

@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, islice, tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from trm_cli.config import FURTHER, SolveConfig
-from trm_cli.errors import ModelError, UsageError
-from trm_cli.files import write_whole
+from trm_cli.errors import FileError, ModelError, UsageError
+from trm_cli.files import MEBIBYTE, read_text, write_whole
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.schema import checked, parse_json, sealed, unsealed
 from trm_cli.solving.engine import Stops, never, solve_stream, unseen
 from trm_cli.solving.search import Outcome, choose
 from trm_cli.solving.statistics import mcnemar, wilson
@@ -31,6 +32,7 @@ from trm_cli.weights.tensors import LoadedModel
 
 FORMAT = 3  # of the file that keeps counts; before 3 it had no budgets
 KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
+LARGEST_KEPT = 16 * MEBIBYTE  # of that file: counts, and a character for each puzzle and network
 NUM_BINS = 10  # of the halt head's probability
 CURVES = (  # that a card shows
     *("solved_within_steps", "solved_within_attempts", "steps_within_attempts"),
@@ -126,7 +128,7 @@ class Tally:
     budgets: list[int] = field(default_factory=list)  # of steps, all attempts at a puzzle together
     solved_within_budgets: list[int] = field(default_factory=list)  # puzzles that each of these suffices for
     steps_within_budgets: list[int] = field(default_factory=list)  # steps of all puzzles if it is where they end
-    bins: list[Bin] = field(default_factory=lambda: [Bin() for _ in range(NUM_BINS)])
+    bins: Annotated[list[Bin], NUM_BINS] = field(default_factory=lambda: [Bin() for _ in range(NUM_BINS)])
     squared_error: float = 0.0  # of the halt head's probability, summed over steps
     misfired: int = 0  # puzzles whose halt head ever fired on a wrong answer, in attempt 0
     untouched: int = 0  # puzzles that no step was made on, for lack of time
@@ -176,16 +178,6 @@ class Tally:
             misfired |= probability > 0.5 and not right
         self.misfired += misfired
 
-    @classmethod
-    def from_dict(cls, known: dict[str, Any]) -> "Tally":
-        """A tally that was written down; raises TypeError, KeyError or AttributeError if not."""
-        groups = {
-            kind: {name: Counts(**counts) for name, counts in named.items()} for kind, named in known["groups"].items()
-        }
-        bins = [Bin(**one) for one in known["bins"]]
-        solved = bytearray(map(int, known["solved"]))
-        return cls(**{**known, "groups": groups, "bins": bins, "solved": solved})
-
 
 def groups_of(question: Question, task: Task) -> dict[str, tuple[float, str]]:
     """The groups that a puzzle counts in: by kind, where it stands among others, and its name."""
@@ -207,6 +199,22 @@ def _range(value: int, starts: tuple[int, ...]) -> tuple[float, str]:
     if most is None:
         return least, f"{least} and more"
     return least, str(least) if most == least else f"{least} to {most}"
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The format of a file of counts, which says what else is in it."""
+
+    format: int
+
+
+@dataclass(frozen=True)
+class _Kept(_Version):
+    """What a file of counts holds: `subject`, and a tally of each network."""
+
+    data_sha256: str
+    networks: list[Any]
+    tallies: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -365,7 +373,7 @@ def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[s
 def write_kept(path: Path, measured: dict[str, Any], tallies: list[Tally]) -> None:
     """Write the counts of each network; raises UsageError where that cannot be."""
     counted = [{**asdict(tally), "solved": "".join(map(str, tally.solved))} for tally in tallies]
-    content = {"format": FORMAT, **measured, "tallies": counted}
+    content = sealed({"format": FORMAT, **measured, "tallies": counted})
     try:
         write_whole(path, json.dumps(content).encode())
     except OSError as error:
@@ -377,22 +385,66 @@ def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:
 
     Raises UsageError where it is no file of ours, or where something else was measured.
     """
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["format"] != FORMAT:
-            raise UsageError(f"{path}: was written by another version of trm; choose another name")
-        tallies = [Tally.from_dict(one) for one in known["tallies"]]
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); choose another") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: keeps no evaluation; choose another name") from error
-    for name, value in measured.items():
-        if known.get(name) != value:
-            what = {"data_sha256": "data"}.get(name, "networks or settings")
-            raise UsageError(f"{path}: was measured with other {what}; choose another name")
-    return tallies
+    try:
+        content = parse_json(read_text(path, LARGEST_KEPT))
+        if checked(content, _Version).format != FORMAT:
+            raise UsageError(f"{path}: was written by another version of trm; choose another name")
+        kept = checked(unsealed(content), _Kept)
+        for name, value in measured.items():
+            if getattr(kept, name) != value:
+                what = {"data_sha256": "data"}.get(name, "networks or settings")
+                raise UsageError(f"{path}: was measured with other {what}; choose another name")
+        networks, tallies = measured["networks"], kept.tallies
+        if len(tallies) != len(networks):
+            raise FileError(f"counts of {len(tallies)} networks, not of {len(networks)}")
+        return [_kept_tally(*both, compares=len(networks) > 1) for both in zip(tallies, networks, strict=True)]
+    except FileError as error:
+        raise UsageError(f"{path}: keeps no evaluation: {error}; choose another name") from error
+
+
+def _kept_tally(kept: dict[str, Any], network: dict[str, Any], *, compares: bool) -> Tally:
+    """A tally as it was written down; raises FileError where its counts contradict each other, or the settings.
+
+    network   as `subject` says it.
+    compares  whether it was remembered of each puzzle whether it was solved.
+    """
+    solved = checked(kept.get("solved"), str, "solved")
+    tally = checked({name: value for name, value in kept.items() if name != "solved"}, Tally)
+    puzzles = tally.whole.puzzles
+    if not puzzles:
+        return Tally()
+    settings = SolveConfig(**{name: value for name, value in network.items() if name != "sha256"})
+    steps, tried = settings.steps_of(0), 0 if settings.searches_tree else settings.num_attempts
+    budgets = budgets_of(settings) if settings.num_attempts > 1 else []
+    series = {
+        "solved_within_steps": steps,
+        "solved_within_attempts": tried,
+        "steps_within_attempts": tried,
+        "solved_within_budgets": len(budgets),
+        "steps_within_budgets": len(budgets),
+        "solved": puzzles if compares or solved else 0,
+    }
+    tally.solved = bytearray(letter == "1" for letter in solved)
+    for name, length in series.items():
+        if len(getattr(tally, name)) != length:
+            raise FileError(f"{name}: expected {length:,} figures, got {len(getattr(tally, name)):,}")
+    groups = [(f"{kind} {name}", counts) for kind, named in tally.groups.items() for name, counts in named.items()]
+    shares = [
+        *((one, puzzles) for name in series if name.startswith("solved") for one in getattr(tally, name)),
+        *((one.right, one.steps) for one in tally.bins),
+        *((one, puzzles) for one in (tally.misfired, tally.untouched)),
+    ]
+    for name, counts in groups:
+        if name not in tally.orders or len(counts.solved_at) != steps:
+            raise FileError(f"{name:.40}: no group of an evaluation")
+        of_puzzles = (counts.exact, counts.valid, counts.verified, counts.fired, counts.solved_first)
+        shares += [(one, counts.puzzles) for one in of_puzzles] + [(counts.puzzles, min(puzzles, counts.cells))]
+        shares += [(counts.right_cells, counts.cells), (counts.right_when_fired, counts.fired), (1, counts.puzzles)]
+    if set(solved) - {"0", "1"} or tally.budgets != budgets or any(part > whole for part, whole in shares):
+        raise FileError("counts that contradict each other")
+    return tally
 
 
 def record_scores(loaded: LoadedModel, evaluated: Evaluated, command: str) -> None:

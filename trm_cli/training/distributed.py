@@ -112,6 +112,11 @@ def is_worker() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def own_rank() -> int | None:
+    """The worker's number among all of them; None in a process that is no worker."""
+    return int(os.environ.get("RANK", "0")) if is_worker() else None
+
+
 def local_rank() -> int:
     """The worker's number on its machine, which is the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))

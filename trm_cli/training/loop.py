@@ -32,7 +32,7 @@ from trm_cli.training.distributed import Workers
 from trm_cli.training.problems import PuzzleExamples, PuzzleTrainer
 from trm_cli.training.run import Limits, Plan, Run
 from trm_cli.training.sizes import SizesTrainer
-from trm_cli.training.state import SavedState, load_state
+from trm_cli.training.state import SavedState, is_finite, load_state, refuse_other_config
 from trm_cli.training.step import SUMS, Trainer, smaller_batch, training_translated
 from trm_cli.weights.checkpoint import TABLE_FILE
 from trm_cli.weights.puzzle_table import PuzzleTable, Register
@@ -199,8 +199,7 @@ def _synchronise(trainer: Trainer, began: float, stopped: Stops) -> bool:
 
 def _save_point(trainer: Trainer, limits: Limits, is_stopped: bool) -> SavePoint:
     """A moment to save; raises TrainingError where losses, gradients or weights are infinite or no number."""
-    weights = [parameter.isfinite().all() for parameter in trainer.network.parameters()]
-    if not torch.stack([*weights, trainer.sums.isfinite().all()]).all():
+    if trainer.workers.latest([not is_finite(trainer)])[0]:
         raise TrainingError(NO_NUMBER.format(step=trainer.step))
     is_done = is_over(trainer, limits) and not evaluation_is_due(trainer)
     return SavePoint(trainer.step, trainer.seconds, is_stopped and not is_done, is_over(trainer, Limits()))
@@ -228,7 +227,7 @@ def _report(trainer: Trainer, progress: float) -> Report:
     named = dict(zip(SUMS, sums, strict=False))
     counts = [round(count) for count in sums[len(SUMS) :]]
     steps, halted = named["steps"], named["halted"]
-    if not named["loss"] < float("inf"):
+    if not all(map(math.isfinite, sums)):
         raise TrainingError(NO_NUMBER.format(step=trainer.step))
     means = ("loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm")
     return Report(
@@ -280,11 +279,13 @@ def start_run(
     if data.problems is not None:
         assert isinstance(run.plan.task, Demonstrated)
         register = register_of(run.plan.task, data.problems)
+    if run.resumed is not None:
+        run.facts = run.read_facts()
+        refuse_other_config(run.resumed, run.plan.recipe.model, run.plan.recipe.train.batch_size)
     with training_translated(smaller_batch(run.plan.recipe.train)):
         trainer = build_trainer(run.plan, data, register, start, device=device, workers=workers or Workers())
     try:
         if run.resumed is not None:
-            run.facts = run.read_facts()
             _resume(run, run.resumed, trainer, data, limits)
             trainer.workers.wait()
         else:
@@ -303,9 +304,9 @@ def start_run(
                     run.save_weights(trainer, register)
                 yield event
     except OSError as error:
+        rest = "resume: what was saved before is intact" if run.has_state() else "begin again: nothing was saved"
         raise TrainingError(
-            f"{error.filename or run.folder}: cannot be written ({error.strerror or error}); "
-            "see to it, then resume: what was saved before is intact"
+            f"{error.filename or run.folder}: cannot be written ({error.strerror or error}); see to it, then {rest}"
         ) from error
 
 

@@ -114,6 +114,14 @@ class SignSGD(Optimizer):
                 torch._foreach_add_(params, torch._foreach_sign(grads), alpha=-group["lr"])
 
 
+MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {  # what each remembers of a parameter, of its shape; `step` counts
+    AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    AdamATan2: ("step", "mean", "square"),
+    Muon: ("momentum",),
+    SignSGD: (),
+}
+
+
 def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
     """Bring all singular values of each matrix [K, R, C] near one.
 

@@ -7,30 +7,35 @@ checkpoint/        EMA weights with their card: what `trm solve --model` takes
 checkpoint-raw/    the weights that they are the average of
 state/             what `--resume` goes on from
 data.csv.gz        the puzzles, where the run generated them
+.lock              while a process trains it: that process's number
 
 To plan a run needs no torch, so that a recipe is printed at once.
 """
 
+import errno
+import hashlib
 import json
 import math
 import os
-import tempfile
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from trm_cli.config import NEWEST, apply, differences, override, read_toml
-from trm_cli.errors import PuzzleError, UsageError
-from trm_cli.files import flush, write_whole
+from trm_cli.config import MOST_STEPS, NEWEST, Share, apply, differences, override, read_toml
+from trm_cli.errors import FileError, PuzzleError, TrainingError, UsageError
+from trm_cli.files import MEBIBYTE, flush, locked, open_regular, read_whole, size_in_words, write_whole
+from trm_cli.schema import checked, parse_json
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task, board_of, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.training.state import SavedState, keep_only, newest_state, read_state, save_state
+from trm_cli.training.state import STATE_FILE, SavedState, Seconds, keep_only, newest_state, read_state, save_state
 
 if TYPE_CHECKING:
     from trm_cli.training.loop import Evaluation, Report
@@ -41,12 +46,122 @@ GENERATE = "generate"  # the source that is no file
 KNOWN = "known pairs"  # what judges a run on problems without tests of evaluation problems
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
 CONFIG_FILE, LOG_FILE, CURVES_FILE, DATA_FILE = "config.json", "log.jsonl", "curves.svg", "data.csv.gz"
+LOCK_FILE = ".lock"
 CHECKPOINT, RAW_CHECKPOINT, STATES = "checkpoint", "checkpoint-raw", "state"  # folders
 JUDGES = {  # what a run is judged by, as its card says it
     HELD_OUT: "held out from the training data",
     KNOWN: "pairs that were trained on",
 }
 JUDGED_BY_TESTS = "tests of evaluation tasks, each way by itself, no vote"
+LARGEST_LOG, LONGEST_LINE = 1 << 30, MEBIBYTE  # bytes
+Figure = Annotated[float, (-1e30, 1e30)]
+LONGEST_REASON = 300  # characters of what is wrong with a recipe
+
+
+@dataclass(frozen=True)
+class _RecipeRecord:
+    """A recipe as config.json holds it; sections of numbers, as in TOML."""
+
+    name: str
+    task: str
+    model: dict[str, Any]
+    train: dict[str, Any]
+    data: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The rest of a plan."""
+
+    sources: list[str]
+    seed: int
+    subsample: int | None = None
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Of a step."""
+
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says of the training: `puzzles_sha256` must be the same when the run goes on."""
+
+    command: str
+    recipe: str
+    seed: int
+    train: _Pairs
+    data: list[str]
+    puzzles: int
+    puzzles_sha256: str
+    held_out: int
+    held_out_sha256: str
+    hardware: str
+    versions: dict[str, str]
+    started: str
+    workers: int = 1
+    sources: dict[str, int] = field(default_factory=dict)
+    judged_by: str = HELD_OUT
+    started_from: str | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """config.json."""
+
+    recipe: _RecipeRecord
+    plan: _Planned
+    training: dict[str, Any]  # Facts, and what else there is
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LoggedScores:
+    """Scores of a group of puzzles."""
+
+    kind: str = "all"
+    group: str = "all"
+    puzzles: Annotated[int, (1, MOST_STEPS)]
+    cell: Share
+    exact: Share
+    verified: Share = 0.0
+    mean_steps: Figure
+    fired: Share = 0.0
+    precision: Share | None = None
+    valid: Share | None = None
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """A line of a log."""
+
+    kind: Annotated[str, ("report", "evaluation")]
+    step: Annotated[int, (0, MOST_STEPS)]
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class _LoggedReport(_Logged):
+    """The line of a report: what is drawn of it."""
+
+    loss: Figure | None = None
+    answer_loss: Figure | None = None
+    halting_loss: Figure | None = None
+    cell_accuracy: Figure | None = None
+    solved: Share | None = None
+    halting_step: Figure | None = None
+    halting_histogram: list[int] | None = None
+    rate: Figure | None = None
+
+
+@dataclass(frozen=True)
+class _LoggedEvaluation(_Logged):
+    """The line of an evaluation."""
+
+    scores: _LoggedScores
+    judged_by: str = HELD_OUT
+    sizes: list[_LoggedScores] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -150,51 +265,95 @@ def folder_of_problems(task: Task, sources: list[str]) -> Path:
     return Path(sources[0])
 
 
-def new_run(options: Options, max_seconds: float | None, *, is_worker: bool) -> "Run":
-    """A run that is to begin; raises UsageError where its folder exists or cannot be made.
+@contextmanager
+def open_run(options: Options, max_seconds: float | None, *, launches: bool, rank: int | None) -> Iterator["Run"]:
+    """The run that is to begin, or that `--resume` means; no other process trains it meanwhile.
 
-    is_worker  whoever started this process has chosen the folder already.
+    A run that ends before its first state leaves nothing.
+    launches  this process starts workers, the first of which has the folder to itself.
+    rank      of this process among several workers; None where it is no worker.
+    """
+    with ExitStack() as stack:
+        if options.resume is not None:
+            folder = _folder_to_resume(options)
+            if not rank and (folder / CONFIG_FILE).exists():
+                stack.enter_context(_alone_in(folder))
+            run = resumed_run(options)
+            if launches:
+                stack.close()
+        else:
+            run = new_run(options, max_seconds, rank=rank)
+            stack.callback(run.drop_unsaved)
+            if not rank and not launches:
+                stack.enter_context(_alone_in(run.folder))
+        yield run
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training the run in a folder; raises TrainingError where one does."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / LOCK_FILE))
+        except FileError as error:
+            raise TrainingError(f"{folder}: is being trained by {error}; wait for it, or stop it") from error
+        except OSError as error:
+            raise TrainingError(f"{folder}: cannot be written ({error.strerror}); see to it, then resume") from error
+        yield
+
+
+def new_run(options: Options, max_seconds: float | None, *, rank: int | None = None) -> "Run":
+    """A run that is to begin, its folder made; raises UsageError where that is another's or cannot be made.
+
+    rank  as in `open_run`; the folder is the first worker's, which another process may have made for it.
     """
     plan = resolve_plan(options)
     recipe = plan.recipe
     if recipe.lacks_time and max_seconds is None:
         raise UsageError("train.decay_by=time needs --max-time, or --set train.minutes=..., to know when the run ends")
-    folder = options.run if is_worker and options.run else _new_folder(options.task, recipe.name, options.run)
-    return Run(plan, folder)
+    if rank:
+        return Run(plan, options.run or Path())
+    if str(options.run) == "-":
+        raise UsageError("--run -: a run is a folder, not a stream; give its name")
+    folder, made = _make_folder(options.task, recipe.name, options.run)
+    return Run(plan, folder, made=made)
 
 
-def _new_folder(task: str, name: str, wanted: Path | None) -> Path:
-    """The folder asked for, which must not exist, or the next free `runs/TASK/NAME-N`."""
-    folder, number = wanted, 0
-    while folder is None or (wanted is None and folder.exists()):
-        number += 1
-        folder = Path("runs") / task / f"{name}-{number}"
-    if folder.exists():
+def _make_folder(task: str, name: str, wanted: Path | None) -> tuple[Path, list[Path]]:
+    """Make the folder asked for, or the next free `runs/TASK/NAME-N`; it, and all folders made."""
+    for number in count(1):
+        folder = wanted or Path("runs") / task / f"{name}-{number}"
+        try:
+            missing = [one for one in (folder, *folder.parents) if not one.exists()]
+            folder.mkdir(parents=True, exist_ok=wanted is not None)  # of two at the same moment, one makes it
+            if set(os.listdir(folder)) <= {LOCK_FILE}:  # of a run that was killed before it began
+                return folder, missing
+        except FileExistsError:
+            if wanted is None and os.path.lexists(folder):
+                continue
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made ({error.strerror}); choose another folder for --run") from error
         raise UsageError(f"{folder}: exists already; choose another folder for --run, or go on with --resume")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
-    try:
-        os.rmdir(tempfile.mkdtemp(prefix=".trm-", dir=above))
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made ({error.strerror}); choose another folder for --run") from error
-    return folder
+    raise AssertionError
+
+
+def _folder_to_resume(options: Options) -> Path:
+    """The folder of the run that `--resume` means; raises UsageError where other options speak against it."""
+    if options.init is not None:
+        raise UsageError("--init: a run that is resumed has its weights; leave the option out")
+    if options.resume == NEWEST:
+        return options.run or _newest_run(options.task)
+    if options.run is not None:
+        raise UsageError("--resume PATH says where the run is; leave --run out")
+    path = Path(str(options.resume))
+    return path.resolve().parent.parent if _is_state(path) else path
 
 
 def resumed_run(options: Options) -> "Run":
     """The run that `--resume` means; raises UsageError where what else was typed does not agree with it."""
-    if options.init is not None:
-        raise UsageError("--init: a run that is resumed has its weights; leave the option out")
-    if options.resume != NEWEST and options.run is not None:
-        raise UsageError("--resume PATH says where the run is; leave --run out")
-    if options.resume != NEWEST:
-        state = find_state(Path(str(options.resume)))
-    else:
-        state = find_state(options.run or _newest_run(options.task))
-    folder = state.folder.parent.parent
-    with _config_of(folder) as known:
-        values = known["recipe"]
-        recipe = get_recipe(values.pop("task"), values.pop("name"))
-        recipe = apply(recipe, values, str(folder / CONFIG_FILE))
-        plan = Plan(recipe, get_task(recipe.task), **known["plan"])
+    folder, path = _folder_to_resume(options), Path(str(options.resume))
+    state = read_state(path.resolve()) if options.resume != NEWEST and _is_state(path) else find_state(folder)
+    plan = _planned(folder, state)
     begun = f"{folder}: was begun with"
     if options.task != plan.task.name:
         raise UsageError(f"{begun} {plan.task.name}, not {options.task}")
@@ -211,14 +370,28 @@ def resumed_run(options: Options) -> "Run":
 
 
 def find_state(path: Path) -> SavedState:
-    """The newest state of a run's folder, or the state whose folder is given; raises UsageError where there is none."""
-    if (path / "state.json").is_file():
+    """The newest state of a run's folder, or the state whose folder is given.
+
+    Raises UsageError where there is none, TrainingError where it is damaged.
+    """
+    if _is_state(path):
         return read_state(path.resolve())  # `.` lies in a run's folder too
-    state = newest_state(path / STATES)
+    try:
+        state = newest_state(path / STATES)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the folder of a run") from error
     if state is None:
-        what = "no saved state in it" if path.is_dir() else "no such folder"
+        what = "no saved state in it" if path.is_dir() else "a file" if path.exists() else "no such folder"
         raise UsageError(f"{path}: {what}; give the folder of a run, or leave out --resume")
     return state
+
+
+def _is_state(path: Path) -> bool:
+    """Whether a folder is that of a state, not that of a run; raises UsageError where it cannot be read."""
+    try:
+        return (path / STATE_FILE).is_file()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the folder of a run") from error
 
 
 def _newest_run(task: str) -> Path:
@@ -229,42 +402,92 @@ def _newest_run(task: str) -> Path:
     return states[-1].parent.parent
 
 
-@contextmanager
-def _config_of(folder: Path) -> Iterator[dict[str, Any]]:
-    """What config.json of a run holds; UsageError where it, or what is read from it, is damaged."""
+def _read_config(folder: Path, state: SavedState | None = None) -> RunConfig:
+    """What a run was begun with; raises TrainingError where that is damaged, or not what a state was saved with."""
     path = folder / CONFIG_FILE
     try:
-        yield json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: no config of a run ({error}); give another folder") from error
+        content = read_whole(path)
+        if state and state.config_sha256 not in ("", hashlib.sha256(content).hexdigest()):
+            raise FileError(f"its SHA-256 is not the one in {STATE_FILE}")
+        config = checked(parse_json(content), RunConfig)
+        checked(config.training, Facts, "training")
+    except FileError as error:
+        raise TrainingError(f"{path}: no config of a run: {error}; give another folder") from error
+    return config
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The objects of a run's log, in order; lines that were cut off or damaged are left out."""
-    path, entries = folder / LOG_FILE, []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.splitlines():
-        with suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
-                entries.append(entry)
-    return entries
+def _planned(folder: Path, state: SavedState) -> Plan:
+    """The plan of a run that goes on; raises TrainingError where it is damaged, or none of this trm."""
+    config = _read_config(folder, state)
+    known = config.recipe
+    values = {"model": known.model, "train": known.train, **({} if known.data is None else {"data": known.data})}
+    try:
+        recipe = apply(get_recipe(known.task, known.name), values, CONFIG_FILE)
+    except UsageError as error:
+        reason = f"{str(error).removeprefix(f'{CONFIG_FILE}: '):.{LONGEST_REASON}}"
+        raise TrainingError(f"{folder / CONFIG_FILE}: {reason}") from error
+    return Plan(recipe, get_task(recipe.task), **vars(config.plan))
+
+
+def read_log(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
+    """The objects of a run's log, in order; lines that were cut off or damaged are left out.
+
+    strict  raise FileError for an object that is none of ours.
+    """
+    return list(_read_lines(folder / LOG_FILE, strict=strict))
+
+
+def _read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with open_regular(path) as log:
+        if os.fstat(log.fileno()).st_size > LARGEST_LOG:
+            raise FileError(f"larger than {size_in_words(LARGEST_LOG)}, more than any log has")
+        while line := log.readline(LONGEST_LINE):
+            if not line.startswith(b"{"):  # nothing, or the rest of a line that is too long
+                continue
+            try:
+                entry = parse_json(line)
+            except FileError:
+                continue
+            try:
+                is_evaluation = checked(entry, _Logged).kind == "evaluation"
+                checked(entry, _LoggedEvaluation if is_evaluation else _LoggedReport)
+            except FileError:
+                if strict:
+                    raise
+                continue
+            yield entry
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove all but the lock of a run that has no state."""
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != LOCK_FILE:
+            left.unlink()
 
 
 class Run:
     """A run and its folder.
 
+    made      folders that were made for it, itself first.
     resumed   the state to go on from; None in a run that begins.
     facts     what its card says of its training: data, hardware, versions, command.
     measured  its latest evaluation, as the card has it.
     """
 
-    def __init__(self, plan: Plan, folder: Path, resumed: SavedState | None = None) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, resumed: SavedState | None = None, *, made: list[Path] | None = None
+    ) -> None:
         self.plan = plan
         self.folder = folder
+        self.made = made or []
         self.resumed = resumed
         self.facts: dict[str, Any] = {}
         self.measured: dict[str, Any] = {}
+        self.config_sha256 = "" if resumed is None else resumed.config_sha256
 
     def read_data(self) -> dict[int, Dataset]:
         """The puzzles that the run generated when it began, if it did, by their cells."""
@@ -274,32 +497,46 @@ class Run:
 
     def begin(self, facts: dict[str, Any], sources: list[str], generated: list[Dataset]) -> None:
         """Make the folder and write what is to be trained, on puzzles from these sources."""
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / CONFIG_FILE).exists():
+            raise FileExistsError(errno.EEXIST, "a run lies there", str(self.folder))
         plan = self.plan
         recipe = {name: value for name, value in asdict(plan.recipe).items() if value is not None}
         planned = {"sources": sources, "seed": plan.seed, "subsample": plan.subsample}
         whole = {"recipe": recipe, "plan": planned, "training": facts}
-        self._write(CONFIG_FILE, (json.dumps(whole, indent=2) + "\n").encode(), lasting=True)
+        content = (json.dumps(whole, indent=2) + "\n").encode()
+        self.config_sha256 = hashlib.sha256(content).hexdigest()
+        self._write(CONFIG_FILE, content, lasting=True)
         for data in generated:
             cells = data.puzzles.shape[1]
             name = DATA_FILE if cells == plan.recipe.model.num_cells else DATA_FILE.replace("data", f"data-{cells}")
             self._write(name, dataset_bytes(data, plan.task, gzipped=True), lasting=True)
 
+    def drop_unsaved(self) -> None:
+        """Remove what a new run left, if it ended before its first state and no other process is at it."""
+        with suppress(FileError, OSError), locked(self.folder / LOCK_FILE):
+            if not self.has_state():
+                clear_folder(self.folder)
+        for folder in self.made:
+            with suppress(OSError):  # others may have put something there
+                folder.rmdir()
+
     def read_facts(self) -> dict[str, Any]:
         """The facts as they were recorded when the run began."""
-        with _config_of(self.folder) as known:
-            facts: dict[str, Any] = known["training"]
-            if not isinstance(facts["puzzles_sha256"], str):
-                raise TypeError("puzzles_sha256")
-        return facts
+        return _read_config(self.folder, self.resumed).training
 
     def rewind(self, state: SavedState) -> None:
         """Drop what came after a state from the log, and the other states; the run will write them again."""
-        kept = [entry for entry in read_log(self.folder) if entry["step"] <= state.step]
-        self._write(LOG_FILE, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
-        for entry in kept:
-            if entry.get("kind") == "evaluation" and "scores" in entry:
-                self._measure(entry)
+        path, kept = self.folder / LOG_FILE, []
+        try:
+            for entry in _read_lines(path):
+                if entry["step"] <= state.step:
+                    kept.append(f"{json.dumps(entry)}\n".encode())
+                    if entry["kind"] == "evaluation":
+                        self._measure(entry)
+        except FileError as error:
+            raise TrainingError(f"{path}: no log of a run: {error}; remove it, then resume") from error
+        self._write(LOG_FILE, b"".join(kept))
         keep_only(state.folder)
 
     def log(self, event: "Report | Evaluation", kind: str) -> None:
@@ -311,10 +548,10 @@ class Run:
             self._measure(entry)
 
     def _measure(self, logged: dict[str, Any]) -> None:
-        judged_by = JUDGES.get(logged.get("judged_by", HELD_OUT), JUDGED_BY_TESTS)
-        groups = [logged["scores"], *logged.get("sizes", [])]
-        entry = {"command": self.facts["command"], "groups": groups}
-        self.measured = {f"{judged_by}, step {logged['step']:,}": entry}
+        evaluation = checked(logged, _LoggedEvaluation)
+        judged_by = JUDGES.get(evaluation.judged_by, JUDGED_BY_TESTS)
+        groups = [asdict(scores) for scores in (evaluation.scores, *evaluation.sizes)]
+        self.measured = {f"{judged_by}, step {evaluation.step:,}": {"command": self.facts["command"], "groups": groups}}
 
     def write_curves(self, picture: bytes) -> None:
         """Put the curves beside the log that they show."""
@@ -322,13 +559,13 @@ class Run:
 
     def has_state(self) -> bool:
         """Whether there is something to resume."""
-        return (self.folder / STATES).is_dir()
+        return any((self.folder / STATES).glob(f"step-*/{STATE_FILE}"))
 
     def save_state(self, trainer: "Trainer") -> None:
         """Save what `--resume` goes on from; every worker calls it at the same step."""
         if trainer.workers.is_first and (self.folder / LOG_FILE).exists():
             flush(self.folder / LOG_FILE)  # before a state that follows from it
-        save_state(self.folder / STATES, trainer)
+        save_state(self.folder / STATES, trainer, self.config_sha256)
 
     def save_weights(self, trainer: "Trainer", register: "Register | None") -> None:
         """Write both checkpoints, that of the EMA weights with its card; register: of the table's rows."""

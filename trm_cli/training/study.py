@@ -16,12 +16,10 @@ import itertools
 import json
 import multiprocessing
 import re
-import shutil
 import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,15 +27,16 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.config import OF_HRM, override
-from trm_cli.errors import TRMError, UsageError
-from trm_cli.files import write_whole
+from trm_cli.errors import FileError, TRMError, UsageError
+from trm_cli.files import locked, read_text, write_whole
+from trm_cli.schema import checked, parse_json
 from trm_cli.solving.statistics import t_interval, two_shares, welch, wilson
 from trm_cli.tasks.base import Dataset, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.data import load_data
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.run import DATA_FILE, STATES, Limits, Plan, Run, find_state, read_log
+from trm_cli.training.run import DATA_FILE, LOCK_FILE, STATES, Limits, Plan, Run, clear_folder, find_state, read_log
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag
@@ -163,9 +162,9 @@ class Study:
         path, asked = self.folder / STUDY_FILE, json.loads(json.dumps(self.asked()))
         if path.is_file():
             try:
-                known = dict(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError) as error:
-                raise UsageError(f"{path}: cannot be read ({error}); choose another folder") from error
+                known = checked(parse_json(read_text(path)), dict[str, Any])
+            except FileError as error:
+                raise UsageError(f"{path}: no study: {error}; choose another folder for --output") from error
             other = next((name for name in asked if known.get(name) != asked[name]), None)
             if other:
                 raise UsageError(f"{self.folder}: was begun with other {other}; choose another folder for --output")
@@ -233,9 +232,9 @@ class StudyRun:
         Raises UsageError where its log is damaged.
         """
         try:
-            return self._read(read_log(self.folder))
-        except (KeyError, TypeError, ZeroDivisionError) as error:
-            raise UsageError(f"{self.folder}: its log is damaged ({error!r}); remove that folder") from error
+            return self._read(read_log(self.folder, strict=True))
+        except FileError as error:
+            raise UsageError(f"{self.folder}: its log is damaged ({error}); remove that folder") from error
 
     def _read(self, entries: list[dict[str, Any]]) -> tuple[float, Outcome | None]:
         config = self.plan.recipe.train
@@ -259,11 +258,11 @@ def train_run(run: StudyRun, generated: Dataset | None, device: "torch.device", 
     from trm_cli.training.loop import start_run
 
     folder = run.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")):
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK_FILE, waits=True):  # for one whose study was killed a moment ago
         state = find_state(folder) if any((folder / STATES).glob("step-*")) else None
-        if state is None:
-            shutil.rmtree(folder, ignore_errors=True)  # killed before anything was saved
+        if state is None:  # killed before anything was saved
+            clear_folder(folder)
         plan = run.plan
         data = load_data(
             plan, {} if generated is None else {generated.puzzles.shape[1]: generated}, lambda done, wanted: None
@@ -272,19 +271,6 @@ def train_run(run: StudyRun, generated: Dataset | None, device: "torch.device", 
         command = f"trm train {plan.task.name} --recipe {plan.recipe.name} {settings} --seed {run.seed}"
         for _ in start_run(Run(plan, folder, state), data, Limits(), device=device, command=command, stopped=stopped):
             pass
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process trains the same run, such as one whose study was killed a moment ago."""
-    with path.open("w") as lock:
-        try:
-            import fcntl
-        except ImportError:  # on Windows
-            yield
-            return
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _work(
