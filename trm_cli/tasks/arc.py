@@ -118,6 +118,10 @@ class Arc(Demonstrated, Rules):
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         return next(iter(self.read([text], f"{source}:{line}")))
 
+    def is_puzzle(self, tokens: Tokens) -> bool:
+        grid, side = decode(tokens).grid, isqrt(len(tokens))
+        return grid is not None and side <= SIDE and np.array_equal(encode(grid, side=side), tokens)
+
     def write(self, tokens: Tokens) -> str:
         grid = decode(tokens).grid
         return json.dumps(None if grid is None else grid.tolist())
