@@ -184,10 +184,15 @@ def _inside(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _refuse(value: Any, expected: str, where: str) -> Any:
+def shown(value: Any) -> str:
+    """A value as a message shows it: in JSON, and not the whole of a long one."""
     try:
-        shown = json.dumps(value)
+        text = json.dumps(value)
     except RecursionError:
-        shown = "what is nested too deeply"
-    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-    raise FileError(f"{where}: expected {expected}, got {shown}" if where else f"expected {expected}, got {shown}")
+        return "what is nested too deeply"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _refuse(value: Any, expected: str, where: str) -> Any:
+    told = f"expected {expected}, got {shown(value)}"
+    raise FileError(f"{where}: {told}" if where else told)

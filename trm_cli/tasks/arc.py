@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.errors import FileError
 from trm_cli.tasks import arc_dataset, arc_grids
 from trm_cli.tasks.arc_grids import FIRST_COLOUR, SIDE, ArcView, decode, encode
 from trm_cli.tasks.base import EMPTY, PADDING, Cell, Layout, Option, Progress, Puzzle, Role, Rules, Tokens, Violation
@@ -157,6 +158,8 @@ class Arc(Demonstrated, Rules):
         return [Violation(1, 1, "no grid with end markers at its rows and columns begins here")]
 
     def views_of(self, digits: NDArray[np.uint8]) -> list[View]:
+        if not arc_grids.are_views(digits).all():
+            raise FileError("views that are no turn and colours")
         return [ArcView.of_digits(view) for view in digits]
 
     def judged_by_answers(self, problem: Problem, side: int) -> "Arc":
