@@ -116,6 +116,8 @@ def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:
 
 def _items(values: list[Any], kind: Any, where: str, depth: int) -> list[Any]:
     """The items of a list; numbers and plain texts, of which there may be many, all at once."""
+    if kind is object:
+        return values
     if kind is str and set(map(type, values)) <= {str} and "".join(values).isascii():
         return values
     base, allowed = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
