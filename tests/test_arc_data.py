@@ -1,17 +1,24 @@
 import hashlib
-from collections.abc import Iterator
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.arc_tasks import Known, made_tasks, write_challenges
+from tests.arc_tasks import Known, made_tasks, small_data, write_challenges
 from tests.test_cli import trm
-from trm_cli.errors import UsageError
+from trm_cli.errors import FileError, PuzzleError, UsageError
 from trm_cli.tasks.arc_dataset import Subset, build, open_data
 from trm_cli.tasks.arc_grids import FIRST_COLOUR, SIDE, ArcView, canonical, decode, read_problems, split_names
 from trm_cli.tasks.base import Tokens
 from trm_cli.tasks.problems import Pair, Problem, ProblemData, ProblemPart
+from trm_cli.training.data import load_data
+from trm_cli.training.run import Options, resolve_plan
 
 # Of what the official builder (TinyRecursiveModels, commit e7b6871) writes for the tasks of
 # `subsets` below, with 12 augmentations and its own seed, 42.
@@ -172,6 +179,172 @@ def test_a_task_that_two_sources_have_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no ARC data set"):
         open_data(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> ProblemData:
+    return small_data(tmp_path_factory.mktemp("small"))
+
+
+def with_text(name: str, text: str) -> Callable[[Path], None]:
+    def write_text(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return write_text
+
+
+def with_fact(name: str, **facts: Any) -> Callable[[Path], None]:
+    """Change what a file of JSON says."""
+
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+    return change
+
+
+def with_array(name: str, change: Callable[[np.ndarray], np.ndarray], part: str = "train") -> Callable[[Path], None]:
+    """Write an array anew, changed."""
+
+    def write_array(folder: Path) -> None:
+        path = folder / part / f"all__{name}.npy"
+        np.save(path, change(np.load(path)), allow_pickle=True)
+
+    return write_array
+
+
+def with_bytes(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def write_bytes(folder: Path) -> None:
+        path = folder / "train" / f"all__{name}.npy"
+        path.write_bytes(change(path.read_bytes()))
+
+    return write_bytes
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def as_pipe(name: str) -> Callable[[Path], None]:
+    def replace_file(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return replace_file
+
+
+def put(values: np.ndarray, place: int, value: int) -> np.ndarray:
+    values.reshape(-1)[place] = value
+    return values
+
+
+class Exploding:
+    """What runs a program when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("unpickled",)
+
+
+IDS, STARTS, GROUPS = "puzzle_identifiers", "puzzle_indices", "group_indices"
+NO_SET = "no ARC data set"
+BAD_TOKENS, NO_TOKENS = (
+    f"all__inputs.npy: {NO_SET} ({what}" for what in ("tokens beyond 11", "not an array of numpy with 36")
+)
+NOT_RISING = "group_indices: do not rise from 0 to ", "puzzle_indices: do not rise from 0 to "
+STRANGE_ID = "puzzle_identifiers: expected rows from 0 to "
+BAD_FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no counts": (without("train/dataset.json"), "train/dataset.json: no ARC data set (cannot be read (No such file"),
+    "counts in a list": (with_text("train/dataset.json", "[]"), "dataset.json: no ARC data set (expected an object"),
+    "no size": (with_fact("train/dataset.json", seq_len="36"), "seq_len: expected a whole number from 1 to 900, got"),
+    "half a board": (with_fact("train/dataset.json", seq_len=35), "seq_len: 35 cells are no square"),
+    "negative": (with_fact("train/dataset.json", num_puzzle_identifiers=-1), "num_puzzle_identifiers: expected a"),
+    "counts of less": (with_fact("train/dataset.json", num_puzzle_identifiers=3), STRANGE_ID),
+    "counts of more": (with_fact("train/dataset.json", num_puzzle_identifiers=99), "names, dataset.json says 99"),
+    "another size": (with_fact("train/dataset.json", seq_len=25), "not an array of numpy with 25 tokens in a row"),
+    "no names": (with_text("identifiers.json", "{}"), "identifiers.json: no ARC data set (expected a list, got {}"),
+    "names of numbers": (with_text("identifiers.json", "[1]"), "[0]: expected a text, got 1"),
+    "names without end": (with_text("identifiers.json", "[" + "[]," * 300 + "0]"), f"{NO_SET} (more than "),
+    "half a letter": (with_text("identifiers.json", '["\\ud800"]'), "[0]: holds half a character"),
+    "names of a pipe": (as_pipe("identifiers.json"), "identifiers.json: no ARC data set (a device or a pipe"),
+    "facts in a list": (with_text("trm.json", "[]"), "trm.json: no ARC data set (expected an object, got []"),
+    "no tasks": (with_text("trm.json", "{}"), "trm.json: no ARC data set (tasks: missing)"),
+    "tasks of numbers": (with_fact("trm.json", tasks={"a": 1}), "tasks.a: expected a text, got 1"),
+    "hashes in a list": (with_fact("trm.json", sha256=["a"]), 'sha256: expected an object, got ["a"]'),
+    "deep facts": (with_text("trm.json", "[" * 100_000), "trm.json: no ARC data set (not JSON: nested too deeply)"),
+    "no tests": (with_text("test_puzzles.json", "[]"), "test_puzzles.json: no ARC task; expected an object"),
+    "bytes": (lambda folder: (folder / "test_puzzles.json").write_bytes(b"\xff"), "(not UTF-8 text at byte 0)"),
+    "pipe": (as_pipe("train/all__inputs.npy"), f"inputs.npy: {NO_SET} (a device or a pipe, not a file)"),
+    "no labels": (without("test/all__labels.npy"), f"labels.npy: {NO_SET} (cannot be read (No such file"),
+    "empty": (with_bytes("inputs", lambda _: b""), NO_TOKENS),
+    "half": (with_bytes("inputs", lambda content: content[:-1]), f"inputs.npy: {NO_SET} ("),
+    "longer": (with_bytes("labels", lambda content: content + b"\0"), f"labels.npy: {NO_SET} ("),
+    "huge": (
+        with_bytes("inputs", lambda content: re.sub(rb", 36\), } {6}", rb"000000, 36), }", content)),
+        ",000,000 rows in",
+    ),
+    "version 2": (with_bytes("inputs", lambda content: content.replace(b"NUMPY\x01", b"NUMPY\x02")), NO_TOKENS),
+    "archive": (with_bytes("inputs", lambda content: b"PK\x03\x04" + content), NO_TOKENS),
+    "pickle": (with_array("inputs", lambda _: np.array([Exploding()], object)), NO_TOKENS),
+    "no rows": (with_array("inputs", lambda values: values[:0]), f"inputs.npy: {NO_SET} (0 rows in 128 bytes)"),
+    "fewer rows": (with_array("labels", lambda values: values[:-1]), "arrays of different lengths"),
+    "flat": (with_array("inputs", np.ravel), NO_TOKENS),
+    "cubes": (with_array("inputs", lambda values: values.reshape(-1, 6, 6)), NO_TOKENS),
+    "columns first": (with_array("inputs", np.asfortranarray), NO_TOKENS),
+    "floats": (with_array("inputs", lambda values: values.astype(float)), NO_TOKENS),
+    "large numbers": (with_array("inputs", lambda values: values.astype(np.int64)), NO_TOKENS),
+    "token": (with_array("inputs", lambda values: put(values, -1, 12)), BAD_TOKENS),
+    "token of a test": (with_array("inputs", lambda values: put(values, 0, 255), "test"), BAD_TOKENS),
+    "ids of two dimensions": (with_array(IDS, lambda values: values[:, None].repeat(2, 1)), "with one int32 in a row"),
+    "ids the other way round": (with_array(IDS, lambda values: values.astype(">i4")), "with one int32 in a row"),
+    "id of nobody": (
+        with_array(IDS, lambda values: put(values, 0, -1)),
+        "puzzle_identifiers: expected rows from 0 to ",
+    ),
+    "id beyond": (with_array(IDS, lambda values: put(values, 0, 9999)), STRANGE_ID),
+    "fewer ids": (with_array(IDS, lambda values: values[:-1]), NOT_RISING[0]),
+    "late start": (with_array(STARTS, lambda values: put(values, 0, 1)), NOT_RISING[1]),
+    "another end": (
+        with_array(STARTS, lambda values: put(values, -1, 2**31 - 1)),
+        "puzzle_indices: do not rise from 0",
+    ),
+    "not rising": (with_array(STARTS, lambda values: put(values, 1, 0)), NOT_RISING[1]),
+    "round the corner": (
+        with_array(STARTS, lambda values: np.r_[values[:1], [2**31 - 1, -(2**31)], values[1:]].astype(np.int32)),
+        NOT_RISING[1],
+    ),
+    "one more": (with_array(STARTS, lambda values: np.insert(values, 2, values[1] + 1)), "arrays of different lengths"),
+    "group beyond": (with_array(GROUPS, lambda values: put(values, -1, 9999)), NOT_RISING[0]),
+    "uneven": (with_array(STARTS, lambda values: put(values, 1, values[1] + 1)), "have different numbers of pairs"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), BAD_FOLDERS.values(), ids=BAD_FOLDERS.keys())
+def test_a_damaged_data_set_is_one_line(
+    damage: Callable[[Path], Any], message: str, small: ProblemData, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(small.folder, folder)
+    damage(folder)
+    with pytest.raises((UsageError, PuzzleError)) as caught:
+        open_data(folder)
+    told = str(caught.value)
+    assert told.startswith(f"{folder}/")
+    assert message in told
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    "view", ["x", "t1|||0", "t8|||0123456789", "t1|||0123456788", "t1|||012345678é", "t1|||0123456789|||0"]
+)
+def test_a_name_that_is_of_no_view_is_refused(view: str) -> None:
+    with pytest.raises(FileError, match=r"name 2 \(a.*\) is that of no view"):
+        split_names(["<blank>", "a", f"a|||{view}"])
+
+
+def test_no_row_of_a_table_may_be_missing(small: ProblemData) -> None:
+    options = Options("arc", "tiny", data=[str(small.folder)], settings=["model.num_puzzles=2"])
+    with pytest.raises(UsageError, match=r"model.num_puzzles is 2, but the data set has \d+; leave the setting out"):
+        load_data(resolve_plan(options), {}, lambda done, wanted: None)
 
 
 def test_a_smaller_board_leaves_out_the_tasks_with_larger_grids(tmp_path: Path) -> None:

@@ -1,19 +1,28 @@
 """`trm eval arc` with a network that gives known answers, and without one."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from tests.arc_tasks import save_untrained, small_data
 from trm_cli.cli.app import app
+from trm_cli.errors import UsageError
 from trm_cli.solving import voting as arc
-from trm_cli.solving.voting import Prediction
+from trm_cli.solving.voting import Prediction, register_of
+from trm_cli.tasks.arc import Arc
+from trm_cli.tasks.arc_dataset import open_data
+from trm_cli.tasks.arc_grids import as_json
 from trm_cli.tasks.problems import ProblemData
+from trm_cli.weights.checkpoint import TABLE_FILE, read_config
 from trm_cli.weights.puzzle_table import save_table
 
 
@@ -129,3 +138,69 @@ def test_a_model_of_other_tasks_is_refused(data: ProblemData, model: Path, tmp_p
     )
     done = evaluate(data, model, "--device", "cpu", "--data", tmp_path)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
+VIEWS_OF_NONE = {
+    "no turn": lambda views: views.index_fill(1, torch.tensor(0), 8),
+    "no digits": lambda views: views.index_fill(1, torch.tensor(3), 255),
+    "the same colour twice": lambda views: views.index_fill(1, torch.tensor(3), 0),
+    "a digit less": lambda views: views[:, :-1].contiguous(),
+}
+
+
+@pytest.mark.parametrize("change", VIEWS_OF_NONE.values(), ids=VIEWS_OF_NONE.keys())
+def test_views_that_are_none_end_every_command_with_one_line(
+    change: Callable[[torch.Tensor], torch.Tensor], data: ProblemData, model: Path, tmp_path: Path
+) -> None:
+    table, puzzle, hostile = model / TABLE_FILE, tmp_path / "task.json", tmp_path / "model"
+    puzzle.write_text(json.dumps(as_json(data.tests[0])))
+    shutil.copytree(model, hostile)
+    tensors = load_file(table)
+    with safe_open(table, "pt") as file:
+        metadata = file.metadata()
+    save_file({**tensors, "ways": change(tensors["ways"])}, hostile / TABLE_FILE, metadata)
+    line = f"trm: {hostile / TABLE_FILE}: views that are no turn and colours; download or train it again\n"
+    for words in (("solve", "arc", puzzle), ("watch", "arc", puzzle), ("eval", "arc", "--data", data.folder)):
+        done = CliRunner().invoke(app, [*map(str, words), "--model", str(hostile), "--device", "cpu"])
+        assert (done.exit_code, done.stdout, done.stderr) == (3, "", line)
+
+
+def test_a_table_of_another_width_does_not_begin_a_run(data: ProblemData, model: Path, tmp_path: Path) -> None:
+    hostile = tmp_path / "model"
+    shutil.copytree(model, hostile)
+    config = read_config(model).model
+    save_table(hostile, torch.ones(config.num_puzzles, 9), register_of(Arc(), data))
+    settings = [
+        f"model.{name}={getattr(config, name)}" for name in ("hidden_size", "channel_width", "num_heads", "n", "T")
+    ]
+    words = ["train", "arc", "--data", data.folder, "--recipe", "tiny", "--init", hostile, "--run", tmp_path / "run"]
+    sets = [word for setting in (*settings, "model.N_sup=1") for word in ("--set", setting)]
+    done = CliRunner().invoke(app, [*map(str, words), *sets, "--max-steps", "1", "--device", "cpu"])
+    told = f"{config.num_puzzles}x9, the network's config says {config.num_puzzles}x8; download or train it again"
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (3, f"trm: {hostile / TABLE_FILE}: {told}")
+
+
+@pytest.mark.parametrize("words", [("eval", "arc"), ("train", "arc", "--recipe", "tiny")])
+def test_a_damaged_data_set_ends_a_command_with_one_line(
+    words: tuple[str, ...], data: ProblemData, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(data.folder, folder)
+    (folder / "train" / "all__inputs.npy").write_bytes(b"x")
+    done = CliRunner().invoke(app, [*words, "--data", str(folder), "--device", "cpu"])
+    reason = "not an array of numpy with 36 tokens in a row"
+    told = f"{folder}/train/all__inputs.npy: no ARC data set ({reason}); make one with `trm data arc`"
+    assert (done.exit_code, done.stdout, done.stderr.splitlines()[-1]) == (2, "", f"trm: {told}")
+
+
+def test_names_that_tell_no_rows_apart_are_one_line(data: ProblemData, tmp_path: Path) -> None:
+    known = (data.folder / "identifiers.json").read_text()
+    for names, reason in (
+        ([*data.names[:-1], "x|||y"], f"name {len(data.names) - 1} (x|||y) is that of no view"),
+        ([*data.names[:-1], data.names[1]], f"the puzzles of task {data.names[1]} do not lie together"),
+    ):
+        (data.folder / "identifiers.json").write_text(json.dumps(names))
+        with pytest.raises(UsageError) as caught:
+            register_of(Arc(), open_data(data.folder))
+        (data.folder / "identifiers.json").write_text(known)
+        assert str(caught.value) == f"{data.folder}: {reason}; make the data set again"

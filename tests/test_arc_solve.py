@@ -163,7 +163,7 @@ def task_with_input(rows: list[list[int]]) -> str:
 
 
 BAD = {
-    "{": "not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); correct the file",
+    "{": "not JSON (Expecting property name enclosed in double quotes, line 1, column 2); correct the file",
     "[1]": 'no ARC task; expected an object with "train" and "test"',
     '{"test": []}': 'task test: no list "train"; a task has "train" and "test"',
     task_with_input([[11]]): "task bad, train 1, input, row 1, column 1: 11 is no colour; colours are 0 to 9",

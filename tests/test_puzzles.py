@@ -178,7 +178,7 @@ def test_one_folder_is_wanted(tmp_path: Path) -> None:
     for sources in ([], [str(tmp_path / "none")], ["a", "b"]):
         with pytest.raises(UsageError, match="trm data arc"):
             folder_of_problems(Arc(), sources)
-    with pytest.raises(UsageError, match="no counts of an ARC data set"):
+    with pytest.raises(UsageError, match=r"dataset.json: no ARC data set"):
         resolve_plan(Options("arc", "tiny", data=[str(tmp_path)]))
 
 

@@ -23,6 +23,9 @@ class Moment:
     pairs: tuple[tuple[int, str], ...] = ()
     move: Move | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    later: object = None
+    name: Annotated[str, 5] = ""
+    words: list[str] = field(default_factory=list)
 
 
 GOOD: dict[str, Any] = {
@@ -64,6 +67,10 @@ def test_a_record_is_made_of_what_fits() -> None:
         ({"move": 1}, "move: expected an object, got 1"),
         ({"facts": {"a": "\ud800"}}, "facts.a: holds half a character"),
         ({"facts": {"a": -1e999}}, "facts.a: expected a number, got -Infinity"),
+        ({"name": "123456"}, 'name: expected a text of at most 5 characters, got "123456"'),
+        ({"name": 1}, "name: expected a text of at most 5 characters, got 1"),
+        ({"words": ["a", 1]}, r"words\[1\]: expected a text, got 1"),
+        ({"words": ["a", "\ud800"]}, r"words\[1\]: holds half a character"),
         ({"facts": [1]}, r"facts: expected an object, got \[1\]"),
     ],
 )
@@ -80,6 +87,13 @@ def test_nothing_nests_deeper_than_any_file_of_ours() -> None:
         checked(GOOD | {"facts": {"deep": deep}}, Moment)
 
 
+def test_what_is_shown_of_a_value_needs_no_depth() -> None:
+    nested = parse_json('{"a": ' + "[" * 900 + "]" * 900 + "}")
+    with pytest.raises(FileError, match="step: expected a whole number from 0 up, got "):
+        checked(GOOD | {"step": nested}, Moment)
+    assert checked(GOOD | {"later": nested}, Moment).later is nested
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,6 +101,7 @@ def test_nothing_nests_deeper_than_any_file_of_ours() -> None:
         ("[NaN]", "not JSON: NaN is no number"),
         ("[-Infinity]", "not JSON: -Infinity is no number"),
         ("[" * 100_000, "nested too deeply"),
+        ("[" + "[],{}," * (1 << 20) + "0]", "more than 2,097,152 lists and objects"),
         ("1" * 5000, "a number of too many digits"),
         (b"\xff", "not UTF-8 text at byte 0"),
     ],

@@ -5,7 +5,9 @@ A shape is a type: a dataclass, whose fields without a default must be there, or
     Annotated[int, (0, 255)]               a whole number in that range; without one, from 0 up
     float                                  a finite number; an integer is one, too
     Annotated[str, ("y", "z")]             one of these words; without them, any text
+    Annotated[str, 80]                     a text of at most so many characters
     bool, Any, KIND | None                 Any is whatever JSON can say
+    object                                 the same, not looked into: to be checked later
     list[KIND], Annotated[list[KIND], 81]  of that length; without it, of any
     tuple[KIND, ...], tuple[ONE, OTHER]    a list, too
     dict[str, KIND]                        an object with any names
@@ -27,6 +29,7 @@ from trm_cli.errors import FileError, printable
 MOST = 2**63 - 1  # of a whole number
 MOST_FLOAT = sys.float_info.max  # of a number; larger whole ones are none for a computer
 DEEPEST = 64  # lists and objects inside one another
+MOST_LISTS = 1 << 21  # and objects of one value: in memory, an empty one takes thirty times what it takes in the text
 SHOWN = 40  # characters of a value in a message
 NAMES = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
 CHECKSUM = "checksum"  # the name of a record's own
@@ -35,6 +38,9 @@ KIND = TypeVar("KIND")
 
 def parse_json(text: str | bytes) -> Any:
     """A value of JSON; raises FileError where it is none, or one that no file of ours would hold."""
+    num_lists = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if num_lists > MOST_LISTS:
+        raise FileError(f"more than {MOST_LISTS:,} lists and objects, more than any file of this kind has")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -91,6 +97,8 @@ def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:
         return _checked(value, kind, where, depth)
     if depth > DEEPEST:
         raise FileError(f"{where}: nested too deeply")
+    if kind is object:
+        return value
     if kind is Any:
         return _any(value, where, depth)
     if kind in (int, float):
@@ -99,8 +107,12 @@ def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:
         return value if type(value) is bool else _refuse(value, NAMES[bool], where)
     if kind is str:
         _refuse_surrogates(value, where)
-        fits = type(value) is str and (allowed is None or value in allowed)
-        return value if fits else _refuse(value, f"one of {', '.join(allowed)}" if allowed else NAMES[str], where)
+        if isinstance(allowed, int):
+            fits, expected = type(value) is str and len(value) <= allowed, f"a text of at most {allowed:,} characters"
+        else:
+            fits = type(value) is str and (allowed is None or value in allowed)
+            expected = f"one of {', '.join(allowed)}" if allowed else NAMES[str]
+        return value if fits else _refuse(value, expected, where)
     if is_dataclass(kind):
         return _record(value, kind, where, depth)
     if origin is dict:
@@ -121,7 +133,11 @@ def _checked(value: Any, kind: Any, where: str, depth: int) -> Any:
 
 
 def _items(values: list[Any], kind: Any, where: str, depth: int) -> list[Any]:
-    """The items of a list; numbers, of which there may be many, all at once."""
+    """The items of a list; numbers and plain texts, of which there may be many, all at once."""
+    if kind is object:
+        return values
+    if kind is str and set(map(type, values)) <= {str} and "".join(values).isascii():
+        return values
     base, allowed = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
     if base in (int, float) and set(map(type, values)) <= {int, base}:
         least, most = allowed or (0, MOST if base is int else MOST_FLOAT)
@@ -139,16 +155,10 @@ def _number(value: Any, kind: type, allowed: tuple[float, float], where: str) ->
     return _refuse(value, f"{what} {span}".rstrip(), where)
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    """The types of a dataclass's fields, with their annotations."""
-    return get_type_hints(kind, include_extras=True)
-
-
 def _record(value: Any, kind: Any, where: str, depth: int) -> Any:
     if type(value) is not dict:
         _refuse(value, NAMES[dict], where)
-    kinds, given = _hints(kind), {}
+    kinds, given = _kinds_of(kind), {}
     for field in fields(kind):
         if field.name in value:
             inside = _inside(where, field.name)
@@ -156,6 +166,12 @@ def _record(value: Any, kind: Any, where: str, depth: int) -> Any:
         elif field.default is MISSING and field.default_factory is MISSING:
             raise FileError(f"{_inside(where, field.name)}: missing")
     return kind(**given)
+
+
+@cache
+def _kinds_of(record: Any) -> dict[str, Any]:
+    """What each field of a dataclass is made of."""
+    return get_type_hints(record, include_extras=True)
 
 
 def _any(value: Any, where: str, depth: int) -> Any:
@@ -188,7 +204,15 @@ def _inside(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
+def shown(value: Any) -> str:
+    """A value as a message shows it: in JSON, and not the whole of a long one."""
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "what is nested too deeply"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def _refuse(value: Any, expected: str, where: str) -> Any:
-    shown = json.dumps(value)
-    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-    raise FileError(f"{where}: expected {expected}, got {shown}" if where else f"expected {expected}, got {shown}")
+    told = f"expected {expected}, got {shown(value)}"
+    raise FileError(f"{where}: {told}" if where else told)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trm_cli.config import SolveConfig
-from trm_cli.errors import ModelError, PuzzleError, UsageError
+from trm_cli.errors import FileError, ModelError, PuzzleError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import solving_translated
 from trm_cli.tasks.base import Tokens
@@ -179,9 +179,15 @@ class ProblemRows:
 
 
 def register_of(task: Demonstrated, data: ProblemData) -> Register:
-    """What the rows of a network that is trained on a data set stand for."""
+    """What the rows of a network that is trained on a data set stand for.
+
+    Raises UsageError where the names of the data set do not say it.
+    """
     known = {problem.name: problem.digest for problem in data.tests}
-    return Register.of_rows(*task.split_names(data.names), {**known, **data.facts.get("tasks", {})})
+    try:
+        return Register.of_rows(*task.split_names(data.names), {**known, **data.facts.get("tasks", {})})
+    except FileError as error:
+        raise UsageError(f"{data.folder}: {error}; make the data set again") from error
 
 
 @dataclass(frozen=True)
@@ -205,12 +211,7 @@ class Voter:
         config = loaded.network.config
         if not config.looks_up_puzzles:
             raise ModelError(f"model {loaded.checkpoint.name!r} knows no puzzles; choose another")
-        table = PuzzleTable(loaded.folder / TABLE_FILE)
-        if (table.num_rows, table.width) != (config.num_puzzles, config.hidden_size):
-            raise ModelError(
-                f"{table.path}: {table.num_rows}x{table.width}, the network's config says "
-                f"{config.num_puzzles}x{config.hidden_size}; download or train it again"
-            )
+        table = PuzzleTable(loaded.folder / TABLE_FILE, (config.num_puzzles, config.hidden_size))
         return cls(task, loaded, table)
 
     @property
@@ -246,9 +247,12 @@ class Voter:
         return replace(registered, count=min(registered.count, most or registered.count))
 
     def read(self, known: KnownProblem) -> ProblemRows:
-        """The rows of a problem, and their views."""
+        """The rows of a problem, and their views; raises ModelError where the table holds none such."""
         rows, views = self.table.read(known)
-        return ProblemRows(rows, self.task.views_of(views))
+        try:
+            return ProblemRows(rows, self.task.views_of(views))
+        except FileError as error:
+            raise ModelError(f"{self.table.path}: {error}; download or train it again") from error
 
     def vote(
         self,

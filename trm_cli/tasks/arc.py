@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.errors import FileError
 from trm_cli.tasks import arc_dataset, arc_grids
 from trm_cli.tasks.arc_grids import FIRST_COLOUR, SIDE, ArcView, decode, encode
 from trm_cli.tasks.base import EMPTY, PADDING, Cell, Layout, Option, Progress, Puzzle, Role, Rules, Tokens, Violation
@@ -118,6 +119,10 @@ class Arc(Demonstrated, Rules):
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         return next(iter(self.read([text], f"{source}:{line}")))
 
+    def is_puzzle(self, tokens: Tokens) -> bool:
+        grid, side = decode(tokens).grid, isqrt(len(tokens))
+        return grid is not None and side <= SIDE and np.array_equal(encode(grid, side=side), tokens)
+
     def write(self, tokens: Tokens) -> str:
         grid = decode(tokens).grid
         return json.dumps(None if grid is None else grid.tolist())
@@ -153,6 +158,8 @@ class Arc(Demonstrated, Rules):
         return [Violation(1, 1, "no grid with end markers at its rows and columns begins here")]
 
     def views_of(self, digits: NDArray[np.uint8]) -> list[View]:
+        if not arc_grids.are_views(digits).all():
+            raise FileError("views that are no turn and colours")
         return [ArcView.of_digits(view) for view in digits]
 
     def judged_by_answers(self, problem: Problem, side: int) -> "Arc":

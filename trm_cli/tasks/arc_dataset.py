@@ -19,18 +19,23 @@ trm.json                           how it was made, and a hash of the arrays; ou
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import isqrt
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isqrt, prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from trm_cli.errors import PuzzleError, UsageError
-from trm_cli.files import making_folder, write_whole
+from trm_cli.config import MOST_PUZZLES
+from trm_cli.errors import FileError, UsageError
+from trm_cli.files import MEBIBYTE, making_folder, open_regular, read_text, read_whole, write_whole
+from trm_cli.schema import checked, parse_json
 from trm_cli.tasks import arc_grids
 from trm_cli.tasks.arc_grids import SIDE, ArcView, canonical, encode
 from trm_cli.tasks.base import Progress, Tokens
@@ -41,6 +46,15 @@ UNKNOWN: Grid = np.zeros((1, 1), np.uint8)  # stands for an answer that the file
 NOBODY = "<blank>"  # the name of id 0
 NAMES_FILE, TESTS_FILE, FACTS_FILE = "identifiers.json", "test_puzzles.json", "trm.json"
 COUNTS_FILE = "dataset.json"  # of each part
+INPUTS, LABELS = "inputs", "labels"
+LARGEST_FACTS = 16 * MEBIBYTE  # of the files beside the names
+LONGEST_NAME = 128  # bytes of a name, on average
+MOST_HEADER = 1024  # bytes
+HEADER = re.compile(  # as np.save writes it
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<type>[|<>=][a-z][0-9])', 'fortran_order': False, "
+    rb"'shape': \((?P<rows>\d{1,15}),(?: (?P<width>\d{1,6}))?\), \} *\n",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -287,36 +301,113 @@ def draw_views(problem: Problem, *, views: int, seed: int, side: int) -> tuple[P
     return part, list(group.views())
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What dataset.json must say of the training part."""
+
+    num_puzzle_identifiers: Annotated[int, (2, MOST_PUZZLES)]  # rows of the table, the first of them nobody's
+    seq_len: Annotated[int, (1, SIDE * SIDE)]  # cells of a board, which is square
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What of trm.json is needed once a data set is made."""
+
+    tasks: dict[str, str]  # the digest of each, by name
+    sha256: dict[str, str] = field(default_factory=dict)  # of the arrays, by part
+
+
 def open_data(folder: Path) -> ProblemData:
-    """Open a data set; raises UsageError where the folder holds none, or a damaged one."""
+    """Open a data set; raises UsageError where the folder holds none, or a damaged one.
+
+    Boards stay on the disk: they are read once, piece by piece, to see that they hold tokens.
+    """
+    rows, side = measure_data(folder)
     tests_file, facts_file = folder / TESTS_FILE, folder / FACTS_FILE
-    try:
-        names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
-        facts = json.loads(facts_file.read_text(encoding="utf-8")) if facts_file.exists() else {}
-        text = tests_file.read_text(encoding="utf-8")
-        tests = arc_grids.parse_problems(text, str(tests_file), "") if text != "{}" else []
-        has_test = (folder / TEST / "all__inputs.npy").exists()
-        train, test = _read_part(folder / TRAIN), _read_part(folder / TEST) if has_test else None
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{folder}: no ARC data set ({error}); make one with `trm data arc`") from error
+    with _refused(folder / TRAIN):
+        train = _read_part(folder / TRAIN, num_cells=side * side, num_rows=rows)
+    with _refused(folder / TEST):
+        has_tests = (folder / TEST / f"all__{INPUTS}.npy").exists()
+        test = _read_part(folder / TEST, num_cells=side * side, num_rows=rows) if has_tests else None
+    with _refused(folder / NAMES_FILE):
+        names = _read_names(folder / NAMES_FILE, rows)
+    with _refused(facts_file):
+        facts = {}
+        if facts_file.exists():
+            facts = parse_json(read_text(facts_file, LARGEST_FACTS))
+            checked(facts, Facts)
+    with _refused(tests_file):
+        text = read_text(tests_file, LARGEST_FACTS)
+    tests = arc_grids.parse_problems(text, str(tests_file), "") if text != "{}" else []
     return ProblemData(folder, train, test, names, tests, facts)
 
 
 def measure_data(folder: Path) -> tuple[int, int]:
     """Rows of the table and side of the boards; raises UsageError where a data set's counts cannot be read."""
     path = folder / TRAIN / COUNTS_FILE
+    with _refused(path):
+        known = checked(parse_json(read_text(path)), Counts)
+        side = isqrt(known.seq_len)
+        if side * side != known.seq_len:
+            raise FileError(f"seq_len: {known.seq_len} cells are no square")
+    return known.num_puzzle_identifiers, side
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return int(known["num_puzzle_identifiers"]), isqrt(int(known["seq_len"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: no counts of an ARC data set ({error}); make one with `trm data arc`") from error
+        yield
+    except (FileError, OSError) as error:
+        what = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
+        raise UsageError(f"{path}: no ARC data set ({what}); make one with `trm data arc`") from error
 
 
-def _read_part(folder: Path) -> ProblemPart:
-    boards = [np.load(folder / f"all__{name}.npy", mmap_mode="c") for name in ("inputs", "labels")]
-    part = ProblemPart(*boards, *(np.load(folder / f"all__{name}.npy") for name in INDICES))
-    count = int(part.puzzle_indices[-1])
-    is_square = isqrt(part.inputs.shape[1]) ** 2 == part.inputs.shape[1]
-    if len(part.inputs) != count or part.labels.shape != part.inputs.shape or not is_square:
-        raise PuzzleError(f"{folder}: its arrays do not fit one another; make the data set again")
-    return part
+def _read_names(path: Path, count: int) -> list[str]:
+    """The names of the table's rows."""
+    content = read_whole(path, MEBIBYTE + count * LONGEST_NAME)
+    if content.count(b",") > 2 * count:  # before more is made of it than it says
+        raise FileError(f"more than {count:,} names")
+    names = checked(parse_json(content), list[str])
+    if len(names) != count:
+        raise FileError(f"{len(names):,} names, {COUNTS_FILE} says {count:,}")
+    return names
+
+
+def _read_part(folder: Path, *, num_cells: int, num_rows: int) -> ProblemPart:
+    """A part of a data set: its boards mapped, its indices in memory."""
+    inputs, labels = (_open_array(folder / f"all__{name}.npy", "uint8", num_cells) for name in (INPUTS, LABELS))
+    rows, puzzles, groups = (np.array(_open_array(folder / f"all__{name}.npy")) for name in INDICES)
+    for name, values, end in ((INDICES[1], puzzles, len(inputs)), (INDICES[2], groups, len(rows))):
+        if values[0] != 0 or values[-1] != end or (values[1:] <= values[:-1]).any():
+            raise FileError(f"{name}: do not rise from 0 to {end:,}")
+    if len(puzzles) != len(rows) + 1 or len(inputs) != len(labels):
+        raise FileError("arrays of different lengths")
+    if rows.min() < 0 or rows.max() >= num_rows:
+        raise FileError(f"{INDICES[0]}: expected rows from 0 to {num_rows - 1:,}")
+    num_pairs = np.diff(puzzles)
+    if (num_pairs != np.repeat(num_pairs[groups[:-1]], np.diff(groups))).any():
+        raise FileError("views of one task have different numbers of pairs")
+    return ProblemPart(inputs, labels, rows, puzzles, groups)
+
+
+def _open_array(path: Path, kind: str = "int32", width: int | None = None) -> NDArray[Any]:
+    """A numpy file, mapped: one number a row, or tokens, `width` in a row.
+
+    Nothing but numbers is read, whatever the file holds: its header must be one that `np.save` writes.
+    Raises UsageError where it is no such file.
+    """
+    dtype = np.dtype(kind)
+    with _refused(path), open_regular(path) as file:
+        found = HEADER.match(file.read(MOST_HEADER))
+        if not found or (found["type"].decode(), int(found["width"] or 1)) != (dtype.str, width or 1):
+            expected = f"{width} tokens in a row" if width else f"one {kind} in a row"
+            raise FileError(f"not an array of numpy with {expected}")
+        shape = (int(found["rows"]), *([width] if width else []))
+        size = os.fstat(file.fileno()).st_size
+        if not shape[0] or found.end() + prod(shape) * dtype.itemsize != size:
+            raise FileError(f"{shape[0]:,} rows in {size:,} bytes")
+        file.seek(found.end())
+        while width and (piece := file.read(MEBIBYTE)):
+            if np.frombuffer(piece, dtype).max() >= arc_grids.VOCAB_SIZE:
+                raise FileError(f"tokens beyond {arc_grids.VOCAB_SIZE - 1}")
+    return np.memmap(path, dtype, "c", found.end(), shape)

@@ -13,7 +13,6 @@ Layout of the tokens and numbers of the turns as in github.com/SamsungSAILMontre
 TinyRecursiveModels, so that its checkpoints read what is written here.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isqrt
@@ -23,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.errors import PuzzleError
+from trm_cli.errors import FileError, PuzzleError, printable
+from trm_cli.schema import checked, parse_json, shown
 from trm_cli.tasks.base import PADDING, Tokens
 from trm_cli.tasks.problems import Decoded, Grid, Pair, Problem
 from trm_cli.tasks.tables import open_text, read_document
@@ -35,6 +35,7 @@ FIRST_COLOUR = 2
 VOCAB_SIZE = FIRST_COLOUR + NUM_COLOURS
 PLAIN = "0" + "".join(map(str, range(NUM_COLOURS)))  # the digits of the view that changes nothing
 CHALLENGES, SOLUTIONS = "_challenges", "_solutions"  # in the names of files that belong together
+LONGEST_NAME = 60  # characters of a task's name in a message
 SEPARATOR = "|||"  # in the name of an augmented task: 007bbfb7|||t3|||0312456789
 
 TURNS: tuple[Callable[[Grid], Grid], ...] = (
@@ -64,7 +65,7 @@ class ArcView:
 
     @classmethod
     def of_digits(cls, digits: NDArray[np.uint8]) -> "ArcView":
-        """The view that a table of puzzles keeps as 11 digits: the turn, then the colours."""
+        """The view of 11 digits that `are_views` allows: the turn, then the colours."""
         return cls(int(digits[0]), digits[1:])
 
     @classmethod
@@ -85,6 +86,14 @@ class ArcView:
         """The grid that `apply` makes this one of."""
         back: Grid = np.argsort(self.colours).astype(np.uint8)
         return back[TURNS[TURN_BACK[self.turn]](grid)]
+
+
+def are_views(digits: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether digits [K, W] are views, as `ArcView.of_digits` takes them, [K]."""
+    if digits.shape[1:] != (len(PLAIN),):
+        return np.zeros(len(digits), bool)
+    renames: NDArray[np.bool_] = (np.sort(digits[:, 1:], axis=1) == np.arange(NUM_COLOURS)).all(1)
+    return renames & (digits[:, 0] < len(TURNS))
 
 
 def encode(grid: Grid, corner: tuple[int, int] = (0, 0), *, side: int = SIDE) -> Tokens:
@@ -162,18 +171,22 @@ def parse_problems(text: str, source: str, name: str) -> list[Problem]:
         known = {name: known}
     if not isinstance(known, dict) or not known:
         raise PuzzleError(f'{source}: no ARC task; expected an object with "train" and "test"')
+    try:
+        checked([*known], list[str], "names of tasks")
+    except FileError as error:
+        raise PuzzleError(f"{source}: {error}; correct the file") from error
     return [_problem(task, value, source) for task, value in known.items()]
 
 
 def _json(text: str, source: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PuzzleError(f"{source}: not JSON ({error}); correct the file") from error
+        return parse_json(text)
+    except FileError as error:
+        raise PuzzleError(f"{source}: {error}; correct the file") from error
 
 
 def _problem(name: str, known: Any, source: str) -> Problem:
-    where = f"{source}: task {name}"
+    where = f"{source}: task {printable(name[:LONGEST_NAME])}"
     for part in ("train", "test"):
         if not isinstance(known, dict) or not isinstance(known.get(part), list):
             raise PuzzleError(f'{where}: no list "{part}"; a task has "train" and "test"')
@@ -207,7 +220,7 @@ def grid_of(rows: Any, where: str) -> Grid:
             raise PuzzleError(f"{here}: {len(row)} cells after rows of {len(rows[0])}; make all rows as long")
         for column, colour in enumerate(row, 1):
             if type(colour) is not int or not 0 <= colour < NUM_COLOURS:
-                what = f"{json.dumps(colour)} is no colour; colours are 0 to {NUM_COLOURS - 1}"
+                what = f"{shown(colour)} is no colour; colours are 0 to {NUM_COLOURS - 1}"
                 raise PuzzleError(f"{here}, column {column}: {what}")
     if len(rows) > SIDE or len(rows[0]) > SIDE:
         raise PuzzleError(f"{where}: {len(rows)}x{len(rows[0])} cells; a grid has at most {SIDE}x{SIDE}")
@@ -220,7 +233,7 @@ def _answered(tasks: list[Problem], path: Path) -> list[Problem]:
         known = _json(read_document(lines, str(path)), str(path))
     found = []
     for task in tasks:
-        where, count = f"{path}: task {task.name}", len(task.tests)
+        where, count = f"{path}: task {printable(task.name[:LONGEST_NAME])}", len(task.tests)
         grids = known.get(task.name) if isinstance(known, dict) else None
         if not isinstance(grids, list) or len(grids) != count:
             raise PuzzleError(f"{where}: expected a list of {count} grids, as many as {task.source} has tests")
@@ -240,11 +253,20 @@ def as_json(problem: Problem) -> dict[str, Any]:
 
 
 def split_names(names: list[str]) -> tuple[list[str], NDArray[np.uint8]]:
-    """Of names such as 007bbfb7|||t3|||0312456789: the problem of each, and its view, [P, 11]."""
+    """Of names such as 007bbfb7|||t3|||0312456789: the problem of each, and its view, [P, 11].
+
+    Raises FileError where a name is that of no view.
+    """
     problems, digits = [], []
     for name in names:
         problem, _, view = name.partition(SEPARATOR)
         problems.append(problem)
         digits.append(view.removeprefix("t").replace(SEPARATOR, "") or PLAIN)
-    whole = np.frombuffer("".join(digits).encode(), np.uint8) - ord("0")
-    return problems, whole.reshape(len(names), 1 + NUM_COLOURS)
+    strange = next((place for place, view in enumerate(digits) if len(view) != len(PLAIN) or not view.isascii()), None)
+    if strange is None:
+        whole = (np.frombuffer("".join(digits).encode(), np.uint8) - ord("0")).reshape(len(names), len(PLAIN))
+        fits = are_views(whole)
+        if fits.all():
+            return problems, whole
+        strange = int(fits.argmin())
+    raise FileError(f"name {strange:,} ({printable(names[strange][:LONGEST_NAME])}) is that of no view")

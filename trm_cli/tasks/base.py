@@ -245,6 +245,13 @@ class Task(ABC):
     def read_one(self, text: str, line: int, source: str) -> Puzzle:
         """The puzzle in one cell of a table; raises PuzzleError as `read` does."""
 
+    def is_puzzle(self, tokens: Tokens) -> bool:
+        """Whether tokens [L] of the vocabulary are a puzzle; if not said, whether it can be read as it is written."""
+        try:
+            return bool(np.array_equal(self.read_one(self.write(tokens), 1, "").tokens, tokens))
+        except PuzzleError:
+            return False
+
     def read_plain(self, texts: list[str]) -> Tokens | None:
         """Many puzzles of one size, [N, L], cells not compared; None where one is spelled as `read_one` alone knows."""
         return None

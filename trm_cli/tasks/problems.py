@@ -161,11 +161,14 @@ class Demonstrated(Task):
 
     @abstractmethod
     def views_of(self, digits: NDArray[np.uint8]) -> list[View]:
-        """Views from their digits [K, W], as a table of puzzles keeps them."""
+        """Views from their digits [K, W], as a table of puzzles keeps them; raises FileError where they are none."""
 
     @abstractmethod
     def split_names(self, names: list[str]) -> tuple[list[str], NDArray[np.uint8]]:
-        """Of the names of a table's rows [P]: the problem that each is of, and its view, [P, W]."""
+        """Of the names of a table's rows [P]: the problem that each is of, and its view, [P, W].
+
+        Raises FileError where a name says nothing of the kind.
+        """
 
     @abstractmethod
     def judged_by_answers(self, problem: Problem, side: int) -> Task:

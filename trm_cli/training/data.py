@@ -176,6 +176,11 @@ def _load_problems(plan: Plan, task: Demonstrated) -> RunData:
         else f"a data set of {task.name.upper()}"
     )
     _refuse_other_size(plan, training)
+    if plan.recipe.model.num_puzzles < len(problems.names):
+        raise UsageError(
+            f"model.num_puzzles is {plan.recipe.model.num_puzzles:,}, but the data set has {len(problems.names):,}; "
+            "leave the setting out"
+        )
     if plan.subsample is not None:
         raise UsageError(
             f"--subsample: of {task.name.upper()}, make a smaller data set with `trm data {task.name} --limit`"

@@ -333,7 +333,8 @@ def build_trainer(
     workers.spread([*network.parameters(), *network.buffers()])
     if data.problems is not None:
         pairs = PuzzleExamples.of_part(data.problems.train, recipe.model.vocab_size, device)
-        known = PuzzleTable(start.folder / TABLE_FILE) if start else None
+        shape = (recipe.model.num_puzzles, recipe.model.hidden_size)
+        known = PuzzleTable(start.folder / TABLE_FILE, shape) if start else None
         if known and known.register() != register:
             raise UsageError("--init: that checkpoint's puzzles are not those of the data set")
         table = known.whole() if known else None

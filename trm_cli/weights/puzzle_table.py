@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,8 +21,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from trm_cli.errors import ModelError
+from trm_cli.config import MOST_PUZZLES
+from trm_cli.errors import FileError, ModelError, printable
+from trm_cli.files import open_regular
+from trm_cli.schema import checked, parse_json
 from trm_cli.weights.checkpoint import TABLE_FILE
+from trm_cli.weights.tensors import LARGEST_HEADER, first_line
 
 ROWS, VIEWS, PROBLEMS = "puzzles", "ways", "tasks"  # in it
 CHUNK = 16_384  # rows that are written together
@@ -34,8 +38,8 @@ LENGTH = 8  # bytes that tell how long the header of a safetensors file is, and 
 class KnownProblem:
     """The rows that stand for a problem, the first of them for the problem as it is."""
 
-    first: int
-    count: int
+    first: Annotated[int, (1, MOST_PUZZLES)]
+    count: Annotated[int, (1, MOST_PUZZLES)]
     digest: str  # of its demonstrations; empty where that is not known
 
 
@@ -52,13 +56,13 @@ class Register:
 
         views    [P, W] the digits of each row's view.
         digests  of the demonstrations, by name of the problem, as far as they are known.
-        Raises ModelError where the rows of a problem do not lie together.
+        Raises FileError where the rows of a problem do not lie together.
         """
         problems: dict[str, KnownProblem] = {}
         first = 1
         for name, rows in groupby(names[1:]):
             if name in problems:
-                raise ModelError(f"the puzzles of task {name} do not lie together")
+                raise FileError(f"the puzzles of task {printable(name)} do not lie together")
             problems[name] = KnownProblem(first, len(list(rows)), digests.get(name, ""))
             first += problems[name].count
         return cls(problems, views)
@@ -75,21 +79,50 @@ class PuzzleTable:
     problems  what is registered, by name; empty where the file does not say (a converted one).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shape: tuple[int, int] | None = None) -> None:
+        """Open a table; raises ModelError where it is none, or not of the `shape` [P, D] that its network asks for."""
         self.path = path
         self._file: Any  # the library's types are missing
         self._views: NDArray[np.uint8] | None = None  # adopted ones
         try:
+            _refuse_long_header(path)
             self._file = safe_open(path, framework="pt")
-            self.num_rows, self.width = self._file.get_slice(ROWS).get_shape()
-            told = json.loads((self._file.metadata() or {}).get(PROBLEMS, "{}"))
-            self.problems = {str(name): KnownProblem(**known) for name, known in told.items()}
-            most = max((known.first + known.count for known in self.problems.values()), default=0)
-            num_views = self._file.get_slice(VIEWS).get_shape()[0] if self.problems else 0
-        except (OSError, SafetensorError, ValueError, TypeError) as error:
-            raise ModelError(f"{path}: no readable table of puzzles ({error}); download or train it again") from error
-        if most > min(self.num_rows, num_views):
-            raise ModelError(f"{path}: fewer rows than it names; download or train it again")
+            self.num_rows, self.width = self._shape(ROWS, tuple(DTYPES.values()))
+            told = parse_json((self._file.metadata() or {}).get(PROBLEMS, "{}"))
+            self.problems = checked(told, dict[str, KnownProblem], PROBLEMS)
+            self._refuse_strange_rows()
+        except (FileError, OSError, SafetensorError) as error:
+            what = printable(first_line(error))
+            raise ModelError(f"{path}: no readable table of puzzles ({what}); download or train it again") from error
+        if shape not in (None, (self.num_rows, self.width)):
+            assert shape
+            raise ModelError(
+                f"{path}: {self.num_rows}x{self.width}, the network's config says "
+                f"{shape[0]}x{shape[1]}; download or train it again"
+            )
+
+    def _shape(self, name: str, dtypes: tuple[str, ...]) -> tuple[int, int]:
+        """Of a tensor with two dimensions and numbers of one of these types; raises FileError where it is another."""
+        if name not in set(self._file.keys()):
+            raise FileError(f"lacks tensor {name}")
+        tensor = self._file.get_slice(name)
+        shape, dtype = tensor.get_shape(), tensor.get_dtype()
+        if len(shape) != 2 or 0 in shape or dtype not in dtypes:
+            raise FileError(f"{name} is {dtype} {shape}, not a matrix of {' or '.join(dtypes)}")
+        return shape[0], shape[1]
+
+    def _refuse_strange_rows(self) -> None:
+        """Raise FileError where problems have rows that are not there, or the same ones."""
+        if not self.problems:
+            return
+        num_views, _ = self._shape(VIEWS, ("U8",))
+        end = 1  # of the rows so far: row 0 is nobody's
+        for known in sorted(self.problems.values(), key=lambda known: known.first):
+            if known.first < end:
+                raise FileError(f"two of its tasks share row {known.first:,}")
+            end = known.first + known.count
+        if end > min(self.num_rows, num_views):
+            raise FileError("fewer rows than it names")
 
     def adopt(self, register: Register) -> None:
         """Let a register say what the rows stand for, where the file does not.
@@ -114,12 +147,16 @@ class PuzzleTable:
         return self.rows(known), self._views[known.first : known.first + known.count]
 
     def rows(self, known: KnownProblem) -> Tensor:
-        """The rows of a problem, [K, D] float32."""
-        return self._part(ROWS, known).float()
+        """The rows of a problem, [K, D] float32; raises ModelError where they hold what is no number."""
+        rows = self._part(ROWS, known).float()
+        if not torch.stack(rows.aminmax()).isfinite().all():
+            raise ModelError(f"{self.path}: {ROWS} holds values that are no numbers; download or train it again")
+        return rows
 
     def register(self) -> Register:
         """What it registers, all views in memory."""
-        return Register(self.problems, self._file.get_tensor(VIEWS).numpy())
+        views = self._file.get_tensor(VIEWS).numpy() if self.problems else np.zeros((0, 0), np.uint8)
+        return Register(self.problems, views)
 
     def whole(self) -> Tensor:
         """All rows, [P, D] float32, in memory."""
@@ -128,6 +165,14 @@ class PuzzleTable:
     def _part(self, name: str, known: KnownProblem) -> Tensor:
         part: Tensor = self._file.get_slice(name)[known.first : known.first + known.count]
         return part
+
+
+def _refuse_long_header(path: Path) -> None:
+    """Raise FileError where a file's header is longer than that of any table, or the file is none."""
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(LENGTH), "little")
+    if length > LARGEST_HEADER:
+        raise FileError(f"a header of {length:,} bytes, more than any table has")
 
 
 def save_table(folder: Path, table: Tensor, register: Register | None = None) -> None:
