@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROGRAM = """
-import contextlib, gc, importlib, json, os, pathlib, signal, sys, tempfile, time
+import contextlib, gc, importlib, json, os, pathlib, resource, signal, sys, tempfile, threading, time
 for name in sys.argv.pop().split():  # once for all
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
@@ -19,11 +19,13 @@ if "httpx" in sys.modules:
 sys.path[0] = os.getcwd()
 gc.freeze()
 for line in sys.stdin:
-    arguments, folder, variables, text = json.loads(line)
+    arguments, folder, variables, text, limits = json.loads(line)
     streams = [tempfile.mkstemp() for _ in range(3)]
     child = os.fork()
     if not child:
-        signal.alarm(300)
+        signal.alarm(limits["seconds"])
+        if limits["file_bytes"] is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_bytes"],) * 2)
         os.write(streams[0][0], text.encode())
         os.lseek(streams[0][0], 0, os.SEEK_SET)
         for number, (stream, _) in enumerate(streams):
@@ -34,17 +36,32 @@ for line in sys.stdin:
         os.environ.clear()
         os.environ.update(variables)
         sys.argv[1:] = arguments
-        if arguments[0] == "-c":
-            exec(arguments[1])
-            sys.exit()
-        main()
-        sys.exit()
-    exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    texts = [pathlib.Path(path).read_text() for _, path in streams[1:]]
+        code = 1
+        try:
+            if arguments[0] == "-c":
+                exec(arguments[1])
+            else:
+                main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # to clean up would touch, and so copy, every page of memory
+    if limits["kill_after"] is not None:
+        timer = threading.Timer(limits["kill_after"], os.kill, (child, signal.SIGKILL))
+        timer.start()
+    _, status, usage = os.wait4(child, 0)
+    if limits["kill_after"] is not None:
+        timer.cancel()
+        timer.join()
+    texts = [pathlib.Path(path).read_text(errors="replace") for _, path in streams[1:]]
     for stream, path in streams:
         os.close(stream)
         os.unlink(path)
-    print(json.dumps([exit_code, *texts]), flush=True)
+    print(json.dumps([os.waitstatus_to_exitcode(status), *texts, usage.ru_maxrss // 1024]), flush=True)
 """
 COMMANDS = ("torch", "trm_cli.cli.app", "trm_cli.weights.catalogue", "trm_cli.solving.engine")
 HUB = (*COMMANDS, "typer._adapters", "httpx2", "httpx", "yaml", "tqdm.auto")
@@ -67,6 +84,7 @@ class Done(NamedTuple):
     exit_code: int
     stdout: str
     stderr: str
+    megabytes: int = 0  # that it took at most, with what is imported
 
 
 class Forked:
@@ -84,10 +102,26 @@ class Forked:
     def __exit__(self, *_: object) -> None:
         self.process.communicate()
 
-    def run(self, arguments: list[str], *, folder: Path, variables: Mapping[str, str], stdin: str = "") -> Done:
-        """One command in that folder, with these environment variables and no others."""
+    def run(
+        self,
+        arguments: list[str],
+        *,
+        folder: Path,
+        variables: Mapping[str, str],
+        stdin: str = "",
+        seconds: int = 300,
+        file_bytes: int | None = None,
+        kill_after: float | None = None,
+    ) -> Done:
+        """One command in that folder, with these environment variables and no others.
+
+        seconds     after which SIGALRM ends it.
+        file_bytes  of the largest file that it can write, as on a full disk.
+        kill_after  seconds after which SIGKILL ends it.
+        """
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(json.dumps([arguments, str(folder), dict(variables), stdin]) + "\n")
+        limits = {"seconds": seconds, "file_bytes": file_bytes, "kill_after": kill_after}
+        self.process.stdin.write(json.dumps([arguments, str(folder), dict(variables), stdin, limits]) + "\n")
         self.process.stdin.flush()
         return Done(*json.loads(self.process.stdout.readline()))

@@ -46,7 +46,7 @@ def trm(*arguments: object, stdin: str = "", **environment: str) -> Finished:
     words = [*map(str, arguments)]
     told = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
     ended = forked(**told).run(words, folder=Path.cwd(), variables=variables, stdin=stdin)
-    done = subprocess.CompletedProcess(words, *ended)
+    done = subprocess.CompletedProcess(words, *ended[:3])
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     return done

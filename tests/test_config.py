@@ -1,5 +1,6 @@
 """Configs and recipes, and changing their numbers by settings and files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ FILES = {
     "[train\n": "not TOML",
     f"[train]\nclip = {'9' * 400}\n": "a number is too large",
     "a = " + "[" * 3000: "not TOML",
+    "a = " + "9" * 5000: "not TOML .a number of too many digits",
     "[model]\nn = 0\n": r"model\.n: expected 1 to",
 }
 
@@ -95,7 +97,7 @@ def test_a_config_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -
     with pytest.raises(UsageError, match="cannot be read"):
         read_toml(get_recipe("sudoku", "fast"), tmp_path / "none.toml")
     (tmp_path / "zip.toml").write_bytes(b"\x1f\x8b\xff\xfe")
-    with pytest.raises(UsageError, match="not TOML"):
+    with pytest.raises(UsageError, match="not UTF-8 text at byte 1"):
         read_toml(get_recipe("sudoku", "fast"), tmp_path / "zip.toml")
 
 
@@ -122,3 +124,9 @@ def test_the_paper_s_recipe_has_the_paper_s_network_and_numbers() -> None:
     assert (train.optimizer, train.loss, train.schedule) == ("adam_atan2", "stablemax", "constant")
     assert (train.batch_size, train.adamw_lr, train.warmup_steps) == (768, 1e-4, 2000)
     assert (train.ema_decay, train.exploration, train.halt_weight) == (0.999, 0.1, 0.5)
+
+
+def test_a_pipe_is_no_config_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # that nobody writes to
+    with pytest.raises(UsageError, match="pipe: a device or a pipe, not a file; give a TOML file"):
+        read_toml(get_recipe("sudoku", "fast"), tmp_path / "pipe")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from trm_cli.errors import ConfigError, FileError, ModelError, UsageError
+from trm_cli.files import read_text
 from trm_cli.schema import checked
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more i
 MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding; published ones have more than a million
 MOST_CALLS = 1024  # of the net in a supervision step, and layers and steps; no published network makes fifty
 MOST = 1_000_000  # of steps, attempts and views when solving
-LARGEST_FILE = 1 << 20  # bytes of a config
 Share = Annotated[float, (0, 1)]
 OF_HRM: dict[str, Any] = {  # how a Hierarchical Reasoning Model recurs and halts, arXiv:2506.21734, in our names
     "num_nets": 2,
@@ -452,13 +452,14 @@ def read_toml(config: "Config", path: Path) -> "Config":
         import tomli as tomllib
 
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise UsageError(f"{path}: larger than any config; give a TOML file")
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (ValueError, RecursionError) as error:
+        values = tomllib.loads(read_text(path))
+    except FileError as error:
+        raise UsageError(f"{path}: {error}; give a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML ({error}); correct the file") from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise UsageError(f"{path}: not TOML ({reason}); correct the file") from error
     return apply(config, values, str(path))
 
 

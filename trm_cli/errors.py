@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 200  # characters of what an error of a library says
+
 
 class TRMError(Exception):
     """A user's mistake or a failure outside our control: one line, no traceback."""
@@ -48,3 +50,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def printable(text: str) -> str:
     """One line without control characters, which names in a stranger's file may hold."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, short enough for a message."""
+    line = next(iter(str(error).splitlines()), "")
+    return printable(line if len(line) <= SHOWN else f"{line[:SHOWN]}…") or "no reason given"

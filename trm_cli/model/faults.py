@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from trm_cli.errors import TRMError, UsageError, printable
+from trm_cli.errors import TRMError, UsageError, first_line
 
 logger = logging.getLogger("trm_cli")
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")  # of CUDA, CPU, Windows, cuBLAS
 LOST_DEVICE = ("CUDA error", "cuDNN error", "HIP error")  # how torch begins where it raises no AcceleratorError
-SHOWN = 100  # characters of torch's own words
 
 
 class CompilerError(UsageError):
@@ -89,9 +88,3 @@ def _compiler_error(error: BaseException) -> CompilerError:
     else:
         reason, todo = f"the compiler failed ({first_line(cause)})", "see to it"
     return CompilerError(f"torch.compile: {reason}; {todo}")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, short enough for a message."""
-    line = next(iter(str(error).splitlines()), "")
-    return printable(line if len(line) <= SHOWN else f"{line[:SHOWN]}…") or "no reason given"

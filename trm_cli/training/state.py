@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from trm_cli.config import MOST_STEPS, ModelConfig
-from trm_cli.errors import FileError, TrainingError, UsageError
+from trm_cli.errors import FileError, TrainingError, UsageError, first_line
 from trm_cli.files import flush, open_regular, read_text, sha256_of, size_in_words
 from trm_cli.schema import CHECKSUM, checked, parse_json, sealed, unsealed
 
@@ -382,7 +382,7 @@ def _map_tensors(state: SavedState, name: str) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from trm_cli.weights.tensors import LARGEST_HEADER, LENGTH, first_line
+    from trm_cli.weights.tensors import LARGEST_HEADER, LENGTH
 
     path = state.folder / name
     try:

@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trm_cli.config import MOST_PUZZLES
-from trm_cli.errors import FileError, ModelError, printable
+from trm_cli.errors import FileError, ModelError, first_line, printable
 from trm_cli.files import open_regular
 from trm_cli.schema import checked, parse_json
 from trm_cli.weights.checkpoint import TABLE_FILE
-from trm_cli.weights.tensors import LARGEST_HEADER, first_line
+from trm_cli.weights.tensors import LARGEST_HEADER
 
 ROWS, VIEWS, PROBLEMS = "puzzles", "ways", "tasks"  # in it
 CHUNK = 16_384  # rows that are written together
