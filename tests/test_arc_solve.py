@@ -253,3 +253,18 @@ def test_too_little_memory_for_a_vote_is_one_line(
     done = CliRunner().invoke(app, ["solve", "arc", str(known_task(data, tmp_path)), "--model", str(model)])
     assert (done.exit_code, done.stdout) == (3, "")
     assert done.stderr == "trm: out of memory; give a smaller --batch-size, or a smaller model\n"
+
+
+@pytest.mark.parametrize(
+    ("board", "words"),
+    [({"height": 60, "width": 60}, "a board of arc has 30"), ({"width": 5, "box_width": 1}, "30 cells are not")],
+)
+def test_a_board_that_no_problem_has_is_refused(
+    board: dict[str, Any], words: str, data: ProblemData, model: Path, tmp_path: Path
+) -> None:
+    other = Path(copytree(model, tmp_path / "other"))
+    checkpoint = read_config(model)
+    write_config(other, replace(checkpoint, model=replace(checkpoint.model, **board)))
+    done = CliRunner().invoke(app, ["solve", "arc", str(known_task(data, tmp_path)), "--model", str(other)])
+    assert (done.exit_code, done.stderr.count("\n")) == (3, 1)
+    assert words in done.stderr

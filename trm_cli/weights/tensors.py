@@ -23,6 +23,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.schema import checked, parse_json
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Task, board_of
+from trm_cli.tasks.problems import Demonstrated
 from trm_cli.weights.checkpoint import BUNDLED, CONFIG_FILE, WEIGHTS_FILE, Checkpoint, read_config, write_config
 
 CPU = torch.device("cpu")
@@ -99,7 +100,7 @@ def load_checkpoint(
             raise ModelError(f"{path}: {name} is int8 without a scale for each row")
     scales = {name + SCALE for name in scaled}
     refuse_misfit({name: entry.shape for name, entry in header.items() if name not in scales}, model, path)
-    refuse_vocabulary(checkpoint, path)
+    refuse_other_board(checkpoint, path)
     try:
         digest = sha256_of(path)
     except OSError as error:
@@ -131,21 +132,30 @@ def task_of(checkpoint: Checkpoint) -> Task:
         raise ModelError(f"model {checkpoint.name!r}: {error}") from error
 
 
-def refuse_vocabulary(checkpoint: Checkpoint, path: Path) -> None:
-    """Raise ModelError where a network knows other tokens than its task has on such a board.
+def refuse_other_board(checkpoint: Checkpoint, path: Path) -> None:
+    """Raise ModelError where a network is not for a board of its task: of another shape, or with other tokens.
 
-    Where symbols share their weights no shape tells how many there are, and memory grows with them.
+    Where weights are shared over cells or symbols no tensor tells how many there are, and memory grows with them.
     """
-    model = checkpoint.model
+    model, config = checkpoint.model, path.with_name(CONFIG_FILE)
     try:
-        expected = get_task(checkpoint.task).vocab_size(model.num_cells)
-    except (PuzzleError, UsageError):  # such a board cannot be asked for; of another package that is not here
-        expected = min(model.vocab_size, MOST_TOKENS)
-    if model.vocab_size != expected:
-        raise ModelError(
-            f"{path.with_name(CONFIG_FILE)}: model.vocab_size is {model.vocab_size:,}, {checkpoint.task} on a board of "
-            f"{model.height}x{model.width} cells has {expected:,}; download or train it again"
-        )
+        task = get_task(checkpoint.task)
+    except UsageError as error:  # of a package that is not here
+        if model.vocab_size > MOST_TOKENS:
+            raise ModelError(f"{config}: model.vocab_size is {model.vocab_size:,}; no task has so many") from error
+        return
+    try:
+        expected = board_of(task, model.num_cells)
+    except PuzzleError as error:
+        raise ModelError(f"{config}: {error}; download or train it again") from error
+    if isinstance(task, Demonstrated) and model.height > task.usual_size:
+        raise ModelError(f"{config}: model.height is {model.height:,}; a board of {task.name} has {task.usual_size}")
+    for name, value in expected.items():
+        if (own := getattr(model, name)) != value:
+            raise ModelError(
+                f"{config}: model.{name} is {own:,}, {task.name} on a board of {model.num_cells:,} cells needs "
+                f"{value:,}; download or train it again"
+            )
 
 
 def refuse_misfit(shapes: Shapes, model: ModelConfig, path: Path) -> None:
