@@ -170,7 +170,13 @@ DAMAGED = {
         changed(3, "frames.0.halt_probability", None),
         "3: frames[0].halt_probability: null, and no update is under way; ",
     ),
-    "more steps": (changed(5, "frames.0.step", 5), "5: frames[0].step: 5 of 4 steps; "),
+    "more steps": (changed(5, "frames.0.step", 5), "5: frames[0].step: 5 of 4 cannot follow after 2; "),
+    "a step again": (joined(*LINES[:4], LINES[3]), "5: frames[0].step: 2 of 4 cannot follow after 2; "),
+    "few steps": (changed(5, "frames.0.max_steps", 2), "5: frames[0].step: 3 of 2 cannot follow after 2; "),
+    "an attempt again": (
+        joined(*RECORDED["search"][:5], RECORDED["search"][3]),
+        "6: frames[0].step: 2 of 2 cannot follow after 1; ",
+    ),
     "no steps": (changed(2, "frames.0.max_steps", 0), "2: frames[0].max_steps: expected a whole number from 1 to 1,"),
     "a step of true": (changed(3, "frames.0.step", True), "3: frames[0].step: expected a whole number from 1 to 1,000"),
     "far": (changed(3, "frames.0.change_y", 1e300), "3: frames[0].change_y: expected a number from 0 up, got 1e+300; "),
@@ -186,6 +192,14 @@ DAMAGED = {
     "another parent": (
         changed(10, "frames.0.parent", 0, "search"),
         "10: frames[0]: other guesses than attempt 3 began with; ",
+    ),
+    "guesses of no parent": (
+        changed(9, "frames.0.guesses", [[1, 5], [4, 3]], "search"),
+        "9: frames[0].guesses: do not add to those of attempt 1; ",
+    ),
+    "no more guesses": (
+        changed(9, "frames.0.guesses", [[1, 4]], "search"),
+        "9: frames[0].guesses: do not add to those of attempt 1; ",
     ),
     "a guess of three": (
         changed(5, "frames.0.guesses", [[1, 4, 4]], "search"),

@@ -83,6 +83,14 @@ def test_a_pipe_gets_one_plain_frame_a_step(trace: Path) -> None:
     assert plainest == PLAIN.translate(str.maketrans("─│┌┬┐├┼┤└┴┘", "-|+++++++++"))
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_name_that_a_terminal_cannot_write_ends_nothing(encoding: str, trace: Path) -> None:
+    trace.write_text(trace.read_text().replace("puzzles.txt", "\\u6f22\\ud83d\\ude00.txt"))
+    done = trm("watch", "--replay", trace, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\npuzzle 1 of 1  ??.txt:1\n" in done.stdout
+
+
 def test_several_puzzles_are_printed_side_by_side_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "two.jsonl"
     path.write_text("\n".join(trace_lines(HEADER_OF_TWO, run_of_two())))

@@ -136,7 +136,7 @@ def test_an_error_in_the_middle_leaves_the_terminal_as_it_was(tmp_path: Path) ->
     terminal = Terminal("watch", "--replay", damaged, "--pause", "0.1")
     assert terminal.end() == 2
     assert terminal.is_restored
-    assert f"trm: {damaged}:4: this moment is damaged" in terminal.written
+    assert f"trm: {damaged}:4: page: missing; record the run again" in terminal.written
     assert "Traceback" not in terminal.written
     terminal.close()
 

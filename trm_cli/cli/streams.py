@@ -56,6 +56,8 @@ def mend_streams() -> None:
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # of a name, letters that the terminal does not know
     how = {} if sys.stderr is None else {"encoding": sys.stderr.encoding}
     raw = io.BufferedWriter(_Patient(2, "w", closefd=False))
     sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True, write_through=True, **how)

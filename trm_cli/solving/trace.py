@@ -483,14 +483,19 @@ class Replay:
         largest = task.vocab_size(len(puzzle)) - 1
         if max(told.answer) > largest:
             raise FileError(f"{where}.answer: expected tokens from 0 to {largest}, got {max(told.answer)}")
-        if told.step > told.max_steps:
-            raise FileError(f"{where}.step: {told.step:,} of {told.max_steps:,} steps")
         if told.halt_probability is None and told.update is None:
             raise FileError(f"{where}.halt_probability: null, and no update is under way")
         if told.halt_probability is not None and told.confidence is None:
             raise FileError(f"{where}.confidence: null after a whole step")
         if told.attempt > len(ends):
             raise FileError(f"{where}.attempt: {told.attempt:,} cannot follow after {len(ends):,} attempts")
+        begun = ends.get(told.attempt)
+        if begun and told.attempt != previous.attempt:  # the end of an earlier attempt, shown once more
+            step = begun.step if told.is_last else 0
+        else:
+            step = previous.step + 1 if begun else 1
+        if told.step != step or step > told.max_steps:
+            raise FileError(f"{where}.step: {told.step:,} of {told.max_steps:,} cannot follow after {previous.step:,}")
         if told.parent is not None and told.parent >= told.attempt:
             raise FileError(f"{where}.parent: {told.parent:,} is no attempt before {told.attempt:,}")
         cells = [cell for cell, _ in told.guesses]
@@ -498,9 +503,13 @@ class Replay:
         is_legal = all(FIRST_SYMBOL <= token <= largest for _, token in told.guesses)
         if not (is_legal and blanks.issuperset(cells) and len(set(cells)) == len(cells)):
             raise FileError(f"{where}.guesses: not a symbol each in different blanks of the puzzle")
-        begun = ends.get(told.attempt)
-        if begun and (begun.parent, begun.guesses) != (told.parent, _guesses(told)):
+        guesses = _guesses(told)
+        if begun and (begun.parent, begun.guesses) != (told.parent, guesses):
             raise FileError(f"{where}: other guesses than attempt {told.attempt:,} began with")
+        if told.parent is not None:
+            above = ends[told.parent].guesses
+            if len(guesses) <= len(above) or guesses[: len(above)] != above:
+                raise FileError(f"{where}.guesses: do not add to those of attempt {told.parent:,}")
 
 
 def _shape_of(task: Task, num_cells: int) -> tuple[int, int] | None:
