@@ -313,7 +313,7 @@ def test_the_validation_set_is_not_trained_on_though_the_data_have_it_twice(smal
 def test_a_network_that_does_not_fit_into_memory_is_refused_in_one_line(small_data: Dataset, tmp_path: Path) -> None:
     run = small_run(small_data, tmp_path / "run")
     huge = replace(run.plan.recipe, model=small_config(channel_width=1 << 20, hidden_size=1 << 20))
-    with pytest.raises(TrainingError, match=r"out of memory; lower train\.batch_size"):
+    with pytest.raises(TrainingError, match=r"out of memory; give --set train\.batch_size"):
         list(replace(run, plan=replace(run.plan, recipe=huge)).events())
 
 
