@@ -221,7 +221,7 @@ def test_files_that_hold_no_tensors_are_damaged(size: int, saved: SmallRun, tmp_
 
 
 def test_a_config_of_a_huge_network_is_refused_before_that_is_made(saved: SmallRun) -> None:
-    model = replace(saved.plan.recipe.model, hidden_size=1 << 20, num_layers=1 << 20)
+    model = replace(saved.plan.recipe.model, hidden_size=1 << 20, num_layers=1 << 10)
     state = find_state(saved.folder)
     for other_model, batch_size in ((model, 8), (saved.plan.recipe.model, 1 << 40)):
         with pytest.raises(UsageError, match="of another architecture or batch"):
