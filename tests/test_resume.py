@@ -299,6 +299,9 @@ def test_where_there_is_no_run_there_is_nothing_to_resume(begun: Path, tmp_path:
     assert "cannot be read (File name too long)" in refused(["--resume", "x" * 300])
     assert "cannot be made (File name too long)" in refused(["-r", "tiny", "--run", "x" * 300])
     assert refused(["-r", "tiny", "--run", "-"]) == "trm: --run -: a run is a folder, not a stream; give its name"
+    ends = ": a name that is not UTF-8, which cards and logs are; rename it"
+    for words in (["--run", "a\udcff"], ["-d", "a\udcff.csv"]):
+        assert refused(["-r", "tiny", *words]).endswith(ends)
     assert not list(tmp_path.iterdir())
 
 

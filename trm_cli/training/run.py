@@ -307,6 +307,9 @@ def new_run(options: Options, max_seconds: float | None, *, rank: int | None = N
 
     rank  as in `open_run`; the folder is the first worker's, which another process may have made for it.
     """
+    for name in map(str, (options.run, options.config, options.init, *(options.data or []), Path.cwd())):
+        if name.encode(errors="replace").decode() != name:
+            raise UsageError(f"{name}: a name that is not UTF-8, which cards and logs are; rename it")
     plan = resolve_plan(options)
     recipe = plan.recipe
     if recipe.lacks_time and max_seconds is None:

@@ -15,6 +15,7 @@ import math
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -357,9 +358,10 @@ def _write_tensors(path: Path, tensors: dict[str, "Tensor"]) -> str:
         number = OS_ERROR.search(str(error))
         reason = os.strerror(int(number[1])) if number else str(error)
         raise OSError(number and int(number[1]), reason, str(path)) from error
-    digest = sha256_of(path)
-    flush(path)
-    return digest
+    with ThreadPoolExecutor(1) as pool:  # while the disk is waited for
+        digest = pool.submit(sha256_of, path)
+        flush(path)
+        return digest.result()
 
 
 def _read_tensors(state: SavedState, name: str, expected: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
