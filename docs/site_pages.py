@@ -1,4 +1,4 @@
-"""Pages of the site whose text stands elsewhere in the repository: the changelog and the model cards."""
+"""Pages of the site whose text stands elsewhere in the repository: the changelog, the promises and the model cards."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 TOP = Path(__file__).parents[1]
-PAGES = {"changelog.md": TOP / "CHANGELOG.md"} | {
+PAGES = {"changelog.md": TOP / "CHANGELOG.md", "security.md": TOP / "SECURITY.md"} | {
     f"cards/{path.parent.name}.md": path for path in sorted((TOP / "checkpoints").glob("*/README.md"))
 }
 
@@ -22,4 +22,5 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Have links that lead to these files in the repository lead to the pages."""
+    markdown = markdown.replace("(../SECURITY.md", "(security.md").replace("(docs/", "(")
     return re.sub(r"\(\.\./checkpoints/([\w-]+)/README\.md", r"(cards/\1.md", markdown)
