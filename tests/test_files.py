@@ -130,7 +130,7 @@ def test_who_waits_for_a_lock_gets_it_afterwards(tmp_path: Path) -> None:
 
     def wait() -> None:
         with locked(path, waits=True):
-            order.append("waited")
+            order.append("waited" if path.exists() else "for a file that is gone")
 
     thread = threading.Thread(target=wait)
     with locked(path):

@@ -350,12 +350,15 @@ def test_what_a_run_that_never_began_leaves_is_not_in_the_way(data_file: Path, t
     assert not (folder / ".lock").exists()
 
 
-@pytest.mark.parametrize("setting", ["train.muon_lr=1e30", "train.adamw_lr=1e38"])
+@pytest.mark.parametrize(
+    ("setting", "minutes", "every"), [("train.muon_lr=1e30", 0, 7), ("train.adamw_lr=1e38", 60, 1)]
+)
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(
-    setting: str, data_file: Path, tmp_path: Path
+    setting: str, minutes: int, every: int, data_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    words = [*train_words(data_file, folder)[2:], "--set", setting, "--set", "train.report_every=7"]
+    words = [*train_words(data_file, folder)[2:], "--set", setting]
+    words += ["--set", f"train.save_minutes={minutes}", "--set", f"train.report_every={every}"]
     assert "the loss is no number at step" in refused(words, 3)
     state = find_state(folder)
     assert state.step < 8
