@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROGRAM = """
-import contextlib, gc, importlib, json, os, pathlib, resource, signal, sys, tempfile, threading, time
+import contextlib, functools, gc, importlib, json, os, pathlib, resource, signal, sys, tempfile, threading, time
 for name in sys.argv.pop().split():  # once for all
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
+import typer
 from trm_cli.__main__ import main
+from trm_cli.cli.app import app
+typer.main.get_command = functools.cache(typer.main.get_command)
+typer.main.get_command(app)
 if "httpx" in sys.modules:
     time.sleep = lambda seconds: None  # the Hub's client waits between its attempts
 sys.path[0] = os.getcwd()
@@ -63,14 +67,28 @@ for line in sys.stdin:
         os.unlink(path)
     print(json.dumps([os.waitstatus_to_exitcode(status), *texts, usage.ru_maxrss // 1024]), flush=True)
 """
-COMMANDS = ("torch", "trm_cli.cli.app", "trm_cli.weights.catalogue", "trm_cli.solving.engine")
-HUB = (*COMMANDS, "typer._adapters", "httpx2", "httpx", "yaml", "tqdm.auto")
+COMMANDS = (
+    "torch",
+    "typer._adapters",  # imports pydantic where that is installed
+    "trm_cli.cli.app",
+    "trm_cli.tasks.arc",
+    "trm_cli.tasks.inputs",
+    "trm_cli.tasks.maze",
+    "trm_cli.tasks.sudoku",
+    "trm_cli.weights.catalogue",
+    "trm_cli.solving.engine",
+    "trm_cli.display.console",
+)
+HUB = (*COMMANDS, "httpx2", "httpx", "yaml", "tqdm.auto")
 TRAINING = (
     *COMMANDS,
     "torch._dynamo",
     "trm_cli.training.loop",
     "trm_cli.display.training",
     "trm_cli.display.answers",
+    "trm_cli.display.watch",
+    "trm_cli.solving.trace",
+    "trm_cli.weights.card",
     "trm_cli.display.report",
     "trm_cli.display.export",
     "matplotlib.figure",
