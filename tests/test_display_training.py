@@ -92,7 +92,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_where(
     display.finished(folder, SavePoint(1200, 600.0, True, False), "trm watch sudoku", "trm train sudoku --resume")
     display.finished(folder, SavePoint(1201, 601.0, False, False), "trm watch sudoku", "trm train sudoku --resume")
     assert pipe.getvalue() == (
-        "resumed      runs/sudoku/tiny-1 at step 1,000\n"
+        "resuming     runs/sudoku/tiny-1 at step 1,000\n"
         "step 1200  600 s  loss 1.400  cells 65.0%  halts at 11.2, 30.0% of them right  "
         "1234 pairs/s\n"
         "stopped at step 1,200; the run is saved\n"

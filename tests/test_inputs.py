@@ -204,3 +204,21 @@ def test_what_has_no_end_is_not_read_to_its_end(words: str, source: str, tmp_pat
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.stderr == f"trm: {source}:1: more than 8,388,608 characters on a line; write shorter ones\n"
     assert done.returncode == 2
+
+
+def test_lines_without_anything_come_to_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "blank.gz"
+    path.write_bytes(gzip.compress(b"\n" * (1 << 20)) * 300)
+    for task in ("sudoku", "maze"):
+        with pytest.raises(PuzzleError, match=r"blank.gz:65537: more than 65,536 empty lines in a row; leave them out"):
+            read_puzzles(get_task(task), find_source(str(path)))
+
+
+def test_words_that_name_nothing_are_told_so(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(PuzzleError, match=r"link: no such file, and not a puzzle; check the path"):
+        find_source(str(tmp_path / "link"))
+    with pytest.raises(PuzzleError, match=r"an empty word is no file, and not a puzzle; name one, or - for stdin"):
+        find_source("")
+    with pytest.raises(PuzzleError, match="true in one cell"):
+        read_puzzles(get_task("sudoku"), Source("puzzle", text="[[true]]"))

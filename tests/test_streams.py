@@ -80,3 +80,10 @@ def test_too_little_memory_is_one_line(kilobytes: int) -> None:
     assert code == 3
     assert said.count("\n") == 1
     assert "memory" in said
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_stdout_takes_only_in_part_is_an_error(unbuffered: str, tmp_path: Path) -> None:
+    many = f"export PYTHONUNBUFFERED={unbuffered}; {TRM} data sudoku --generate 2500 --size 4 -q"
+    assert bash(f"(ulimit -f 20; {many} > out.csv)", tmp_path) == (2, "", "trm: stdout: File too large\n")
+    assert bash(f"{many} | head -c 10", tmp_path) == (141, "source,que", "")

@@ -88,7 +88,7 @@ def test_generated_puzzles_are_kept_for_the_call_that_resumes(tmp_path: Path) ->
     again = trm("train", "sudoku", "--resume", run, "--max-steps", 4)
     assert again.returncode == 0, again.stderr
     assert "generating" not in again.stderr
-    assert f"resumed      {run} at step 2" in again.stderr
+    assert f"resuming     {run} at step 2" in again.stderr
 
 
 def printed(done: Finished, label: str) -> list[str]:

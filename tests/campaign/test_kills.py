@@ -84,7 +84,7 @@ def test_an_evaluation_that_is_killed_counts_everything_once(folder: Path) -> No
                 "import sys, trm_cli.cli.evaluate as command; command.KEEP_SECONDS = 0;"
                 f"sys.argv[1:] = {[*words, '--resume', 'kept.json']}; main()"
             )
-            done = run(["-c", code], folder, kill_after=rng.uniform(0.2, 1.0))
+            done = run(["-c", code], folder, kill_after=rng.uniform(0.2, 1.5))
             kills += done.exit_code == KILLED
         assert done.exit_code == 0, done
         assert counts(folder / "kept.json") == counts(folder / "whole.json")

@@ -56,11 +56,15 @@ def mend_streams() -> None:
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    elif isinstance(raw := getattr(sys.stdout, "buffer", None), io.RawIOBase):  # with PYTHONUNBUFFERED
+        # Such a stream may take a part of what is written and say nothing.
+        encoding = sys.stdout.encoding
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a name, letters that the terminal does not know
     how = {} if sys.stderr is None else {"encoding": sys.stderr.encoding}
-    raw = io.BufferedWriter(_Patient(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True, write_through=True, **how)
+    patient = io.BufferedWriter(_Patient(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(patient, errors="backslashreplace", line_buffering=True, write_through=True, **how)
 
 
 def drop_stdout() -> None:

@@ -291,7 +291,7 @@ class TrainingDisplay:
 
     def resumed(self, folder: Path, step: int) -> None:
         """Say which run goes on, and where."""
-        self.console.print(f"resumed      {folder} at step {step:,}")
+        self.console.print(f"resuming     {folder} at step {step:,}")
 
     def has_evaluated(self, step: int) -> bool:
         """Whether the latest evaluation was at that step."""

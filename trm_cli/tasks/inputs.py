@@ -86,6 +86,8 @@ def find_source(word: str, *, noun: str = "a puzzle") -> Source:
     """
     if word == STDIN:
         return Source("stdin", may_wait=True)
+    if not word:
+        raise PuzzleError(f"an empty word is no file, and not {noun}; name one, or - for stdin")
     path = Path(word)
     try:
         is_there = path.exists()
@@ -96,7 +98,7 @@ def find_source(word: str, *, noun: str = "a puzzle") -> Source:
     if "\n" in word or len(word) > LONGEST_NAME or IS_JSON.match(word) or tasks_of(word):
         return Source("puzzle", text=word)
     folder = path.parent if path.parent.is_dir() else Path()
-    near = did_you_mean(path.name, [other.name for other in folder.iterdir()])
+    near = did_you_mean(path.name, {other.name for other in folder.iterdir()} - {path.name})
     if near and folder != Path():
         near = near.replace("mean ", f"mean {folder}/")
     raise PuzzleError(f"{word}: no such file, and not {noun}{near or '; check the path'}")
@@ -342,6 +344,8 @@ def rows_as_text(rows: Iterable[Sequence[Any]], place: str) -> str:
 def _cell_as_text(cell: Any, place: str, highest: int) -> str:
     if cell is None or cell == "" or cell != cell:
         return "."
+    if isinstance(cell, bool):
+        raise PuzzleError(f"{place}: {json.dumps(cell)} in one cell; write one digit or letter a cell")
     text = str(int(cell)) if isinstance(cell, (float, np.floating)) and cell.is_integer() else str(cell)
     if text.isdecimal() and len(DIGITS) <= int(text) <= min(highest, len(DIGITS) + len(ascii_uppercase) - 1):
         return ascii_uppercase[int(text) - len(DIGITS)]

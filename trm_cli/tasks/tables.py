@@ -30,6 +30,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 MOST_DIGITS = 18  # of a rating
 NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no part of a character
 LONGEST_LINE = LONGEST_DOCUMENT = 1 << 23  # characters; what JSON says in them takes up to thirty times as many bytes
+MOST_BLANKS = 1 << 16  # lines in a row
 LONGEST_TEXT = 1 << 34  # characters of a file, of which a part at a time is in memory
 ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
 
@@ -58,14 +59,17 @@ def open_text(path: Path | None) -> Iterator[Iterator[str]]:
 
 
 def _limited_lines(text: io.TextIOBase, source: str) -> Iterator[str]:
-    length = 0
+    length = blanks = 0
     for number in count(1):
         line = text.readline(LONGEST_LINE + 1)
         length += len(line)
+        blanks = blanks + 1 if line.isspace() else 0
         if not line:
             return
         if len(line) > LONGEST_LINE:
             raise PuzzleError(f"{source}:{number}: more than {LONGEST_LINE:,} characters on a line; write shorter ones")
+        if blanks > MOST_BLANKS:
+            raise PuzzleError(f"{source}:{number}: more than {MOST_BLANKS:,} empty lines in a row; leave them out")
         if length > LONGEST_TEXT:
             raise PuzzleError(f"{source}:{number}: more than {LONGEST_TEXT:,} characters; split the file")
         if not line.isascii() and (wrong := NOT_UTF_8.search(line)):
