@@ -87,7 +87,7 @@ TRAINING = (
     "trm_cli.display.training",
     "trm_cli.display.answers",
     "trm_cli.display.watch",
-    "trm_cli.solving.trace",
+    "trm_cli.solving.replay",
     "trm_cli.weights.card",
     "trm_cli.display.report",
     "trm_cli.display.export",

@@ -17,7 +17,7 @@ from tests.arc_tasks import save_untrained, small_data
 from tests.conftest import ANSWER, PUZZLE
 from tests.test_eval_command import HARD
 from trm_cli import TRM, ModelError, PuzzleError, Solution, UsageError
-from trm_cli.solving.trace import read_trace
+from trm_cli.solving.replay import read_trace
 from trm_cli.tasks.arc_grids import as_json
 from trm_cli.tasks.base import Finding
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from tests.arc_tasks import small_data
 from trm_cli.cli.app import app
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.run import read_log
+from trm_cli.training.records import read_log
 from trm_cli.weights.checkpoint import TABLE_FILE, WEIGHTS_FILE, read_config
 from trm_cli.weights.puzzle_table import PuzzleTable
 

@@ -214,6 +214,28 @@ def test_lines_without_anything_come_to_an_end(tmp_path: Path) -> None:
             read_puzzles(get_task(task), find_source(str(path)))
 
 
+@pytest.mark.parametrize(
+    ("beginning", "message"),
+    [
+        ("", "comments.gz:65537: 65,536 lines without a puzzle; leave them out"),
+        (f"question\n{PUZZLE}\n", "comments.gz:2: not CSV .65,536 lines without a row.; correct it"),
+    ],
+)
+def test_comments_come_to_an_end(beginning: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "comments.gz"
+    path.write_bytes(gzip.compress(beginning.encode()) + gzip.compress(b"# x\n" * (1 << 20)) * 300)
+    with pytest.raises(PuzzleError, match=message):
+        read_puzzles(get_task("sudoku"), find_source(str(path)))
+
+
+def test_a_trace_is_told_from_a_puzzle() -> None:
+    source = Source("run.jsonl", text='{"trace": 1, "task": "sudoku"}\n')
+    with pytest.raises(PuzzleError, match=r"run.jsonl: a recorded run, not a puzzle; show it with trm watch --replay"):
+        infer_task(source)
+    with pytest.raises(PuzzleError, match=r"run.jsonl: a recorded run, not a puzzle; show it with trm watch --replay"):
+        read_puzzles(get_task("sudoku"), source)
+
+
 def test_words_that_name_nothing_are_told_so(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(PuzzleError, match=r"link: no such file, and not a puzzle; check the path"):

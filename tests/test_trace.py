@@ -22,7 +22,8 @@ from tests.watched import (
 )
 from trm_cli.display.screen import attempt_of
 from trm_cli.errors import UsageError
-from trm_cli.solving.trace import Frame, Header, Moment, read_trace, trace_lines
+from trm_cli.solving.replay import read_trace
+from trm_cli.solving.trace import Frame, Header, Moment, trace_lines
 
 RUNS = {"one": (HEADER, run_of_one()), "inside": (HEADER_INSIDE, run_inside()), "two": (HEADER_OF_TWO, run_of_two())}
 
@@ -262,10 +263,10 @@ def test_what_is_no_regular_file_is_never_opened(tmp_path: Path) -> None:
 def test_a_line_and_a_file_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trace.jsonl"
     path.write_text("\n".join(LINES))
-    monkeypatch.setattr("trm_cli.solving.trace.LARGEST_TRACE", path.stat().st_size - 1)
+    monkeypatch.setattr("trm_cli.solving.replay.LARGEST_TRACE", path.stat().st_size - 1)
     with pytest.raises(UsageError, match=r"trace.jsonl: larger than .* kB, more than any trace has; check the path"):
         list(read_trace(path).moments)
-    monkeypatch.setattr("trm_cli.solving.trace.LONGEST_LINE", 100)
+    monkeypatch.setattr("trm_cli.solving.replay.LONGEST_LINE", 100)
     with pytest.raises(UsageError, match=r"trace.jsonl:1: not a trace of trm watch \(longer than 100 bytes, "):
         read_trace(path)
 

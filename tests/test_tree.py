@@ -21,7 +21,8 @@ from trm_cli.display.tree import course, outline, path_of, places
 from trm_cli.display.tree_chart import draw_tree
 from trm_cli.display.watch import plain_lines
 from trm_cli.errors import UsageError
-from trm_cli.solving.trace import Frame, Moment, Tree, Update, read_trace, trace_lines
+from trm_cli.solving.replay import read_trace
+from trm_cli.solving.trace import Frame, Moment, Tree, Update, trace_lines
 
 RUN = run_of_search()
 END = RUN[-1].frames[0]

@@ -62,7 +62,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
 
 def size_in_words(num_bytes: int) -> str:
     """A number of bytes as people say it: 16 MB."""
-    for unit, name in ((1 << 30, "GB"), (MEBIBYTE, "MB"), (1 << 10, "kB")):
+    for unit, name in ((GIBIBYTE, "GB"), (MEBIBYTE, "MB"), (1 << 10, "kB")):
         if num_bytes >= unit:
             return f"{num_bytes / unit:.3g} {name}"
     return f"{num_bytes} bytes"

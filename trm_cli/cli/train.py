@@ -272,7 +272,7 @@ def _launch(run: "Run", count: int, arguments: list[str], machine: dict[str, Any
 def _draw_curves(run: "Run") -> None:
     """Draw the run's log beside it."""
     from trm_cli.display.charts import draw_curves
-    from trm_cli.training.run import read_log
+    from trm_cli.training.records import read_log
 
     with suppress(OSError, FileError):  # a disk that is full speaks up where more than a picture is at stake
         run.write_curves(draw_curves(read_log(run.folder), title=f"Training curves of {run.folder.name}"))

@@ -15,7 +15,7 @@ from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from trm_cli.api import Run
-    from trm_cli.solving.trace import Trace
+    from trm_cli.solving.replay import Trace
 
 
 @options.with_options(chosen=options.SOLVING, machine=options.MACHINE)
@@ -79,7 +79,8 @@ def watch(
     """
     from trm_cli.display.export import check_names, check_tree, check_tree_name, save_run, save_tree
     from trm_cli.display.watch import Viewer
-    from trm_cli.solving.trace import LARGEST_GRID, read_trace
+    from trm_cli.solving.replay import read_trace
+    from trm_cli.solving.trace import LARGEST_GRID
 
     match = re.fullmatch(r"(\d+)[x×](\d+)", grid)
     shape = (int(match[1]), int(match[2])) if match else (0, 0)

@@ -33,6 +33,7 @@ SAMPLE = 1 << 16  # characters of a text that show what it is
 MOST_BYTES = 400_000_000  # of the puzzles of a source: four million Sudokus
 MOST_CELLS = 1 << 16  # of a puzzle that comes as rows of JSON
 LONGEST_NAME = 200  # characters of a word that could be a file's name
+IS_TRACE = re.compile(r'\s*\{"trace": \d')  # the first line of what `trm watch --save` writes
 IS_JSON = re.compile(r'\s*(?:\{|\[\s*(?:[\[{"\d\]]|null|$))')  # not [Puzzle], the first line of an .sdk file
 
 
@@ -154,11 +155,17 @@ def infer_task(source: Source) -> tuple[Task, Source]:
         sample = source.text[:SAMPLE] if source.text is not None else _sample(lines)
     if not sample.strip():
         raise PuzzleError(f"{source.name}: no puzzle in it")
+    _refuse_trace(sample, source.name)
     found = tasks_of(sample)
     if len(found) == 1:
         return found[0], source
     choices = " or ".join(task.name for task in found) or f"one of {', '.join(task_names())}"
     raise UsageError(f"{source.name}: which kind of puzzle is this? Name it before the file: {choices}")
+
+
+def _refuse_trace(text: str, name: str) -> None:
+    if IS_TRACE.match(text):
+        raise PuzzleError(f"{name}: a recorded run, not a puzzle; show it with trm watch --replay {name}")
 
 
 def _sample(lines: Iterator[str]) -> str:
@@ -207,6 +214,7 @@ def read_puzzles(task: Task, source: Source) -> PuzzleList:
         while line and not line.strip():
             blanks, line = blanks + 1, next(coming, "")
         text = chain(repeat("\n", blanks), [line] * bool(line), coming)
+        _refuse_trace(line, name)
         if IS_JSON.match(line):
             questions = _json_questions(text, name)
             puzzles: Iterator[Puzzle] = (task.read_one(question, line, name) for question, line in questions)

@@ -26,7 +26,7 @@ from trm_cli.errors import PuzzleError
 from trm_cli.tasks import base
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Finding, Option, Puzzle, Tokens, Violation, Wanted
 from trm_cli.tasks.sudoku_generator import BOXES, WantedSudokus, count_solutions, generate_sudokus, units
-from trm_cli.tasks.tables import QUESTION_COLUMNS, plain_tokens, printable, read_column
+from trm_cli.tasks.tables import MOST_BLANKS, QUESTION_COLUMNS, plain_tokens, printable, read_column
 
 SIDE_OF = {side * side: side for side in BOXES}  # number of cells: side
 USUAL_GIVENS = {4: (5, 8), 6: (10, 16), 9: (24, 34), 12: (56, 100), 16: (110, 180)}  # side: fewest and most
@@ -272,8 +272,10 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[Puzzle]:
         grid, found, section = Grid(source), False, ""
-        numbered = Ahead(enumerate(lines, start=1))
+        numbered, last = Ahead(enumerate(lines, start=1)), 0
         for number, line in numbered:
+            if number - last > MOST_BLANKS:
+                raise PuzzleError(f"{source}:{number}: {MOST_BLANKS:,} lines without a puzzle; leave them out")
             text = line.split("#", 1)[0].rstrip("\r\n")
             heading = SECTION.fullmatch(text.strip())
             section = heading[1].lower() if heading else section
@@ -296,7 +298,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
                 ):
                     yield self.read_one(one, at, source, before)
                 return
-            found = True
+            found, last = True, number
             grid.add_row(row, number)
             if len(grid.cells) == grid.side**2:
                 yield grid.puzzle()

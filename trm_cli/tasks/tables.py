@@ -101,9 +101,12 @@ class TableLines:
 
     def __iter__(self) -> Iterator[str]:
         for number, line in self.numbered:
+            if number - self.number > MOST_BLANKS:
+                raise csv.Error(f"{MOST_BLANKS:,} lines without a row")
+            if self.has_comments and line.lstrip().startswith("#"):
+                continue
             self.number, self.line = number, line
-            if not (self.has_comments and line.lstrip().startswith("#")):
-                yield line
+            yield line
 
 
 def read_column(

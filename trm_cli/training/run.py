@@ -24,18 +24,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from trm_cli.config import MOST_STEPS, NEWEST, Share, apply, differences, override, read_toml
+from trm_cli.config import NEWEST, apply, differences, override, read_toml
 from trm_cli.errors import FileError, PuzzleError, TrainingError, UsageError
-from trm_cli.files import MEBIBYTE, flush, locked, open_regular, read_whole, size_in_words, write_whole
-from trm_cli.schema import checked, parse_json
+from trm_cli.files import flush, locked, write_whole
+from trm_cli.schema import checked
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task, board_of, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.training.state import STATE_FILE, SavedState, Seconds, keep_only, newest_state, read_state, save_state
+from trm_cli.training.records import CONFIG_FILE, LOG_FILE, LoggedEvaluation, read_config, read_lines
+from trm_cli.training.state import STATE_FILE, SavedState, keep_only, newest_state, read_state, save_state
 
 if TYPE_CHECKING:
     from trm_cli.training.loop import Evaluation, Report
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 GENERATE = "generate"  # the source that is no file
 KNOWN = "known pairs"  # what judges a run on problems without tests of evaluation problems
 DEFAULT_RECIPE, DEFAULT_SEED = "fast", 0
-CONFIG_FILE, LOG_FILE, CURVES_FILE, DATA_FILE = "config.json", "log.jsonl", "curves.svg", "data.csv.gz"
+CURVES_FILE, DATA_FILE = "curves.svg", "data.csv.gz"
 LOCK_FILE = ".lock"
 CHECKPOINT, RAW_CHECKPOINT, STATES = "checkpoint", "checkpoint-raw", "state"  # folders
 JUDGES = {  # what a run is judged by, as its card says it
@@ -53,115 +54,7 @@ JUDGES = {  # what a run is judged by, as its card says it
     KNOWN: "pairs that were trained on",
 }
 JUDGED_BY_TESTS = "tests of evaluation tasks, each way by itself, no vote"
-LARGEST_LOG, LONGEST_LINE = 1 << 30, MEBIBYTE  # bytes
-Figure = Annotated[float, (-1e30, 1e30)]
 LONGEST_REASON = 300  # characters of what is wrong with a recipe
-
-
-@dataclass(frozen=True)
-class _RecipeRecord:
-    """A recipe as config.json holds it; sections of numbers, as in TOML."""
-
-    name: str
-    task: str
-    model: dict[str, Any]
-    train: dict[str, Any]
-    data: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """The rest of a plan."""
-
-    sources: list[str]
-    seed: int
-    subsample: int | None = None
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """Of a step."""
-
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a card says of the training: `puzzles_sha256` must be the same when the run goes on."""
-
-    command: str
-    recipe: str
-    seed: int
-    train: _Pairs
-    data: list[str]
-    puzzles: int
-    puzzles_sha256: str
-    held_out: int
-    held_out_sha256: str
-    hardware: str
-    versions: dict[str, str]
-    started: str
-    workers: int = 1
-    sources: dict[str, int] = field(default_factory=dict)
-    judged_by: str = HELD_OUT
-    started_from: str | None = None
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """config.json."""
-
-    recipe: _RecipeRecord
-    plan: _Planned
-    training: dict[str, Any]  # Facts, and what else there is
-
-
-@dataclass(frozen=True, kw_only=True)
-class _LoggedScores:
-    """Scores of a group of puzzles."""
-
-    kind: str = "all"
-    group: str = "all"
-    puzzles: Annotated[int, (1, MOST_STEPS)]
-    cell: Share
-    exact: Share
-    verified: Share = 0.0
-    mean_steps: Figure
-    fired: Share = 0.0
-    precision: Share | None = None
-    valid: Share | None = None
-
-
-@dataclass(frozen=True)
-class _Logged:
-    """A line of a log."""
-
-    kind: Annotated[str, ("report", "evaluation")]
-    step: Annotated[int, (0, MOST_STEPS)]
-    seconds: Seconds
-
-
-@dataclass(frozen=True)
-class _LoggedReport(_Logged):
-    """The line of a report: what is drawn of it."""
-
-    loss: Figure | None = None
-    answer_loss: Figure | None = None
-    halting_loss: Figure | None = None
-    cell_accuracy: Figure | None = None
-    solved: Share | None = None
-    halting_step: Figure | None = None
-    halting_histogram: list[int] | None = None
-    rate: Figure | None = None
-
-
-@dataclass(frozen=True)
-class _LoggedEvaluation(_Logged):
-    """The line of an evaluation."""
-
-    scores: _LoggedScores
-    judged_by: str = HELD_OUT
-    sizes: list[_LoggedScores] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -405,23 +298,9 @@ def _newest_run(task: str) -> Path:
     return states[-1].parent.parent
 
 
-def _read_config(folder: Path, state: SavedState | None = None) -> RunConfig:
-    """What a run was begun with; raises TrainingError where that is damaged, or not what a state was saved with."""
-    path = folder / CONFIG_FILE
-    try:
-        content = read_whole(path)
-        if state and state.config_sha256 not in ("", hashlib.sha256(content).hexdigest()):
-            raise FileError(f"its SHA-256 is not the one in {STATE_FILE}")
-        config = checked(parse_json(content), RunConfig)
-        checked(config.training, Facts, "training")
-    except FileError as error:
-        raise TrainingError(f"{path}: no config of a run: {error}; give another folder") from error
-    return config
-
-
 def _planned(folder: Path, state: SavedState) -> Plan:
     """The plan of a run that goes on; raises TrainingError where it is damaged, or none of this trm."""
-    config = _read_config(folder, state)
+    config = read_config(folder, state)
     known = config.recipe
     values = {"model": known.model, "train": known.train, **({} if known.data is None else {"data": known.data})}
     try:
@@ -430,37 +309,6 @@ def _planned(folder: Path, state: SavedState) -> Plan:
         reason = f"{str(error).removeprefix(f'{CONFIG_FILE}: '):.{LONGEST_REASON}}"
         raise TrainingError(f"{folder / CONFIG_FILE}: {reason}") from error
     return Plan(recipe, get_task(recipe.task), **vars(config.plan))
-
-
-def read_log(folder: Path, *, strict: bool = False) -> list[dict[str, Any]]:
-    """The objects of a run's log, in order; lines that were cut off or damaged are left out.
-
-    strict  raise FileError for an object that is none of ours.
-    """
-    return list(_read_lines(folder / LOG_FILE, strict=strict))
-
-
-def _read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with open_regular(path) as log:
-        if os.fstat(log.fileno()).st_size > LARGEST_LOG:
-            raise FileError(f"larger than {size_in_words(LARGEST_LOG)}, more than any log has")
-        while line := log.readline(LONGEST_LINE):
-            if not line.startswith(b"{"):  # nothing, or the rest of a line that is too long
-                continue
-            try:
-                entry = parse_json(line)
-            except FileError:
-                continue
-            try:
-                is_evaluation = checked(entry, _Logged).kind == "evaluation"
-                checked(entry, _LoggedEvaluation if is_evaluation else _LoggedReport)
-            except FileError:
-                if strict:
-                    raise
-                continue
-            yield entry
 
 
 def clear_folder(folder: Path) -> None:
@@ -526,13 +374,13 @@ class Run:
 
     def read_facts(self) -> dict[str, Any]:
         """The facts as they were recorded when the run began."""
-        return _read_config(self.folder, self.resumed).training
+        return read_config(self.folder, self.resumed).training
 
     def rewind(self, state: SavedState) -> None:
         """Drop what came after a state from the log, and the other states; the run will write them again."""
         path, kept = self.folder / LOG_FILE, []
         try:
-            for entry in _read_lines(path):
+            for entry in read_lines(path):
                 if entry["step"] <= state.step:
                     kept.append(f"{json.dumps(entry)}\n".encode())
                     if entry["kind"] == "evaluation":
@@ -551,7 +399,7 @@ class Run:
             self._measure(entry)
 
     def _measure(self, logged: dict[str, Any]) -> None:
-        evaluation = checked(logged, _LoggedEvaluation)
+        evaluation = checked(logged, LoggedEvaluation)
         judged_by = JUDGES.get(evaluation.judged_by, JUDGED_BY_TESTS)
         groups = [asdict(scores) for scores in (evaluation.scores, *evaluation.sizes)]
         self.measured = {f"{judged_by}, step {evaluation.step:,}": {"command": self.facts["command"], "groups": groups}}

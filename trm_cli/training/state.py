@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from trm_cli.config import MOST_STEPS, ModelConfig
 from trm_cli.errors import FileError, TrainingError, UsageError, first_line
-from trm_cli.files import flush, open_regular, read_text, sha256_of, size_in_words
+from trm_cli.files import GIBIBYTE, flush, read_text, sha256_of
 from trm_cli.schema import CHECKSUM, checked, parse_json, sealed, unsealed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ STATE_FILE, SHARED_FILE = "state.json", "shared.safetensors"
 PARTIAL = ".partial"
 MOST_SECONDS = 10**10  # of a run: three centuries
 MOST_WORKERS = 1 << 16
-LARGEST_FILE = 1 << 36  # bytes; ten times what the largest published table of puzzles takes
+LARGEST_FILE = 64 * GIBIBYTE  # ten times what the largest published table of puzzles takes
 MOST_COUNTED = 1 << 24  # steps that an optimizer counts in float32
 COUNTS = ("steps", "halted", "halted_right")  # among the sums
 SQUARES = ("exp_avg_sq", "square")  # moments that are never negative
@@ -384,18 +384,12 @@ def _map_tensors(state: SavedState, name: str) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from trm_cli.weights.tensors import LARGEST_HEADER, LENGTH
+    from trm_cli.weights.tensors import read_header
 
     path = state.folder / name
     try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(LENGTH), "little")
-        if size > LARGEST_FILE:
-            raise FileError(f"larger than {size_in_words(LARGEST_FILE)}, more than any state has")
-        if length > min(LARGEST_HEADER, size):
-            raise FileError(f"a header of {length:,} bytes in a file of {size:,}")
+        read_header(path, LARGEST_FILE)
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, FileError, SafetensorError, MemoryError) as error:
-        raise TrainingError(f"{path}: damaged: {first_line(error)}; {ANOTHER}") from error
+        raise TrainingError(f"{path}: damaged: {first_line(error).removeprefix('damaged: ')}; {ANOTHER}") from error
     return tensors

@@ -36,7 +36,8 @@ from trm_cli.tasks.problems import Demonstrated
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 from trm_cli.training.data import load_data
 from trm_cli.training.recipes import Recipe
-from trm_cli.training.run import DATA_FILE, LOCK_FILE, STATES, Limits, Plan, Run, clear_folder, find_state, read_log
+from trm_cli.training.records import read_log
+from trm_cli.training.run import DATA_FILE, LOCK_FILE, STATES, Limits, Plan, Run, clear_folder, find_state
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag

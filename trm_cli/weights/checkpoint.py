@@ -25,13 +25,12 @@ TABLE_FILE = "puzzles.safetensors"  # embeddings of learned problems
 CARD_FILE = "README.md"
 PACKAGE = Path(__file__).resolve().parents[1]
 BUNDLED = "bundled"  # the source of such a checkpoint
-LARGEST_CONFIG = 1 << 20  # bytes
 NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\.\.|^$|.{200}")  # a path, or an escape sequence
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with all that is known about it."""
+    """A network with all that is known about it: what config.json holds, beside its format."""
 
     name: str
     task: str
@@ -59,18 +58,6 @@ class _Format:
     format: int
 
 
-@dataclass(frozen=True)
-class _Config:
-    """What config.json holds."""
-
-    name: str
-    task: str
-    model: ModelConfig
-    training: dict[str, Any] = field(default_factory=dict)
-    measured: dict[str, Any] = field(default_factory=dict)
-    solving: dict[str, Any] = field(default_factory=dict)
-
-
 def read_config(folder: Path) -> Checkpoint:
     """Read config.json; raises ModelError where it is no checkpoint of ours.
 
@@ -78,7 +65,7 @@ def read_config(folder: Path) -> Checkpoint:
     """
     path = folder / CONFIG_FILE
     try:
-        text = read_text(path, LARGEST_CONFIG)
+        text = read_text(path)
     except FileError as error:
         raise ModelError(f"{path}: {error}; give the folder of a checkpoint") from error
     try:
@@ -88,11 +75,11 @@ def read_config(folder: Path) -> Checkpoint:
         model = known.get("model")
         if isinstance(model, dict) and (unknown := model.keys() - {field.name for field in fields(ModelConfig)}):
             raise ModelError(f"{path}: unknown model.{min(unknown):.60}; update trm")
-        config = checked(known, _Config)
+        checkpoint = checked(known, Checkpoint)
     except (FileError, ConfigError) as error:
         raise ModelError(f"{path}: {error}; download or train it again") from error
-    for what, name in (("name", config.name), ("task", config.task)):
+    for what, name in (("name", checkpoint.name), ("task", checkpoint.task)):
         if NO_NAME.search(name):
             raise ModelError(f"{path}: {what} {name!r:.60} is no plain name; do not trust this file")
-    own_settings(config.solving)
-    return Checkpoint(config.name, config.task, config.model, config.training, config.measured, config.solving)
+    own_settings(checkpoint.solving)
+    return checkpoint

@@ -86,7 +86,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if head.startswith(ZIP):
         tensors = _state_dict(_unpickled(path, size), path)
     elif head[LENGTH:] == b"{":
-        read_header(path, LARGEST_FILE)
+        try:
+            read_header(path, LARGEST_FILE)
+        except FileError as error:
+            raise ModelError(f"{path}: {error}; download it again") from error
         tensors = read_safetensors(path)
     else:
         kind = "a bare pickle, which may run programs" if head[:1] == b"\x80" else "no weights"

@@ -19,7 +19,7 @@ Counts = tuple[Annotated[int, (0, MOST_STEPS)], ...]
 Figure = Annotated[float, (0, MOST_STEPS)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """The accuracies of some puzzles; see solving/evaluate.py."""
 
@@ -32,6 +32,7 @@ class Group:
     mean_steps: Figure
     fired: Share
     precision: Share | None
+    valid: Share | None = None
 
     @property
     def label(self) -> str:
@@ -79,26 +80,33 @@ class Versions:
     torch: str
 
 
-@dataclass(frozen=True)
-class Trained:
-    """How a network was trained here."""
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What is known of a network's training when it begins."""
 
     command: str
+    seed: int
+    train: Numbers
     data: tuple[str, ...]
     puzzles: int
     puzzles_sha256: str
     held_out: int
     held_out_sha256: str
-    steps: int
-    train: Numbers
-    seconds: Figure
     hardware: str
-    seed: int
     versions: Versions
     started: str
     judged_by: str = HELD_OUT
     started_from: str | None = None
     sources: dict[str, int] = field(default_factory=dict)
+    workers: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Begun):
+    """How a network was trained here."""
+
+    steps: int
+    seconds: Figure
     note: str | None = None
 
 

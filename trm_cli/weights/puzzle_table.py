@@ -23,15 +23,15 @@ from torch import Tensor
 
 from trm_cli.config import MOST_PUZZLES
 from trm_cli.errors import FileError, ModelError, first_line, printable
-from trm_cli.files import open_regular
+from trm_cli.files import GIBIBYTE
 from trm_cli.schema import checked, parse_json
 from trm_cli.weights.checkpoint import TABLE_FILE
-from trm_cli.weights.tensors import LARGEST_HEADER
+from trm_cli.weights.tensors import LENGTH, read_header
 
 ROWS, VIEWS, PROBLEMS = "puzzles", "ways", "tasks"  # in it
 CHUNK = 16_384  # rows that are written together
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16"}  # and their names in safetensors
-LENGTH = 8  # bytes that tell how long the header of a safetensors file is, and its alignment
+LARGEST_TABLE = 64 * GIBIBYTE
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class PuzzleTable:
         self._file: Any  # the library's types are missing
         self._views: NDArray[np.uint8] | None = None  # adopted ones
         try:
-            _refuse_long_header(path)
+            read_header(path, LARGEST_TABLE)
             self._file = safe_open(path, framework="pt")
             self.num_rows, self.width = self._shape(ROWS, tuple(DTYPES.values()))
             told = parse_json((self._file.metadata() or {}).get(PROBLEMS, "{}"))
@@ -165,14 +165,6 @@ class PuzzleTable:
     def _part(self, name: str, known: KnownProblem) -> Tensor:
         part: Tensor = self._file.get_slice(name)[known.first : known.first + known.count]
         return part
-
-
-def _refuse_long_header(path: Path) -> None:
-    """Raise FileError where a file's header is longer than that of any table, or the file is none."""
-    with open_regular(path) as file:
-        length = int.from_bytes(file.read(LENGTH), "little")
-    if length > LARGEST_HEADER:
-        raise FileError(f"a header of {length:,} bytes, more than any table has")
 
 
 def save_table(folder: Path, table: Tensor, register: Register | None = None) -> None:

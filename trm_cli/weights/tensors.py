@@ -91,7 +91,10 @@ def load_checkpoint(
         listed = read_text(folder.parent / SUMS_FILE).splitlines() if source == BUNDLED else []
     except FileError as error:
         raise ModelError(f"{folder.parent / SUMS_FILE}: {error}; install trm again") from error
-    header = read_header(path, LARGEST_WEIGHTS)
+    try:
+        header = read_header(path, LARGEST_WEIGHTS)
+    except FileError as error:
+        raise ModelError(f"{path}: {error}; download it again") from error
     kinds = {name: entry.dtype for name, entry in header.items()}
     scaled = {name for name, kind in kinds.items() if kind == "I8"}
     for name in scaled:
@@ -191,25 +194,22 @@ def read_header(path: Path, most: int) -> dict[str, Entry]:
     """The tensors of a safetensors file by name, without their numbers.
 
     most  bytes that the file may have.
-    Raises ModelError for one that is damaged, or is no regular file.
+    Raises FileError for one that is damaged, or is no regular file.
     """
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > most:
-                raise FileError(f"larger than {size_in_words(most)}, more than any file of this kind has")
-            length = int.from_bytes(file.read(LENGTH), "little")
-            if length > min(LARGEST_HEADER, size):
-                raise FileError(f"damaged (a header of {length:,} bytes in a file of {size:,})")
-            known = parse_json(file.read(length))
-        if isinstance(known, dict):
-            known.pop("__metadata__", None)
-        header = checked(known, dict[str, Entry])
-        end = max((entry.data_offsets[1] for entry in header.values()), default=0)
-        if LENGTH + length + end != size:
-            raise FileError(f"damaged (its tensors end at byte {LENGTH + length + end:,} of {size:,})")
-    except FileError as error:
-        raise ModelError(f"{path}: {error}; download it again") from error
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise FileError(f"larger than {size_in_words(most)}, more than any file of this kind has")
+        length = int.from_bytes(file.read(LENGTH), "little")
+        if length > min(LARGEST_HEADER, size):
+            raise FileError(f"damaged: a header of {length:,} bytes in a file of {size:,}")
+        known = parse_json(file.read(length))
+    if isinstance(known, dict):
+        known.pop("__metadata__", None)
+    header = checked(known, dict[str, Entry])
+    end = max((entry.data_offsets[1] for entry in header.values()), default=0)
+    if LENGTH + length + end != size:
+        raise FileError(f"damaged: its tensors end at byte {LENGTH + length + end:,} of {size:,}")
     return header
 
 
