@@ -1,6 +1,5 @@
 """Files that are read up to a limit, appear whole or not at all, and keep other processes out."""
 
-import hashlib
 import os
 import shutil
 import stat
@@ -204,6 +203,8 @@ def flush(path: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal, read piece by piece."""
+    import hashlib  # takes longer than all else that the help needs of this module
+
     digest = hashlib.sha256()
     with path.open("rb") as content:
         while piece := content.read(MEBIBYTE):

@@ -15,7 +15,6 @@ A shape is a type: a dataclass, whose fields without a default must be there, or
 Nothing here guesses: `true` is no number, and a text is no list.
 """
 
-import hashlib
 import json
 import math
 import sys
@@ -73,6 +72,8 @@ def checked(value: Any, kind: type[KIND], where: str = "") -> KIND:
 
 def sealed(record: dict[str, Any]) -> dict[str, Any]:
     """A record of JSON with a checksum over all that it says: its SHA-256, whatever the spacing."""
+    import hashlib  # as in files.py
+
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return {**record, CHECKSUM: hashlib.sha256(text.encode()).hexdigest()}
 
