@@ -28,6 +28,7 @@ from trm_cli.solving.statistics import mcnemar, wilson
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
+from trm_cli.weights.facts import Group
 from trm_cli.weights.tensors import LoadedModel
 
 FORMAT = 3  # of the file that keeps counts; before 3 it had no budgets
@@ -218,19 +219,8 @@ class _Kept(_Version):
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Accuracies of one group of puzzles; shares are 0 to 1."""
-
-    kind: str  # what the group is formed by: all, source, rating or givens
-    group: str
-    puzzles: int
-    cell: float
-    exact: float
-    verified: float
-    mean_steps: float  # supervision steps of all attempts
-    fired: float  # share of puzzles whose halt head fired
-    precision: float | None  # of the halt head when it first fired; None if it never did
-    valid: float | None = None  # None where it was not measured
+class Scores(Group):
+    """Accuracies of one group of puzzles, and how sure they are."""
 
     @property
     def verified_interval(self) -> tuple[float, float]:

@@ -19,20 +19,20 @@ Counts = tuple[Annotated[int, (0, MOST_STEPS)], ...]
 Figure = Annotated[float, (0, MOST_STEPS)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Group:
-    """The accuracies of some puzzles; see solving/evaluate.py."""
+    """The accuracies of some puzzles; shares are 0 to 1."""
 
-    kind: str
+    kind: str  # what the group is formed by: all, source, rating or givens
     group: str
     puzzles: Count
     cell: Share
     exact: Share
     verified: Share
-    mean_steps: Figure
-    fired: Share
-    precision: Share | None
-    valid: Share | None = None
+    mean_steps: Figure  # supervision steps of all attempts
+    fired: Share  # of puzzles whose halt head fired
+    precision: Share | None  # of the halt head when it first fired; None if it never did
+    valid: Share | None = None  # None where it was not measured
 
     @property
     def label(self) -> str:
