@@ -72,7 +72,9 @@ MISTAKES = {
     f"{HEADER}a,{PUZZLE},{ANSWER},hard\n": "d.csv:2: the rating 'hard' is no whole number",
     f"{HEADER}a,{PUZZLE},{ANSWER},-5\n": "d.csv:2: the rating '-5' is no whole number",
     f"{HEADER}# a remark\na,{PUZZLE},{ANSWER[:80]}\n": "d.csv:3:1: expected 81 cells, got 80",
-    f"{HEADER}{'a' * 200_000},{PUZZLE},{ANSWER},0\n": "d.csv: not CSV",
+    f"{HEADER}{'a' * 200_000},{PUZZLE},{ANSWER},0\n": "d.csv:2: not CSV",
+    f'{HEADER}a,{PUZZLE},"{ANSWER},0\n': "d.csv:2: not CSV",
+    f"question,Answer,answer\n{PUZZLE},{ANSWER},{ANSWER}\n": "d.csv:1: two columns named answer; rename one",
     "": "d.csv:1: no column named",
 }
 

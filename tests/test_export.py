@@ -31,7 +31,7 @@ def test_without_its_extra_onnx_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("mixer", ["bundled", "mlp"])
-def test_the_onnx_graph_gives_the_same_digits_at_every_step(mixer: str, tmp_path: Path) -> None:
+def test_the_onnx_graph_gives_the_same_logits_at_every_step(mixer: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     path, name = tmp_path / "step.onnx", NAME
     if mixer != "bundled":
@@ -51,10 +51,12 @@ def test_the_onnx_graph_gives_the_same_digits_at_every_step(mixer: str, tmp_path
         y, z = (np.repeat(start[key][None], PUZZLES, axis=0) for key in ("y", "z"))
     own = [torch.from_numpy(y), torch.from_numpy(z)]
     for _ in range(model.config.N_sup):
-        y, z, logits, halt = session.run(None, {"tokens": tokens.numpy(), "y": y, "z": z})
-        own[0], own[1], expected, own_halt = model(model.embed(tokens), *own)
-        assert (logits.argmax(-1) == expected.argmax(-1).numpy()).all()
-        np.testing.assert_allclose(halt, own_halt, atol=1e-2)
+        given = {"tokens": tokens, "y": own[0], "z": own[1]}
+        found = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
+        expected = model(model.embed(tokens), *own)
+        for graph, torchs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(graph, torchs, atol=1e-3)
+        own = list(expected[:2])
 
 
 @pytest.mark.parametrize("storage", ["float32", "bfloat16", "int8"])

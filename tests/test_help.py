@@ -136,12 +136,19 @@ def test_a_wrong_word_is_one_line_with_what_was_meant(words: str, line: str) -> 
     assert (done.exit_code, done.stdout, done.stderr) == (3 if "show" in words else 2, "", f"trm: {line}\n")
 
 
-def test_a_value_out_of_range_is_one_line() -> None:
-    done = trm("solve", "sudoku", "--max-steps", "0")
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("--max-steps", "0", "1 or more"),
+        ("--max-steps", "1e3", "a whole number"),
+        ("--threads", "9999", "4,096 or less"),
+        ("--noise", "much", "a number"),
+    ],
+)
+def test_a_value_that_is_none_is_one_line(flag: str, value: str, expected: str) -> None:
+    done = trm("solve", "sudoku", flag, value)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("trm: --max-steps: ")
-    assert done.stderr.endswith("; see `trm solve -h`\n")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == f'trm: {flag}: expected {expected}, got "{value}"; see `trm solve -h`\n'
 
 
 def test_a_variable_stands_for_an_option_and_what_is_typed_counts_more() -> None:

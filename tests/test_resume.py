@@ -228,7 +228,7 @@ CONFIGS: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "unknown task": (("recipe", "task"), "chess", "'chess' is not a task"),
     "unknown recipe": (("recipe", "name"), "x" * 5_000, "'xxxxx"),
     "no section": (("recipe", "model"), [], "recipe.model: expected an object, got []"),
-    "a text for a number": (RECIPE, "3", "model.n: expected int, got '3'"),
+    "a text for a number": (RECIPE, "3", "model.n: expected a whole number, got '3'"),
     "a huge number": (RECIPE, 10**30, "model.n: expected 1 to"),
     "half a character": (("plan", "sources"), ["\ud800"], "plan.sources[0]: holds half a character"),
     "a negative seed": (("plan", "seed"), -1, "plan.seed: expected a whole number from 0 up, got -1"),

@@ -158,6 +158,9 @@ MISTAKES = {
     "." * 100 + "x" + "." * 155: "f.txt:1:101: 'x' is no symbol; write 1 to 9 and A to G, and 0 or . for a blank",
     "E" + "." * 143: "f.txt:1:1: E in a 12x12 grid; write 1 to 9 and A to C, and 0 or . for a blank",
     "A" + "." * 14 + "A" + "." * 240: "f.txt:1:16: row 1 has the given A twice, first at 1:1; correct one of them",
+    "question,id,Question\n1,2,3": "f.txt:1: two columns named question; rename one",
+    f'question\n"{PUZZLE}\n': "f.txt:2: not CSV (unexpected end of data); correct it",
+    "1" * 64: "f.txt:1:64: 64 cells are a grid of 8x8; the grids known are 4x4, 6x6, 9x9, 12x12, 16x16",
     "question,answer\n123,4": "f.txt:2:1: expected 81 cells, got 3; write 0 or . for a blank",
 }
 

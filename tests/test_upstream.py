@@ -18,7 +18,7 @@ from trm_cli.weights.convert import Given, Source, convert, recognise
 from trm_cli.weights.tensors import load_checkpoint
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "official.npz")
-FIRST, LATER = 1e-5, 1e-3  # tolerances: rounding grows from step to step
+FIRST, LATER = 1e-5, 4e-3  # tolerances: what processors round differently grows from step to step
 
 
 def weights(name: str) -> dict[str, Tensor]:

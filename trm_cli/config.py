@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from trm_cli.errors import ConfigError, FileError, ModelError, UsageError
 from trm_cli.files import read_text
-from trm_cli.schema import checked
+from trm_cli.schema import NAMES, checked
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -438,8 +438,7 @@ def override(config: "Config", settings: list[str]) -> "Config":
         try:
             value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError) as error:
-            expected = "true or false" if kind is bool else kind.__name__
-            raise UsageError(f"--set {setting}: expected {expected}, got {text!r}") from error
+            raise UsageError(f"--set {setting}: expected {NAMES[kind]}, got {text!r}") from error
         values.setdefault(section, {})[name] = value
     return apply(config, values, "--set")
 
@@ -474,7 +473,7 @@ def apply(config: "Config", values: Mapping[str, Any], source: str) -> "Config":
         for name, value in changes.items():
             kind = _kind(config, section, name, source)
             if type(value) not in ((int, float) if kind is float else (kind,)):
-                raise UsageError(f"{source}: {section}.{name}: expected {kind.__name__}, got {value!r}")
+                raise UsageError(f"{source}: {section}.{name}: expected {NAMES[kind]}, got {value!r}")
             try:
                 typed[name] = kind(value)
             except OverflowError as error:

@@ -31,6 +31,7 @@ DEEPEST = 64  # lists and objects inside one another
 MOST_LISTS = 1 << 21  # and objects of one value: in memory, an empty one takes thirty times what it takes in the text
 SHOWN = 40  # characters of a value in a message
 NAMES = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
+NAMES |= {int: "a whole number", float: "a number"}
 CHECKSUM = "checksum"  # the name of a record's own
 KIND = TypeVar("KIND")
 
@@ -151,9 +152,8 @@ def _number(value: Any, kind: type, allowed: tuple[float, float], where: str) ->
     least, most = allowed
     if type(value) in (int, kind) and least <= value <= most and (type(value) is int or math.isfinite(value)):
         return value
-    what = "a whole number" if kind is int else "a number"
     span = f"from {least:,} to {most:,}" if most < MOST else f"from {least:,} up" if least > -MOST else ""
-    return _refuse(value, f"{what} {span}".rstrip(), where)
+    return _refuse(value, f"{NAMES[kind]} {span}".rstrip(), where)
 
 
 def _record(value: Any, kind: Any, where: str, depth: int) -> Any:

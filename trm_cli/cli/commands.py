@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from trm_cli.cli.help import first_sentence, write_help
 from trm_cli.cli.streams import drop_stdout
 from trm_cli.errors import ModelError, TRMError, UsageError, did_you_mean, printable
+from trm_cli.schema import shown
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
 SHARED = ("model", "device", "dtype", "threads", "batch_size")  # also read from TRM_NAME, for every command
@@ -207,15 +208,32 @@ def _usage_line(error: Any) -> str:
         flags = [flag for param in ctx.command.get_params(ctx) for flag in (*param.opts, *param.secondary_opts)]
         said = f"no such option: {flag}{did_you_mean(flag, [flag for flag in flags if flag.startswith('--')])}"
     elif param is not None and (variable := variable_of(ctx, param)):
-        said = f"{param.opts[0]} {os.environ[variable]} (from the variable {variable}): {_lower(error.message)}"
+        said = f"{param.opts[0]} {os.environ[variable]} (from the variable {variable}): {_reason(error)}"
     elif param is not None and error.message:
-        said = f"{param.opts[-1]}: {_lower(error.message)}"
+        said = f"{param.opts[-1]}: {_reason(error)}"
     else:
         said = _lower(error.format_message()).replace("'", "")
     said = " ".join(said.rstrip(".").split())
     if ctx is None:
         return said
     return f"{said}{' See' if said.endswith('?') else '; see'} `{ctx.command_path} -h`"
+
+
+def _reason(error: Any) -> str:
+    """Why a value is none; Typer passes on what pydantic says, whose words are a programmer's."""
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    if not found:
+        return _lower(error.message)
+    kind, limits, value = found[0]["type"], found[0].get("ctx", {}), found[0]["input"]
+    if kind.startswith(("int", "float", "finite")):
+        expected = f"a {'whole ' * kind.startswith('int')}number"
+    elif "ge" in limits:
+        expected = f"{limits['ge']:,} or more"
+    elif "le" in limits:
+        expected = f"{limits['le']:,} or less"
+    else:
+        return _lower(error.message)
+    return f"expected {expected}, got {shown(value)}"
 
 
 def _lower(text: str) -> str:

@@ -367,19 +367,22 @@ def animated_gif(header: Header, moments: list[Moment], seconds: float) -> bytes
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     fonts = [ImageFont.truetype(str(folder / name), GIF_FONT_SIZE) for name in GIF_FONTS]
     shots = film(header, moments, seconds)
-    width, height = shots[0].size(GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN)
-    pictures = [Image.new("RGB", (width, height), PAPER) for _ in shots]
-    for picture, shot in zip(pictures, shots, strict=True):
+    size = width, height = shots[0].size(GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN)
+
+    def picture(shot: Shot) -> "Image.Image":
+        drawn = Image.new("RGB", size, PAPER)
         for number, row in enumerate(shot.rows):
             for glyph in row:
-                _paint(ImageDraw.Draw(picture), glyph, number, fonts)
+                _paint(ImageDraw.Draw(drawn), glyph, number, fonts)
+        return drawn
+
     # One palette for all, so that what stays the same is stored once.
-    samples = pictures[:: max(1, len(pictures) // 12)]
+    samples = shots[:: max(1, len(shots) // 12)]
     together = Image.new("RGB", (width, height * len(samples)))
-    for place, picture in enumerate(samples):
-        together.paste(picture, (0, place * height))
+    for place, shot in enumerate(samples):
+        together.paste(picture(shot), (0, place * height))
     palette = together.quantize(colors=COLOURS, dither=Image.Dither.NONE)
-    first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    first, *others = [picture(shot).quantize(palette=palette, dither=Image.Dither.NONE) for shot in shots]
     content = io.BytesIO()
     lengths = [round(1000 * shot.seconds) for shot in shots]
     first.save(content, "GIF", save_all=True, append_images=others, loop=0, optimize=False, duration=lengths)

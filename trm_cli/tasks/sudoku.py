@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, islice
+from math import isqrt
 from string import ascii_uppercase, digits
 from typing import Any
 
@@ -125,10 +126,7 @@ class Grid:
         count = self.add_line(text, number)
         if not row and count != self.side:
             if count not in BOXES and count not in SIDE_OF:
-                raise PuzzleError(
-                    f"{self.place(-1)}: expected 81 cells on a line (or 9 for a row), "
-                    f"got {count}; write 0 or . for a blank"
-                )
+                raise PuzzleError(f"{self.place(-1)}: {_no_grid(count, '81 cells on a line (or 9 for a row)')}")
             self.side = SIDE_OF.get(count, count)
         elif count != self.side:
             raise PuzzleError(
@@ -173,6 +171,14 @@ def _how_to_write(side: int) -> str:
     """What the cells of a grid are written with, for messages."""
     last = f"9 and A to {SYMBOLS[side - 1]}" if side > DIGITS else str(side)
     return f"write 1 to {last}, and 0 or . for a blank"
+
+
+def _no_grid(count: int, usual: str) -> str:
+    """What is wrong with so many cells: those of another square, or most likely a 9x9 with some left out."""
+    side = isqrt(count)
+    if count == side * side:
+        return f"{count} cells are a grid of {side}x{side}; {SIZES}"
+    return f"expected {usual}, got {count}; write 0 or . for a blank"
 
 
 def _side_of_line(text: str) -> int:
@@ -321,7 +327,7 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         count = grid.add_line(text, line, before)
         if count not in SIDE_OF:
             place = f"{source}:{line}:{before + 1}"
-            raise PuzzleError(f"{place}: expected 81 cells, got {count}; write 0 or . for a blank")
+            raise PuzzleError(f"{place}: {_no_grid(count, '81 cells')}")
         return grid.puzzle()
 
     def read_plain(self, texts: list[str]) -> Tokens | None:

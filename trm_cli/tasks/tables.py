@@ -11,7 +11,7 @@ import io
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
@@ -39,8 +39,8 @@ ROWS_AT_ONCE = 1 << 16  # that are kept as text before they become tokens
 def open_text(path: Path | None) -> Iterator[Iterator[str]]:
     """The lines of a file, or of what is piped in: UTF-8 text, gzipped or not; a byte order mark is dropped.
 
-    Raises PuzzleError that names the file where anything goes wrong, in the reading of CSV too, and where
-    the text is longer than any: what has no end is not waited for.
+    Raises PuzzleError that names the file where anything goes wrong, and where the text is longer than any:
+    what has no end is not waited for.
     """
     source, is_gzip = str(path or "stdin"), False
     try:
@@ -54,8 +54,6 @@ def open_text(path: Path | None) -> Iterator[Iterator[str]]:
         raise PuzzleError(f"{source}: a damaged gzip file ({error}); make or download it again") from error
     except OSError as error:
         raise PuzzleError(f"{source}: cannot be read ({error.strerror or error}); check the path") from error
-    except csv.Error as error:
-        raise PuzzleError(f"{source}: not CSV ({error}); correct the file") from error
 
 
 def _limited_lines(text: io.TextIOBase, source: str) -> Iterator[str]:
@@ -108,6 +106,14 @@ class TableLines:
             self.number, self.line = number, line
             yield line
 
+    @contextmanager
+    def named(self, source: str) -> Iterator[None]:
+        """What is no CSV becomes a PuzzleError that says where."""
+        try:
+            yield
+        except csv.Error as error:
+            raise PuzzleError(f"{source}:{self.number}: not CSV ({error}); correct it") from error
+
 
 def read_column(
     header: str,
@@ -125,7 +131,7 @@ def read_column(
     is_row  whether the first field of the first line is a question already, as there is no header.
     Raises PuzzleError where there is no column of questions, or nothing in it.
     """
-    names = [name.strip().lower() for name in next(csv.reader([header]))]
+    names = _column_names(next(csv.reader([header])), f"{source}:{number}")
     chosen = [names.index(name) for name in QUESTION_COLUMNS if name in names]
     column = chosen[0] if chosen else 0
     if not chosen and not is_row(names[0]):
@@ -135,16 +141,22 @@ def read_column(
     lines, first = (rest, number + 1) if chosen else (chain([header], rest), number)
     table = TableLines(lines, first, has_comments=has_comments)
     found = False
-    try:
-        for row in filter(None, csv.reader(table)):
+    with table.named(source):
+        for row in filter(None, csv.reader(table, strict=True)):
             if len(row) <= column:
                 raise PuzzleError(f"{source}:{table.number}: expected {column + 1} fields or more, got {len(row)}")
             found = True
             yield row[column], table.number, _offset(table.line, column)
-    except csv.Error as error:
-        raise PuzzleError(f"{source}:{table.number}: not CSV ({error}); correct it") from error
     if not found:
         raise PuzzleError(f"{source}:{number}: a CSV header and no {noun}; add rows below it")
+
+
+def _column_names(header: Sequence[str], place: str) -> list[str]:
+    """The names in a header; raises PuzzleError where one of ours is there twice."""
+    names = [name.strip().lower() for name in header]
+    if twice := next((name for name in (*QUESTION_COLUMNS, *ANSWER_COLUMNS) if names.count(name) > 1), None):
+        raise PuzzleError(f"{place}: two columns named {twice}; rename one")
+    return names
 
 
 def _offset(line: str, column: int) -> int:
@@ -298,11 +310,9 @@ def read_chunks(path: Path, task: Task, rows_at_once: int = ROWS_AT_ONCE) -> Ite
 
 
 def _read_rows(path: Path, *, has_comments: bool) -> Iterator[_Row]:
-    with open_text(path) as text:
-        table = TableLines(text, has_comments=has_comments)
-        reader = csv.DictReader(table)
-        names = [name.strip().lower() for name in reader.fieldnames or []]
-        reader.fieldnames = names
+    with open_text(path) as text, (table := TableLines(text, has_comments=has_comments)).named(str(path)):
+        reader = csv.DictReader(table, strict=True)
+        reader.fieldnames = names = _column_names(reader.fieldnames or [], f"{path}:1")
         columns = []
         for choices in (QUESTION_COLUMNS, ANSWER_COLUMNS):
             known = [name for name in choices if name in names]
