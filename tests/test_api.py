@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from rich.console import Console
 
 import trm_cli
 from tests.arc_tasks import save_untrained, small_data
-from tests.conftest import ANSWER, PUZZLE
+from tests.conftest import ANSWER, PUZZLE, sudokus
 from tests.test_eval_command import HARD
 from trm_cli import TRM, ModelError, PuzzleError, Solution, UsageError
 from trm_cli.solving.replay import read_trace
 from trm_cli.tasks.arc_grids import as_json
 from trm_cli.tasks.base import Finding
+from trm_cli.tasks.sudoku import Sudoku
 
 SMALL, SMALL_ANSWER = "....21.....4.4.1", "4312214312343421"
 AMBIGUOUS, CONTRADICTORY = "." * 81, "12345678." + "." * 26 + "9" + "." * 45
@@ -137,7 +139,7 @@ def test_mistakes_have_the_classes_and_the_words_of_the_command_line(small: TRM,
     with pytest.raises(UsageError, match="give rows and columns from 1 to 8"):
         small.watch(SMALL, grid=(0, 1))
     for options, message in (
-        ({"batch_size": 0}, "--batch-size 0: give 1 puzzle or more"),
+        ({"batch_size": 0}, "--batch-size 0: give 1 to 1,048,576 puzzles"),
         ({"adapt": 5}, "--adapt: sudoku needs no learning before it is solved; drop it"),
         ({"time_limit": -1}, "--time-limit: '-1' is no duration; write 90s, 9m or 1h30m"),
     ):
@@ -146,6 +148,80 @@ def test_mistakes_have_the_classes_and_the_words_of_the_command_line(small: TRM,
         assert str(refused_option.value) == message
     with pytest.raises(UsageError, match="choose auto, cpu, cuda or mps"):
         TRM.from_pretrained("sudoku-4x4", device="tpu")
+
+
+CIRCULAR: list[Any] = []
+CIRCULAR.append(CIRCULAR)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        5,
+        None,
+        b"....21.....4.4.1",
+        np.array(5),
+        [1, 2, 3, 4],
+        [SMALL, None],
+        (row for row in [[1, 2], [3, 4]]),
+        CIRCULAR,
+        {"puzzle": {1, 2}},
+        {"puzzle": np.zeros(16)},
+        np.array([[np.zeros(2), 1], [1, 1]], dtype=object),
+        np.full((4, 4), 10**5000, dtype=object),
+        np.full((4, 4), 1.5),
+        torch.zeros(4, 4, device="meta"),
+        torch.zeros(4, 4).to_sparse(),
+        Path("a\0b"),
+    ],
+)
+def test_what_is_no_puzzle_is_told_so(small: TRM, given: Any) -> None:
+    with pytest.raises(PuzzleError):
+        small.solve(given)
+
+
+def test_arrays_of_many_kinds_are_puzzles(small: TRM) -> None:
+    cells = np.array([0 if letter == "." else int(letter) for letter in SMALL])
+    for one in (cells, cells.reshape(4, 4), torch.tensor(cells).bfloat16(), cells.astype(object), np.array(SMALL)):
+        assert small.solve(one).answer == SMALL_ANSWER
+    assert small.solve([[], []]) == []
+
+
+def test_a_flat_array_of_a_large_board_has_numbers_above_nine() -> None:
+    data = sudokus(1, side=16, givens=(200, 220))
+    numbers = np.where(data.puzzles > 1, data.puzzles.astype(int) - 1, 0)
+    model = TRM.from_pretrained("sudoku-large-boards")
+    flat, square = model.solve(numbers[0], attempts=1), model.solve(numbers.reshape(16, 16), attempts=1)
+    assert flat.question == square.question == Sudoku().write(data.puzzles[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 1.5}, "--batch-size 1.5: give 1 to 1,048,576 puzzles"),
+        ({"batch_size": "1"}, "--batch-size '1': give 1 to 1,048,576 puzzles"),
+        ({"time_limit": []}, "--time-limit: '[]' is no duration; write 90s, 9m or 1h30m"),
+        ({"views": 5000}, "--views: expected 1 to 4,096, got 5000"),
+    ],
+)
+def test_values_of_wrong_kinds_are_refused(small: TRM, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        small.solve(SMALL, **options)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("grid", [5, (1,), (1, 2, 3), (1.5, 1), (True, 2), (9, 1)])
+def test_a_grid_is_two_numbers(small: TRM, grid: Any) -> None:
+    with pytest.raises(UsageError, match=r"give rows and columns from 1 to 8: \(3, 3\)"):
+        small.watch(SMALL, grid=grid)
+
+
+@pytest.mark.parametrize("threads", [0, -1, "2", True, 10**9])
+def test_threads_are_a_number_that_a_machine_could_have(threads: Any) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(UsageError, match="give 1 to 4,096"):
+        TRM.from_pretrained("sudoku-4x4", threads=threads)
+    assert torch.get_num_threads() == before
 
 
 def test_settings_are_keywords(small: TRM) -> None:

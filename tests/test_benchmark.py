@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from typer.testing import CliRunner
 from trm_cli.cli.app import app
 from trm_cli.cli.bench import _time_process
 from trm_cli.errors import TrainingError, TRMError
-from trm_cli.training.benchmark import Speed, peak_flops, step_flops
+from trm_cli.model.machine import peak_flops
+from trm_cli.solving import benchmark as solving
+from trm_cli.training.benchmark import Speed, step_flops
 from trm_cli.training.recipes import get_recipe
+from trm_cli.weights.checkpoint import bundled_checkpoints, read_config
 
 
 def test_the_paper_s_forward_pass_has_the_operations_that_its_shapes_say() -> None:
@@ -105,3 +109,53 @@ def test_a_command_that_fails_is_not_timed() -> None:
     assert 0 < _time_process("python", ["-c", "input()"], "a line") < 60
     with pytest.raises(TRMError, match=r"^trm nonsense: failed with exit code 3 \(no such thing\); run it"):
         _time_process("trm nonsense", ["-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"], "")
+
+
+def test_solving_is_measured_for_each_batch_thread_and_type() -> None:
+    words = ["bench", "solve", "sudoku", "-m", "sudoku-4x4", "--batch-sizes", "1,3", "--time", "0.1s", "--threads", "1"]
+    done = CliRunner().invoke(app, [*words, "--dtype", "float32,bfloat16", "--json"])
+    assert done.exit_code == 0, done.output
+    speeds = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(speed["dtype"], speed["batch_size"]) for speed in speeds] == [
+        *(("float32", 1), ("float32", 3)),
+        *(("bfloat16", 1), ("bfloat16", 3)),
+    ]
+    for speed in speeds:
+        work = speed["flops_per_second"] / speed["steps_per_second"]
+        assert work == pytest.approx(solving.step_flops(read_config(bundled_checkpoints()["sudoku-4x4"]).model))
+        assert 0 < speed["peak_share"] < 1
+        assert speed["official_ratio"] is None
+
+
+def test_solving_is_drawn_as_a_table_of_a_recipe_s_network() -> None:
+    words = ["bench", "solve", "maze", "--recipe", "tiny", "--batch-sizes", "2", "--time", "0.05s", "-q"]
+    done = CliRunner().invoke(app, [*words, "--set", "model.n=1"])
+    assert done.exit_code == 0, done.output
+    assert "trm solve maze with tiny" in done.stdout
+    assert "█" in done.stdout
+    assert "official" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--against .", "--against: compares networks of a recipe; add --recipe paper"),
+        ("--set model.n=1", "--set: changes a recipe; name one with --recipe"),
+        ("--recipe tiny --model sudoku", "--recipe: makes a network of its own; leave --model out"),
+        ("--batch-sizes 0", "--batch-sizes 0: write whole numbers with commas between: 16,64"),
+        ("--dtype int4", "--dtype int4: choose auto, float32 or bfloat16"),
+        ("--recipe paper --against .", "--against: the official code cannot be loaded: . is no checkout of it"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(
+    words: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["bench", "solve", "sudoku", *words.split()])
+    assert (done.exit_code, done.stderr) == (2, f"trm: {line}\n")
+
+
+def test_a_step_of_the_paper_s_network_has_the_operations_that_its_shapes_say() -> None:
+    model = get_recipe("sudoku", "paper").model
+    assert solving.step_flops(model) / 25.63e9 == pytest.approx(1, abs=1e-3)
+    assert solving.step_flops(replace(model, T=2 * model.T)) / solving.step_flops(model) == pytest.approx(2, abs=1e-3)

@@ -221,6 +221,8 @@ def test_a_missing_model_ends_with_3(puzzle_file: Path) -> None:
     [
         ("--device", "tpu"),
         ("--dtype", "int3"),
+        ("--batch-size", "9223372036854775808"),
+        ("--views", "5000"),
         ("--halt", "soon"),
         ("--max-steps", "0"),
         ("--select", "best"),

@@ -116,12 +116,28 @@ def test_an_interrupted_evaluation_keeps_its_counts_and_goes_on(tmp_path: Path) 
     while not counts.exists():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(1)
+    time.sleep(3)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr.splitlines()[-1]) == (130, "trm: interrupted")
     tally = json.loads(counts.read_text())["tallies"][0]
     assert 0 < tally["groups"]["all"]["all"]["puzzles"] < 400
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_evaluation_ends_though_no_puzzle_does(number: int, tmp_path: Path) -> None:
+    path, counts = tmp_path / "d.csv", tmp_path / "counts.json"
+    path.write_text(f"question,answer\n{PUZZLE},{ANSWER}\n")
+    endless = ["--halt", "never", "--max-steps", "1000000", "--attempts", "1", "--resume", str(counts)]
+    command = [sys.executable, "-m", "trm_cli", "eval", "sudoku", "--data", str(path), *endless]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not counts.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr.splitlines()[-1]) == (130, "trm: interrupted")
 
 
 def test_attempts_solve_what_one_run_does_not_and_tell_how(tmp_path: Path) -> None:

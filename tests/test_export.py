@@ -30,6 +30,14 @@ def test_without_its_extra_onnx_is_refused(tmp_path: Path, monkeypatch: pytest.M
     assert "pip install 'trm-cli[onnx]'" in done.stderr
 
 
+def test_the_start_beside_a_graph_is_never_overwritten_unasked(tmp_path: Path) -> None:
+    start = tmp_path / "a.onnx.npz"
+    start.write_text("precious")
+    done = CliRunner().invoke(app, ["models", "export", NAME, "-o", str(tmp_path / "a.onnx")])
+    assert (done.exit_code, done.stderr) == (2, f"trm: {start}: exists already; choose another name or add --force\n")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+
+
 @pytest.mark.parametrize("mixer", ["bundled", "mlp"])
 def test_the_onnx_graph_gives_the_same_logits_at_every_step(mixer: str, tmp_path: Path) -> None:
     torch.manual_seed(0)

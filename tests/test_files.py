@@ -13,7 +13,16 @@ import pytest
 
 from trm_cli.cli.options import writing
 from trm_cli.errors import FileError, UsageError
-from trm_cli.files import locked, making_folder, read_text, read_whole, write_whole
+from trm_cli.files import (
+    locked,
+    making_folder,
+    partial_name,
+    read_text,
+    read_whole,
+    remove_partials,
+    write_whole,
+    writing_whole,
+)
 
 
 def test_a_file_is_replaced_and_nothing_stays_beside_it(tmp_path: Path) -> None:
@@ -101,6 +110,63 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (partial / "a").write_bytes(b"a")
         assert not path.exists()
     assert [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")] == ["folder", "folder/a"]
+
+
+def test_what_others_call_partial_is_theirs(tmp_path: Path) -> None:
+    theirs = tmp_path / ".a.partial"
+    theirs.mkdir()
+    (theirs / "precious").write_text("theirs")
+    write_whole(tmp_path / "a", b"new")
+    with making_folder(tmp_path / "a.folder") as partial:
+        (partial / "a").write_bytes(b"a")
+    assert (theirs / "precious").read_text() == "theirs"
+
+
+def test_a_folder_in_the_place_of_a_file_leaves_all_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "other").write_text("old")
+    making = making_folder(tmp_path)
+    partial = making.__enter__()
+    for name in ("other", "taken"):
+        (partial / name).write_text("new")
+    with pytest.raises(IsADirectoryError):
+        making.__exit__(None, None, None)
+    assert (tmp_path / "other").read_text() == "old"
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_another_process_made_meanwhile_stays(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_links:
+        monkeypatch.setattr(os, "link", lambda *_: os.stat(tmp_path / "nowhere"))  # raises OSError
+    write_whole(tmp_path / "a", b"ours", replaces=False)
+    writing_b = writing_whole(tmp_path / "b", replaces=False)
+    writing_b.__enter__().write(b"ours")
+    (tmp_path / "b").write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        writing_b.__exit__(None, None, None)
+    with pytest.raises(FileExistsError), making_folder(tmp_path, replaces=False) as partial:
+        (partial / "b").write_bytes(b"ours")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"ours", "b": b"theirs"}
+
+
+def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with writing_whole(path) as first:
+        first.write(b"first")
+        write_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_killed_processes_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    partial_name(tmp_path / "state" / "a").write_bytes(b"half")
+    partial_name(tmp_path / "b").mkdir()
+    (tmp_path / "whole").write_bytes(b"whole")
+    remove_partials(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["state", "whole"]
 
 
 def test_a_lock_keeps_others_out_names_its_process_and_goes(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_no_words_and_the_word_help_show_help() -> None:
 WRONG_WORDS = {
     "sovle": "'sovle' is not a command of trm; did you mean solve?",
     "models lst": "'lst' is not a command of trm models; did you mean list?",
-    "bench x": "'x' is not a command of trm bench; choose from: train, watch, start",
+    "bench x": "'x' is not a command of trm bench; choose from: train, solve, watch, start",
     "eval --atempts=3": "no such option: --atempts; did you mean --attempts? See `trm eval -h`",
     "eval --xyzzy": "no such option: --xyzzy; see `trm eval -h`",
     "eval": "missing argument TASK; see `trm eval -h`",

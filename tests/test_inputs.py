@@ -160,6 +160,8 @@ def test_a_text_of_no_known_kind_asks_for_the_task(tmp_path: Path) -> None:
     [
         ('["ab", 5]', "1:1: 'a' is no digit"),
         ("[[1e999]]", "'inf' in one cell"),
+        ('[["' + "1" * 5000 + '"]]', "puzzle:1: '11111111111111111111' in one cell"),
+        ("[[" + "1" * 4000 + "]]", "puzzle:1: 'many digits' in one cell"),
         ("[[NaN]]", "not JSON: NaN is no number"),
         (json.dumps([[1] * 70_000]), "more than 65,536 cells in one puzzle"),
         ("1" * 70_000, "70,000 characters are no grid"),

@@ -270,9 +270,9 @@ def test_a_cpu_computes_as_many_attempts_together_as_its_cache_holds(small_data:
     assert rows_in_cache(wide) == 1
     assert rows_in_cache(TinyRecursiveModel(small_config())) > 64
     sizes: list[int] = []
-    hook = wide.net.register_forward_hook(lambda _, streams, out: sizes.append(len(out)))
     settings = SolveConfig("never", 1)
     batch = Batch(wide, settings)
+    hook = batch.network.net.register_forward_hook(lambda _, streams, out: sizes.append(len(out)))
     batch.add([Attempt.begin(row, puzzle, settings) for row, puzzle in enumerate(small_data.puzzles[:3])])
     with torch.inference_mode():
         logits, halt = batch.step()

@@ -75,6 +75,28 @@ def test_an_interrupt_before_a_command_begins_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_command_leaves_nothing_half_done(number: int, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, trm_cli.files as files, trm_cli.__main__ as program;"
+        f"signal.signal({int(number)}, signal.SIG_DFL);"
+        f"files.flush = lambda path: os.kill(os.getpid(), {int(number)});"
+        "whole = files.writing_whole;"
+        "files.writing_whole = lambda path, **how: whole(path, **how | {'lasting': True});"
+        "program.main()"
+    )
+    command = [sys.executable, "-c", code, "data", "sudoku", "--generate", "1", "-o", "puzzles.csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("Traceback")) == (128 + number, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    gone = bash(f"cd gone; rmdir ../gone; {TRM} solve ....21.....4.4.1", tmp_path)
+    assert gone == (2, "", "trm: the current folder is no longer there; change to another\n")
+
+
 @pytest.mark.parametrize("kilobytes", [300_000, 600_000])
 def test_too_little_memory_is_one_line(kilobytes: int) -> None:
     code, _, said = bash(f"ulimit -v {kilobytes}; {TRM} solve ....21.....4.4.1")

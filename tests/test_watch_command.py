@@ -145,6 +145,7 @@ def test_a_dash_reads_stdin(untrained: Path) -> None:
     assert "puzzle 1 of 1  stdin:1\n" in done.stdout
 
 
+ONES = "1" * 5000
 REFUSED = {
     "two puzzles": (
         ("sudoku", "." * 81, "." * 80 + "1"),
@@ -156,6 +157,11 @@ REFUSED = {
     ),
     "grid": (("sudoku", "--grid", "3"), "--grid 3: write rows and columns from 1 to 8: 3x3"),
     "large grid": (("sudoku", "--grid", "9x9"), "--grid 9x9: write rows and columns from 1 to 8: 3x3"),
+    "endless grid": (("--grid", f"{ONES}x1"), f"--grid {ONES}x1: write rows and columns from 1 to 8: 3x3"),
+    "one file twice": (
+        ("sudoku", "--save", "w.svg", "--tree", "w.svg"),
+        "w.svg: named twice for an output; give each a name of its own",
+    ),
     "kind of file": (
         ("sudoku", "--save", "run.png"),
         "--save run.png: name a file ending in .jsonl, .gif, .svg, .html",

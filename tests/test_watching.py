@@ -130,7 +130,7 @@ def test_nobody_watching_leaves_no_observer_behind(network: TinyRecursiveModel, 
     watched(network, small_data, 1)
     assert not network.net._forward_hooks
     with observed(network) as calls:
-        list(run(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=SETTINGS))
+        list(run(network, Sudoku(), small_data.puzzles[:1], batch_size=1, settings=SETTINGS, watched=True))
         assert len(calls) == 3 * 2 * 3
     assert not network.net._forward_hooks
 

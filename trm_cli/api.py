@@ -30,13 +30,14 @@ from numpy.typing import NDArray
 from rich.text import Text
 from torch import Tensor
 
-from trm_cli.config import ModelConfig, SolveConfig, given_settings, solve_config
+from trm_cli.config import MOST_TOGETHER, ModelConfig, SolveConfig, given_settings, solve_config
 from trm_cli.display.boards import BoardView, Look, board_text
 from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
 from trm_cli.display.tree import Guess, guesses_of
-from trm_cli.errors import PuzzleError, UsageError, did_you_mean
+from trm_cli.errors import PuzzleError, UsageError, did_you_mean, first_line
 from trm_cli.files import making_folder
-from trm_cli.model.network import TinyRecursiveModel, choose_machine, compile_network, resized, spare_threads
+from trm_cli.model.machine import choose_machine
+from trm_cli.model.network import TinyRecursiveModel, compile_network, resized, spare_threads
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
@@ -53,6 +54,7 @@ from trm_cli.weights.checkpoint import Checkpoint
 from trm_cli.weights.hub import Pushed, push
 from trm_cli.weights.tensors import LoadedModel, load_checkpoint, save_checkpoint
 
+DEEPEST = 3  # lists of lists of puzzles
 LETTER = np.dtype("U1").itemsize  # bytes
 PLAYER_HEIGHT = 600  # pixels, in a notebook
 SETTINGS = frozenset(setting.name for setting in fields(SolveConfig)) - {"breadth_first"} | {"time_limit"}
@@ -366,8 +368,8 @@ class TRM(TinyRecursiveModel):
         options  as in `solve`.
         """
         how, task = _Options.of(options, self.task), self.task
-        if not all(1 <= count <= LARGEST_GRID for count in grid):
-            raise UsageError(f"grid {grid}: give rows and columns from 1 to {LARGEST_GRID}")
+        if not (isinstance(grid, tuple) and len(grid) == 2 and all(_is_count(count, LARGEST_GRID) for count in grid)):
+            raise UsageError(f"grid {grid!r}: give rows and columns from 1 to {LARGEST_GRID}: (3, 3)")
         if isinstance(task, Demonstrated):
             problems = list(_problems(task, puzzles))
             voter = self._voter(task)
@@ -386,6 +388,8 @@ class TRM(TinyRecursiveModel):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors (in float32) and the card."""
+        if not str(folder):
+            raise UsageError("save_pretrained: an empty name is no folder; name one")
         with making_folder(Path(folder)) as whole:
             save_checkpoint(whole, self.checkpoint, self)
             write_card(whole, self.checkpoint)
@@ -477,8 +481,8 @@ class _Options:
         settings, end = given_settings({name: value for name, value in typed.items() if name in SETTINGS})
         others = {name: value for name, value in typed.items() if name in OTHERS and value is not None}
         made = cls(settings, end, **others)
-        if made.batch_size is not None and made.batch_size < 1:
-            raise UsageError(f"--batch-size {made.batch_size}: give 1 puzzle or more")
+        if made.batch_size is not None and not _is_count(made.batch_size, MOST_TOGETHER):
+            raise UsageError(f"--batch-size {made.batch_size!r}: give 1 to {MOST_TOGETHER:,} puzzles")
         if isinstance(task, Demonstrated):
             refuse_unchecked(task, made.check)
         else:
@@ -495,37 +499,59 @@ def _refuse_existing(path: Path, force: bool) -> None:
         raise UsageError(f"{path}: exists already; choose another name or give force=True")
 
 
+def _is_count(number: object, most: int) -> bool:
+    return type(number) is int and 1 <= number <= most
+
+
 def _is_one(given: Puzzles) -> bool:
     """Whether a single puzzle is meant, not several."""
     if isinstance(given, str):
         return find_source(given).path is None
     if isinstance(given, (np.ndarray, Tensor)):
         is_text = isinstance(given, np.ndarray) and given.dtype.kind == "U" and given.dtype.itemsize > LETTER
-        return not is_text and (given.ndim == 1 or (given.ndim == 2 and given.shape[0] == given.shape[1]))
+        is_square = given.ndim == 2 and given.shape[0] == given.shape[1]
+        return given.ndim == 0 or (not is_text and (given.ndim == 1 or is_square))
     return isinstance(given, dict) or (isinstance(given, (list, tuple)) and _is_board(given))
 
 
 def _is_board(rows: list[Any] | tuple[Any, ...]) -> bool:
     """Whether a list holds the rows of one board, cell by cell."""
-    return bool(rows) and all(isinstance(row, (list, tuple)) and not isinstance(row[0], list) for row in rows)
+    return bool(rows) and all(isinstance(row, (list, tuple)) and row and not _is_row(row[0]) for row in rows)
 
 
-def _sources(given: Puzzles) -> Iterator[Source]:
-    """Where the puzzles stand that were given, in whatever form."""
+def _is_row(value: object) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _sources(given: Puzzles, depth: int = 0) -> Iterator[Source]:
+    """Where the puzzles stand that were given, in whatever form; raises PuzzleError for what is none."""
+    if isinstance(given, np.ndarray) and given.ndim == 0:
+        given = given.item()
     if isinstance(given, Path):
+        if "\0" in str(given):
+            raise PuzzleError(f"{str(given)!r}: a null character is in no name of a file; check the path")
         yield Source(str(given), given)
     elif isinstance(given, str):
         yield find_source(given)
     elif isinstance(given, dict):
-        yield Source("puzzle", text=json.dumps(given))
+        try:
+            yield Source("puzzle", text=json.dumps(given))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PuzzleError(f"puzzle: a dictionary that JSON cannot say ({first_line(error)})") from error
     elif isinstance(given, Tensor):
-        yield from _sources(given.numpy(force=True))
+        try:
+            array = (given.float() if given.is_floating_point() else given).numpy(force=True)
+        except (NotImplementedError, RuntimeError, TypeError) as error:
+            raise PuzzleError(f"puzzle: a tensor without plain numbers ({first_line(error)})") from error
+        yield from _sources(array, depth)
     elif _is_one(given):
         rows = np.atleast_2d(given) if isinstance(given, np.ndarray) else given
         yield Source("puzzle", text=rows_as_text(rows, "puzzle"))
+    elif isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable) or depth > DEEPEST:
+        raise PuzzleError(f"puzzle: {type(given).__name__} is none; give text, a path, rows of cells or an array")
     else:
         for number, one in enumerate(given):
-            for source in _sources(one):
+            for source in _sources(one, depth + 1):
                 yield replace(source, name=f"puzzles[{number}]") if source.path is None else source
 
 

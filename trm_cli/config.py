@@ -37,7 +37,9 @@ MOST_STEPS = 10**12  # of a run; far beyond any that ends
 LARGEST = 1 << 20  # of any size in an architecture; a file that asks for more is damaged
 MOST_PUZZLES = 1 << 24  # rows of a puzzle embedding; published ones have more than a million
 MOST_CALLS = 1024  # of the net in a supervision step, and layers and steps; no published network makes fifty
-MOST = 1_000_000  # of steps, attempts and views when solving
+MOST = 1_000_000  # of steps and attempts when solving
+MOST_VIEWS = 1 << 12  # of a puzzle
+MOST_TOGETHER = 1 << 20  # puzzles of a batch
 Share = Annotated[float, (0, 1)]
 OF_HRM: dict[str, Any] = {  # how a Hierarchical Reasoning Model recurs and halts, arXiv:2506.21734, in our names
     "num_nets": 2,
@@ -295,7 +297,7 @@ class SolveConfig:
     step_limit: Annotated[int, (0, MOST)] = 0  # supervision steps of all attempts at a puzzle at most; 0 for no limit
     starts: Annotated[str, ("fixed", "random")] = "random"  # z of further attempts: as attempt 0's, or drawn for each
     noise: float = 0.0  # deviation of what is added to z before each of their steps; z is near 1
-    views: int = 1  # symmetric views that they go through, the puzzle as it is among them
+    views: Annotated[int, (1, MOST_VIEWS)] = 1  # symmetric views that they go through, the puzzle as it is among them
     search: Annotated[str, ("none", "flat", "best-first")] = (
         "none"  # how they fill blanks with what the network believed: see solving/search.py
     )
@@ -345,7 +347,7 @@ def parse_duration(given: str | float | None) -> float | None:
     """Seconds in a duration such as 90s, 9m, 1h30m or 45 (seconds); raises UsageError where it is none."""
     if given is None:
         return None
-    if not isinstance(given, str) and 0 < given < math.inf:
+    if isinstance(given, (int, float)) and 0 < given < math.inf:
         return float(given)
     text = str(given).strip()
     is_number = text.replace(".", "", 1).isdecimal()

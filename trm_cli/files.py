@@ -1,5 +1,6 @@
 """Files that are read up to a limit, appear whole or not at all, and keep other processes out."""
 
+import errno
 import os
 import shutil
 import stat
@@ -67,19 +68,23 @@ def size_in_words(num_bytes: int) -> str:
     return f"{num_bytes} bytes"
 
 
-def write_whole(path: Path, content: bytes, *, lasting: bool = False) -> None:
+def write_whole(path: Path, content: bytes, *, lasting: bool = False, replaces: bool = True) -> None:
     """Write a file beside its place, then put it there; what was there stays until then.
 
     A device or a pipe is written to as it is.
-    lasting  have the disk keep it before anything that follows from it is written.
+    lasting   have the disk keep it before anything that follows from it is written.
+    replaces  as in `writing_whole`.
     """
-    with writing_whole(path, lasting=lasting) as sink:
+    with writing_whole(path, lasting=lasting, replaces=replaces) as sink:
         sink.write(content)
 
 
 @contextmanager
-def writing_whole(path: Path, *, lasting: bool = False) -> Iterator[BinaryIO]:
-    """A file to write to that appears under its name at the end, if nothing went wrong until then."""
+def writing_whole(path: Path, *, lasting: bool = False, replaces: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to that appears under its name at the end, if nothing went wrong until then.
+
+    replaces  what is there by then; else that raises FileExistsError.
+    """
     if path.exists() and not path.is_file():
         with path.open("wb") as sink:
             yield sink
@@ -87,33 +92,39 @@ def writing_whole(path: Path, *, lasting: bool = False) -> Iterator[BinaryIO]:
     path = Path(os.path.realpath(path))  # a link stays one
     partial = partial_name(path)
     try:
-        with partial.open("wb") as sink:
+        with partial.open("xb") as sink:
             yield sink
         if path.exists():
             shutil.copymode(path, partial)
         if lasting:
             flush(partial)
-        partial.replace(path)
+        _put(partial, path, replaces=replaces)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)  # of a disk that is full
 
 
 @contextmanager
-def making_folder(path: Path) -> Iterator[Path]:
+def making_folder(path: Path, *, replaces: bool = True) -> Iterator[Path]:
     """A folder to fill that appears under its name at the end, if nothing went wrong until then.
 
     Where there is a folder of that name, its files are replaced, and others stay in it.
+    replaces  what is in a folder that is there by then; else that raises FileExistsError.
     """
     path = Path(os.path.realpath(path))
     partial = partial_name(path)
-    shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
+        names = [file.name for file in partial.iterdir()]
+        for taken in (path / name for name in names if path.is_dir()):
+            if taken.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(taken))
+            if taken.exists() and not replaces:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(taken))
         if path.is_dir():
-            for file in partial.iterdir():
-                file.replace(path / file.name)
+            for name in names:
+                (partial / name).replace(path / name)
         else:
             partial.rename(path)
     finally:
@@ -121,8 +132,29 @@ def making_folder(path: Path) -> Iterator[Path]:
 
 
 def partial_name(path: Path) -> Path:
-    """Where what is not whole yet lies: beside it, hidden."""
-    return path.with_name(f".{path.name[-LONGEST_NAME:]}.partial")
+    """Where what is not whole yet lies: beside it, hidden, under a name that nobody else has."""
+    return path.with_name(f".{path.name[-LONGEST_NAME:]}.{os.urandom(4).hex()}.partial")
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what processes that were killed left in a folder that nobody writes to."""
+    for left in [*folder.rglob(".*.partial")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _put(partial: Path, path: Path, *, replaces: bool) -> None:
+    """Give what is whole now its name."""
+    if not replaces:
+        try:
+            os.link(partial, path)  # fails where something is there, as renaming does not
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        else:
+            return
+    partial.replace(path)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import io
 import json as json_module
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 from typer import Option
@@ -15,21 +17,27 @@ from typer import Option
 from trm_cli.cli import options
 from trm_cli.cli.commands import Command, Group
 from trm_cli.cli.completion import complete_recipes
-from trm_cli.cli.help import RECIPE, RUN
+from trm_cli.cli.help import HARDWARE, RECIPE, RUN
 from trm_cli.config import SolveConfig, parse_duration
 from trm_cli.errors import TRMError, UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from trm_cli.model.network import TinyRecursiveModel
+    from trm_cli.solving.benchmark import Pair
+    from trm_cli.solving.benchmark import Speed as SolvingSpeed
     from trm_cli.solving.trace import Header, Moment
     from trm_cli.tasks.base import Puzzle
     from trm_cli.training.benchmark import Speed
+    from trm_cli.training.recipes import Recipe
 
 NUM_WATCHED = 9  # examples that `trm bench watch` solves
 SOLVE_SECONDS = 1.6  # that `trm bench start` allows a puzzle; importing torch is most of it
 LIST_SECONDS = 0.4  # and a command that needs no network
 HELP_SECONDS = 0.15
 GIGA, TERA = 1e9, 1e12
+BAR_WIDTH = 12  # columns
 
 bench = typer.Typer(cls=Group, help="Measure speed on this machine.", rich_markup_mode=None)
 
@@ -66,17 +74,12 @@ def bench_train(
 
     Example: trm bench train sudoku --batch-sizes 32,64 --set train.compile=true
     """
-    from trm_cli.config import override
     from trm_cli.display.console import remarks_console
     from trm_cli.training.benchmark import measure
-    from trm_cli.training.recipes import get_recipe
 
-    resolved = override(get_recipe(task, recipe), settings or [])
-    words = [word.strip() for word in batch_sizes.split(",")]
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise UsageError(f"--batch-sizes {batch_sizes}: write whole numbers with commas between: 16,64")
-    sizes = [int(word) for word in words]
-    from trm_cli.model.network import choose_machine
+    resolved = _recipe_with(task, recipe, settings)
+    sizes = _numbers("--batch-sizes", batch_sizes)
+    from trm_cli.model.machine import choose_machine
 
     device, _ = choose_machine(**machine)
     measured = measure(resolved, sizes, seconds=parse_duration(seconds) or 0.0, device=device)
@@ -93,6 +96,19 @@ def bench_train(
             _show_speeds(speeds, f"trm train {task} --recipe {recipe} on {device}")
 
 
+def _numbers(flag: str, text: str) -> list[int]:
+    """Whole numbers from 1 up, with commas between; raises UsageError that names the option."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(re.fullmatch(r"0*[1-9]\d{0,6}", word, re.ASCII) for word in words):
+        raise UsageError(f"{flag} {text}: write whole numbers with commas between: 16,64")
+    return [int(word) for word in words]
+
+
+def _rate(flops_per_second: float) -> str:
+    scale, unit = (TERA, "TFLOP/s") if flops_per_second >= TERA else (GIGA, "GFLOP/s")
+    return f"{flops_per_second / scale:.1f} {unit}"
+
+
 def _show_speeds(speeds: "list[Speed]", title: str) -> None:
     """Draw one row for each batch size on stdout."""
     from rich.filesize import decimal
@@ -104,17 +120,148 @@ def _show_speeds(speeds: "list[Speed]", title: str) -> None:
     for heading in ("batch", "steps/s", "pairs/s", "puzzles/s", "arithmetic", "of peak", "memory", "first step"):
         table.add_column(heading, justify="right", no_wrap=True)
     for speed in speeds:
-        scale, unit = (TERA, "TFLOP/s") if speed.flops_per_second >= TERA else (GIGA, "GFLOP/s")
         table.add_row(
             f"{speed.batch_size:,}",
             f"{speed.steps_per_second:.3g}",
             f"{speed.pairs_per_second:,.0f}",
             f"{speed.puzzles_per_second:,.1f}",
-            f"{speed.flops_per_second / scale:.1f} {unit}",
+            _rate(speed.flops_per_second),
             f"{speed.peak_share:.0%}",
             "–" if speed.memory is None else decimal(speed.memory),
             f"{speed.first_step_seconds:.1f} s",
         )
+    answers_console().print(table)
+
+
+@bench.command("solve", cls=Command)
+def bench_solve(
+    task: options.TaskName,
+    model: options.ModelName = None,
+    recipe: Optional[str] = Option(
+        None,
+        "--recipe",
+        "-r",
+        metavar="NAME",
+        show_default=False,
+        help="A network with random weights instead of a trained one: the recipe's of `trm train`.",
+        rich_help_panel=RECIPE,
+        autocompletion=complete_recipes,
+    ),
+    settings: options.Settings = None,
+    batch_sizes: str = Option(
+        "1,8,64", metavar="N,N", help="Puzzles solved together, with commas between.", rich_help_panel=RUN
+    ),
+    seconds: str = Option(
+        "3s", "--time", metavar="DURATION", help="How long to measure each: 3s, 1m.", rich_help_panel=RUN
+    ),
+    against: Optional[Path] = Option(
+        None,
+        metavar="CHECKOUT",
+        show_default=False,
+        help="A checkout of the official code, which takes the same steps with the same random weights in turn.",
+        rich_help_panel=RUN,
+    ),
+    device: str = Option("auto", metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=HARDWARE),
+    dtypes: str = Option(
+        "auto",
+        "--dtype",
+        metavar="NAME,NAME",
+        help="Number types, with commas between: float32,bfloat16.",
+        rich_help_panel=HARDWARE,
+    ),
+    threads: str = Option("1", metavar="N,N", help="CPU threads, with commas between: 1,2.", rich_help_panel=HARDWARE),
+    compiles: options.Compile = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Take supervision steps for a few seconds at several batch sizes.
+
+    Examples:
+      trm bench solve sudoku --batch-sizes 1,32
+      trm bench solve sudoku --recipe paper --against TinyRecursiveModels
+    """
+    from trm_cli.display.console import remarks_console
+    from trm_cli.solving.benchmark import measure_all, official_pair, random_network
+    from trm_cli.tasks import get_task
+    from trm_cli.weights.catalogue import open_model
+
+    for words, needed, is_there in (
+        ("--set: changes a recipe; name one with --recipe", settings, recipe),
+        ("--against: compares networks of a recipe; add --recipe paper", against, recipe),
+        ("--recipe: makes a network of its own; leave --model out", recipe and model, False),
+    ):
+        if needed and not is_there:
+            raise UsageError(words)
+    config = _recipe_with(task, recipe, settings).model if recipe else None
+
+    def build(where: "torch.device", number_type: "torch.dtype") -> "Pair":
+        if config is None:
+            opened = open_model(model, task=task, device=where, dtype=number_type, compiles=compiles)
+            return opened.network, None
+        if against is None:
+            return random_network(config, where, number_type, compiles=compiles), None
+        return official_pair(against, config, task, where, number_type, compiles=compiles)
+
+    speeds: list[SolvingSpeed] = []
+    measured = measure_all(
+        build,
+        get_task(task),
+        device=device,
+        dtypes=[dtype.strip() for dtype in dtypes.split(",")],
+        threads=_numbers("--threads", threads),
+        batch_sizes=_numbers("--batch-sizes", batch_sizes),
+        seconds=parse_duration(seconds) or 0.0,
+    )
+    try:
+        with remarks_console(quiet).status("measuring"):
+            for speed in measured:
+                speeds.append(speed)
+                if json:
+                    typer.echo(json_module.dumps(asdict(speed)))
+    finally:  # a batch that does not fit into memory leaves what was measured before
+        if speeds and not json:
+            _show_solving(speeds, f"trm solve {task} with {recipe or model or 'its own model'}")
+
+
+def _recipe_with(task: str, recipe: str, settings: list[str] | None) -> "Recipe":
+    from trm_cli.config import override
+    from trm_cli.training.recipes import get_recipe
+
+    return override(get_recipe(task, recipe), settings or [])
+
+
+def _show_solving(speeds: "list[SolvingSpeed]", title: str) -> None:
+    """Draw one row for each measurement on stdout, a bar of its speed at the end."""
+    from rich.bar import Bar
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from trm_cli.display.console import answers_console
+
+    columns: dict[str, Callable[[SolvingSpeed], str]] = {
+        "batch": lambda speed: f"{speed.batch_size:,}",
+        "threads": lambda speed: f"{speed.threads:,}",
+        "dtype": lambda speed: speed.dtype,
+        "steps/s": lambda speed: f"{speed.steps_per_second:,.4g}",
+        "ms/step": lambda speed: f"{1000 / speed.steps_per_second:.3g}",
+        "arithmetic": lambda speed: _rate(speed.flops_per_second),
+        "of peak": lambda speed: f"{speed.peak_share:.0%}",
+        "memory": lambda speed: "–" if speed.memory is None else decimal(speed.memory),
+        "x official": lambda speed: "" if speed.official_ratio is None else f"{speed.official_ratio:.2f}",
+    }
+    for name in ("threads", "dtype", "x official"):  # told once where all are alike
+        first, *others = {columns[name](speed) for speed in speeds}
+        if not others:
+            del columns[name]
+            title += f", {name} {first}" if first else ""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", width=BAR_WIDTH)
+    fastest = max(speed.steps_per_second for speed in speeds)
+    for speed in speeds:
+        bar = Bar(fastest, 0, speed.steps_per_second, width=BAR_WIDTH)
+        table.add_row(*[write(speed) for write in columns.values()], bar)
     answers_console().print(table)
 
 

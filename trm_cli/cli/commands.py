@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import typer
@@ -16,6 +17,8 @@ from trm_cli.errors import ModelError, TRMError, UsageError, did_you_mean, print
 from trm_cli.schema import shown
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
+OF_SIGNALS = 128  # and the number of the one that ended a command, as shells say it
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SHARED = ("model", "device", "dtype", "threads", "batch_size")  # also read from TRM_NAME, for every command
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which Typer carries under a private name
 
@@ -91,7 +94,11 @@ class Group(TyperGroup):
         """Run a command; what goes wrong in it that is no bug becomes one line and an exit code."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until now, see __main__.py
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _end)
         with user_errors():
+            _refuse_lost_folder()
             return super().invoke(ctx)
 
     def main(
@@ -128,6 +135,20 @@ class Group(TyperGroup):
             raise
 
 
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Leave as after a mistake: what is half written goes, the cursor comes back."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(OF_SIGNALS + number)
+
+
+def _refuse_lost_folder() -> None:
+    """Raise UsageError where the current folder was removed: mathematical libraries end without a word there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder is no longer there; change to another") from error
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
     """End a command on a user's error: one line on stderr, the error's exit code, no traceback."""
@@ -154,7 +175,8 @@ def user_errors() -> Iterator[None]:
         raise typer.Exit(ModelError.exit_code) from None
     except OSError as error:
         drop_stdout()
-        _say(f"{error.filename or 'stdout'}: {error.strerror or error}")
+        todo = "; check the path and its permissions" if error.filename else ""
+        _say(f"{error.filename or 'stdout'}: {error.strerror or error}{todo}")
         raise typer.Exit(UsageError.exit_code) from None
 
 

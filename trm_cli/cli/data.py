@@ -121,7 +121,7 @@ def make_data(
             typer.echo(content, nl=False)
         else:
             with options.writing(output):
-                write_whole(output, content)
+                write_whole(output, content, replaces=force)
         return
     for flag, value in (("--generate", generate), ("--size", size)):
         if value is not None:

@@ -3,7 +3,8 @@
 import json as json_module
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -91,7 +92,7 @@ def evaluate_command(
     if isinstance(puzzle_task, Demonstrated):
         options.refuse_existing(output, force)
         requests[0].refuse_attempts(puzzle_task, compare=compare, full=full, record=record)
-        _vote(puzzle_task, requests[0], data, limit, output=output, as_json=json)
+        _vote(puzzle_task, requests[0], data, limit, output=output, force=force, as_json=json)
         return
     if full and json:
         raise UsageError("--full: --json holds all figures; give one of the two")
@@ -101,7 +102,7 @@ def evaluate_command(
 
     from trm_cli.display.console import SolvingDisplay, remarks_console
     from trm_cli.display.report import show_scores, write_report
-    from trm_cli.model.network import choose_machine
+    from trm_cli.model.machine import choose_machine
     from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, record_scores, subject, write_kept
     from trm_cli.tasks.tables import first_rows, read_chunks, survey
 
@@ -120,29 +121,33 @@ def evaluate_command(
             write_kept(resume, measured, tallies)
         return time.monotonic()
 
+    def after_step(display: SolvingDisplay, is_interrupted: Callable[[], bool], searched: int) -> None:
+        """Show how many puzzles are tried again, and end where that is wished."""
+        display.search(searched)
+        if is_interrupted():
+            keep()
+            raise KeyboardInterrupt
+
     last_kept = keep()
     for loaded, own, tally in zip(models, settings, tallies, strict=True):
         done, solved = tally.whole.puzzles, tally.whole.verified
         display = SolvingDisplay(surveyed.puzzles, quiet=quiet, sums_up=False, done=done, solved=solved)
-        solutions = evaluate(
-            loaded.network,
-            puzzle_task,
-            first_rows(read_chunks(data, puzzle_task, ROWS_AT_ONCE), limit),
-            tally,
-            batch_size=requests[0].batch_size_for(loaded),
-            settings=own,
-            stops=requests[0].stops,
-            keeps_solved=len(models) > 1,
-            searching=display.search,
-        )
         with options.stop_on_signals() as is_interrupted, display:
+            solutions = evaluate(
+                loaded.network,
+                puzzle_task,
+                first_rows(read_chunks(data, puzzle_task, ROWS_AT_ONCE), limit),
+                tally,
+                batch_size=requests[0].batch_size_for(loaded),
+                settings=own,
+                stops=requests[0].stops,
+                keeps_solved=len(models) > 1,
+                searching=partial(after_step, display, is_interrupted),
+            )
             for solution in solutions:
                 display.show(solution.solved)
-                stopped = is_interrupted()
-                if stopped or time.monotonic() - last_kept > KEEP_SECONDS:
+                if time.monotonic() - last_kept > KEEP_SECONDS:
                     last_kept = keep()
-                if stopped:
-                    raise KeyboardInterrupt
     keep()
     evaluated = [
         Evaluated(data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally)
@@ -157,7 +162,14 @@ def evaluate_command(
 
 
 def _vote(
-    task: "Demonstrated", request: options.Request, data: Path, limit: int | None, *, output: Path | None, as_json: bool
+    task: "Demonstrated",
+    request: options.Request,
+    data: Path,
+    limit: int | None,
+    *,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Look at every test of the evaluation problems in all known views, vote, and count."""
     from trm_cli.display.answers import show_votes, votes_json
@@ -180,7 +192,7 @@ def _vote(
         voter.refuse_large(problem)
     voted = list(_votes(voter, problems, request))
     if output is not None:
-        with options.opened(output) as sink:
+        with options.opened(output, force) as sink:
             sink.write(json_module.dumps(submission(voted)))
     scores = score_votes(voted)
     if as_json:

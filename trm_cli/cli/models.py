@@ -255,7 +255,7 @@ def convert(
         what = "is a checkpoint of trm already" if (local / CONFIG_FILE).is_file() else "a folder"
         raise UsageError(f"{source}: {what}; name a file of weights")
     origin = local.name if is_here else source
-    with options.writing(output), making_folder(output) as folder:
+    with options.writing(output), making_folder(output, replaces=force) as folder:
         checkpoint = convert(Source(local, origin, revision), Given(task, size, n, T, heads), folder)
     model, layout = checkpoint.model, checkpoint.training["converted_from"]["layout"]
     typer.echo(
@@ -319,14 +319,17 @@ def export(
     options.refuse_full(output, force)
 
     from trm_cli.weights.catalogue import find_by_name
-    from trm_cli.weights.export import export_checkpoint, export_onnx
+    from trm_cli.weights.export import export_checkpoint, export_onnx, start_file
+
+    if file_format == "onnx":
+        options.refuse_existing(start_file(output), force)
 
     found = find_by_name(model, revision)
     with options.writing(output):
         if file_format == "onnx":
-            export_onnx(found, output)
+            export_onnx(found, output, replaces=force)
             return
-        with making_folder(output) as folder:
+        with making_folder(output, replaces=force) as folder:
             words = export_checkpoint(found, folder, storage, num_puzzles=num_puzzles, command=options.as_typed())
     if not quiet:
         typer.echo(words, err=True)

@@ -18,10 +18,11 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer import Argument, Option
 
+from trm_cli.cli.commands import ENDING
 from trm_cli.cli.completion import complete_first_task, complete_models, complete_tasks, complete_words
 from trm_cli.cli.help import HARDWARE, INPUT_OUTPUT, MODEL, OWN, RECIPE, SEARCH
 from trm_cli.cli.streams import open_for_lines
-from trm_cli.config import SolveConfig, given_settings, solve_config, words_of
+from trm_cli.config import MOST_TOGETHER, SolveConfig, given_settings, solve_config, words_of
 from trm_cli.errors import UsageError, printable
 from trm_cli.tasks import BUILT_IN
 
@@ -111,6 +112,7 @@ BatchSize = Annotated[
     Optional[int],
     Option(
         min=1,
+        max=MOST_TOGETHER,
         metavar="N",
         show_default="8 on a CPU, 512 elsewhere",
         help="Puzzles solved together.",
@@ -264,7 +266,7 @@ def with_options(**groups: list[inspect.Parameter]) -> Callable[[Callable[..., A
 
 @contextmanager
 def stop_on_signals(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a wish to stop; the second SIGINT ends at once.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a wish to stop; the second ends at once.
 
     patient  no second signal ends anything: whoever starts workers passes signals on to them that
              the terminal has sent them already.
@@ -275,14 +277,18 @@ def stop_on_signals(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
     def note(number: int, _frame: FrameType | None) -> None:
         wishes.append(number)
         if not patient:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            restore()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    noted = [number for number in (signal.SIGINT, *ENDING) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in noted}
     try:
         yield lambda: bool(wishes)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 def refuse_existing(output: Path | None, force: bool) -> None:
@@ -309,12 +315,12 @@ def is_stdout(output: Path | None) -> bool:
 
 
 @contextmanager
-def opened(output: Path | None) -> Iterator[IO[str]]:
+def opened(output: Path | None, force: bool) -> Iterator[IO[str]]:
     """An output to write text to, a file of whole lines or stdout; raises UsageError where that cannot be."""
     if is_stdout(output):
         yield sys.stdout
     else:
-        with writing(output), open_for_lines(Path(str(output))) as sink:
+        with writing(output), open_for_lines(Path(str(output)), replaces=force) as sink:
             yield sink
 
 
@@ -325,6 +331,8 @@ def writing(output: Path | None) -> Iterator[None]:
         yield
     except BrokenPipeError:  # of stdout, not of the output
         raise
+    except FileExistsError as error:  # another process made it since it was looked for
+        raise UsageError(f"{output}: exists by now; choose another name or add --force") from error
     except OSError as error:
         raise UsageError(f"{output}: cannot be written ({error.strerror}); choose another") from error
 
@@ -370,7 +378,8 @@ class Request:
 
     def open(self, task: str, num_cells: int) -> "LoadedModel":
         """The network for puzzles of a task."""
-        from trm_cli.model.network import choose_machine, spare_threads
+        from trm_cli.model.machine import choose_machine
+        from trm_cli.model.network import spare_threads
         from trm_cli.weights.catalogue import open_model
 
         device, dtype = choose_machine(**self.machine)
@@ -390,7 +399,7 @@ class Request:
 
     def open_voter(self, task: "Demonstrated") -> "Voter":
         """The network and the table of the problems that it knows."""
-        from trm_cli.model.network import choose_machine
+        from trm_cli.model.machine import choose_machine
         from trm_cli.solving.voting import Voter
 
         device, dtype = choose_machine(**self.machine)

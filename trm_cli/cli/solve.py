@@ -88,15 +88,22 @@ def solve(
         request.refuse_attempts(task)
         refuse_unchecked(task, check)
         how = adaptation(adapt, augment, train_network, request.settings)
-        all_solved = _vote(task, sources, request, how, output=output, as_json=json)
+        all_solved = _vote(task, sources, request, how, output=output, force=force, as_json=json)
     else:
         refuse_learning(task, adapt, augment, train_network)
-        all_solved = _search(task, sources, request, checks=check, output=output, as_json=json)
+        all_solved = _search(task, sources, request, checks=check, output=output, force=force, as_json=json)
     raise typer.Exit(SOLVED if all_solved else NOT_ALL_SOLVED)
 
 
 def _search(
-    task: "Task", sources: "list[Source]", request: options.Request, *, checks: bool, output: Path | None, as_json: bool
+    task: "Task",
+    sources: "list[Source]",
+    request: options.Request,
+    *,
+    checks: bool,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> bool:
     """Make attempts at puzzles until the rules hold; returns whether all are solved.
 
@@ -112,7 +119,7 @@ def _search(
     from trm_cli.solving.engine import examiner, solve_stream
 
     models = {num_cells: request.open(task.name, num_cells) for num_cells in {one.num_cells: None for one in lists}}
-    with options.opened(output) as sink:
+    with options.opened(output, force) as sink:
         console, file = answers_console(), None if options.is_stdout(output) else sink
         draws = file is None and console.is_terminal
         index = 0
@@ -147,6 +154,7 @@ def _vote(
     how: "Adaptation | None",
     *,
     output: Path | None,
+    force: bool,
     as_json: bool,
 ) -> bool:
     """Put answers to problems to a vote, each problem learned first if that was asked for; returns whether all are."""
@@ -162,7 +170,7 @@ def _vote(
     if how is None:
         voter.refuse_unknown(problems, request.model)
     all_solved = True
-    with options.opened(output) as sink:
+    with options.opened(output, force) as sink:
         console = answers_console(sink)
         for index, problem in enumerate(problems):
             answer = _answer(voter, problem, how, request)

@@ -34,11 +34,14 @@ class _WholeWrites(io.FileIO):
         return len(memoryview(content))
 
 
-def open_for_lines(path: Path) -> IO[str]:
-    """A new text file that never holds a part of what was written at once; a device or a pipe takes what it takes."""
+def open_for_lines(path: Path, *, replaces: bool = True) -> IO[str]:
+    """A new text file that never holds a part of what was written at once; a device or a pipe takes what it takes.
+
+    replaces  a file that is there by now; else that raises FileExistsError.
+    """
     if path.exists() and not path.is_file():
         return path.open("w", encoding="utf-8")
-    return io.TextIOWrapper(_WholeWrites(path, "w"), encoding="utf-8", write_through=True)
+    return io.TextIOWrapper(_WholeWrites(path, "w" if replaces else "x"), encoding="utf-8", write_through=True)
 
 
 def mend_streams() -> None:

@@ -171,7 +171,7 @@ def _devices(machine: dict[str, Any], jobs: int | None) -> tuple[list[str], int]
     import torch
 
     cores = os.cpu_count() or 1
-    from trm_cli.model.network import choose_machine
+    from trm_cli.model.machine import choose_machine
 
     chosen, _ = choose_machine(**machine)
     if chosen.type == "cuda":

@@ -239,7 +239,7 @@ def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
     """The device of this process: with several workers on GPUs, each has its own."""
     import torch
 
-    from trm_cli.model.network import choose_machine
+    from trm_cli.model.machine import choose_machine
     from trm_cli.training.distributed import check_count, local_rank
 
     chosen, _ = choose_machine(**machine)

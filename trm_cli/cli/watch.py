@@ -1,5 +1,6 @@
 """`trm watch`: puzzles in, every refinement of the answer drawn as it is computed."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def watch(
     from trm_cli.solving.replay import read_trace
     from trm_cli.solving.trace import LARGEST_GRID
 
-    match = re.fullmatch(r"(\d+)[x×](\d+)", grid)
+    match = re.fullmatch(r"(\d{1,9})[x×](\d{1,9})", grid)
     shape = (int(match[1]), int(match[2])) if match else (0, 0)
     if not all(1 <= count <= LARGEST_GRID for count in shape):
         raise UsageError(f"--grid {grid}: write rows and columns from 1 to {LARGEST_GRID}: 3x3")
@@ -91,6 +92,11 @@ def watch(
     if tree:
         check_tree_name(tree)
         options.refuse_existing(tree, force)
+    places: set[str] = set()
+    for path in [*(save or []), *filter(None, [tree])]:
+        if (place := os.path.realpath(path)) in places:
+            raise UsageError(f"{path}: named twice for an output; give each a name of its own")
+        places.add(place)
     if replay and words:
         raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")
     if replay:

@@ -243,24 +243,3 @@ def spare_threads(network: TinyRecursiveModel) -> None:
     """
     if network.y_init.device.type == "cpu" and network.num_parameters < SMALL and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
-
-
-def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
-    """Where to compute, and in which number type.
-
-    device  auto prefers cuda, then mps, then cpu.
-    dtype   auto is bfloat16 on cuda and float32 elsewhere.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    chosen = next(name for name in there if there[name]) if device == "auto" else device
-    if chosen not in there:
-        raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
-    if not there[chosen]:
-        raise UsageError(f"--device {device}: torch finds no such device here; use --device auto")
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    types["auto"] = types["bfloat16" if chosen == "cuda" else "float32"]
-    if dtype not in types:
-        raise UsageError(f"--dtype {dtype}: choose auto, float32 or bfloat16")
-    return torch.device(chosen), types[dtype]

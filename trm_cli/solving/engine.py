@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.model.faults import CompilerError, compiler_translated, faults_translated, is_out_of_memory, logger
+from trm_cli.model.lean import lean
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
 from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
@@ -98,7 +99,7 @@ class Batch:
     """
 
     def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, in_slices: bool = True) -> None:
-        self.network, self.settings = network, settings
+        self.network, self.settings = lean(network) if in_slices else network, settings
         self.generator = torch.Generator(network.y_init.device)
         self.in_slices = in_slices
         self.rows_at_once = rows_in_cache(network) if in_slices else sys.maxsize

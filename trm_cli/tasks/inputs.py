@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice, repeat
+from math import isqrt
 from pathlib import Path
 from string import ascii_uppercase
 from string import digits as DIGITS
@@ -32,6 +33,8 @@ STDIN = "-"  # what stands for it among files
 SAMPLE = 1 << 16  # characters of a text that show what it is
 MOST_BYTES = 400_000_000  # of the puzzles of a source: four million Sudokus
 MOST_CELLS = 1 << 16  # of a puzzle that comes as rows of JSON
+DIGITS_OF_A_CELL = 6
+LARGEST_CELL = len(DIGITS) + len(ascii_uppercase) - 1  # that a letter stands for
 LONGEST_NAME = 200  # characters of a word that could be a file's name
 IS_TRACE = re.compile(r'\s*\{"trace": \d')  # the first line of what `trm watch --save` writes
 IS_JSON = re.compile(r'\s*(?:\{|\[\s*(?:[\[{"\d\]]|null|$))')  # not [Puzzle], the first line of an .sdk file
@@ -99,7 +102,10 @@ def find_source(word: str, *, noun: str = "a puzzle") -> Source:
     if "\n" in word or len(word) > LONGEST_NAME or IS_JSON.match(word) or tasks_of(word):
         return Source("puzzle", text=word)
     folder = path.parent if path.parent.is_dir() else Path()
-    near = did_you_mean(path.name, {other.name for other in folder.iterdir()} - {path.name})
+    others: set[str] = set()
+    with suppress(OSError):  # of a folder that nobody may look into
+        others = {other.name for other in folder.iterdir()} - {path.name}
+    near = did_you_mean(path.name, others)
     if near and folder != Path():
         near = near.replace("mean ", f"mean {folder}/")
     raise PuzzleError(f"{word}: no such file, and not {noun}{near or '; check the path'}")
@@ -340,23 +346,32 @@ def _is_list(value: object) -> bool:
 def rows_as_text(rows: Iterable[Sequence[Any]], place: str) -> str:
     """Rows of cells as one line: digits and letters as they are, nothing (None, NaN, an empty text) as a blank.
 
-    Numbers from 10 up to the number of rows are letters.
+    Numbers from 10 up to the side of the board are letters.
     Raises PuzzleError for a cell that is more than one letter or digit.
     """
     whole = list(rows)
-    if any(len(row) > MOST_CELLS for row in whole) or sum(map(len, whole)) > MOST_CELLS:
+    count = sum(map(len, whole))
+    if count > MOST_CELLS:
         raise PuzzleError(f"{place}: more than {MOST_CELLS:,} cells in one puzzle")
-    return "".join(map(partial(_cell_as_text, place=place, highest=len(whole)), chain.from_iterable(whole)))
+    return "".join(map(partial(_cell_as_text, place=place, highest=isqrt(count)), chain.from_iterable(whole)))
 
 
 def _cell_as_text(cell: Any, place: str, highest: int) -> str:
-    if cell is None or cell == "" or cell != cell:
+    shown = ""  # where that is not its text
+    if cell is None or cell is np.ma.masked:
+        text = ""
+    elif isinstance(cell, str):
+        text = cell
+    elif isinstance(cell, (int, float, np.integer, np.floating)) and not isinstance(cell, bool):
+        is_whole = -MOST_CELLS <= cell <= MOST_CELLS and cell == int(cell)
+        text = str(int(cell)) if is_whole else "" if cell != cell else "many digits"
+        shown = "" if is_whole or isinstance(cell, (int, np.integer)) else repr(str(cell))
+    else:
+        text, shown = "no cell", json.dumps(cell) if isinstance(cell, bool) else f"a {type(cell).__name__}"
+    if not text:
         return "."
-    if isinstance(cell, bool):
-        raise PuzzleError(f"{place}: {json.dumps(cell)} in one cell; write one digit or letter a cell")
-    text = str(int(cell)) if isinstance(cell, (float, np.floating)) and cell.is_integer() else str(cell)
-    if text.isdecimal() and len(DIGITS) <= int(text) <= min(highest, len(DIGITS) + len(ascii_uppercase) - 1):
+    if text.isdecimal() and len(text) < DIGITS_OF_A_CELL and len(DIGITS) <= int(text) <= min(highest, LARGEST_CELL):
         return ascii_uppercase[int(text) - len(DIGITS)]
     if len(text) != 1:
-        raise PuzzleError(f"{place}: {text[:20]!r} in one cell; write one digit or letter a cell")
+        raise PuzzleError(f"{place}: {shown or repr(text[:20])} in one cell; write one digit or letter a cell")
     return text

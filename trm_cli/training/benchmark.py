@@ -13,19 +13,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from trm_cli.model.machine import memory_in_use, peak_flops, synchronise
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import draw_transforms, generator_of
 from trm_cli.training.batches import Examples
 from trm_cli.training.data import refuse_misfits
-from trm_cli.training.loop import memory_in_use
 from trm_cli.training.recipes import Recipe
 from trm_cli.training.step import HALTING, Trainer, smaller_batch, training_translated
 
 WARM_UP = 3  # steps before the clock starts; the first compiles
 EXAMPLES = 64  # generated puzzles; which ones does not matter to the speed
-CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
-PEAK_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -93,29 +91,10 @@ def step_flops(recipe: Recipe) -> int:
     return int(counter.get_total_flops())
 
 
-def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations a second that one large matrix product reaches, the best of a few tries."""
-    size = CPU_MATRIX if device.type == "cpu" else GPU_MATRIX
-    first, second = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(PEAK_TRIES):
-        _synchronise(device)
-        began = time.perf_counter()
-        first @ second
-        _synchronise(device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
-
-
 def _time_steps(trainer: Trainer, steps: int) -> float:
-    _synchronise(trainer.device)
+    synchronise(trainer.device)
     began = time.perf_counter()
     for _ in range(steps):
         trainer.supervise(0.0)
-    _synchronise(trainer.device)
+    synchronise(trainer.device)
     return time.perf_counter() - began
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -7,7 +7,6 @@ Source: arXiv:2510.04871, figure 3 and section 4.6.
 
 import math
 import platform
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import torch
 
 from trm_cli import __version__
 from trm_cli.errors import TrainingError, UsageError
+from trm_cli.model.machine import memory_in_use
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
@@ -243,18 +243,6 @@ def _report(trainer: Trainer, progress: float) -> Report:
         progress=progress,
         memory=memory_in_use(trainer.device),
     )
-
-
-def memory_in_use(device: torch.device) -> int | None:
-    """Bytes: the most that tensors took of the GPU, or else that this process took."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # on Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def start_run(

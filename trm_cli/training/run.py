@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.config import NEWEST, apply, differences, override, read_toml
 from trm_cli.errors import FileError, PuzzleError, TrainingError, UsageError
-from trm_cli.files import flush, locked, write_whole
+from trm_cli.files import flush, locked, remove_partials, write_whole
 from trm_cli.schema import checked
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import HELD_OUT, Dataset, Task, board_of, generator_of
@@ -192,6 +192,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
             raise TrainingError(f"{folder}: is being trained by {error}; wait for it, or stop it") from error
         except OSError as error:
             raise TrainingError(f"{folder}: cannot be written ({error.strerror}); see to it, then resume") from error
+        with suppress(OSError):
+            remove_partials(folder)
         yield
 
 

@@ -42,7 +42,7 @@ def find_model(name: str | None, *, task: str, num_cells: int | None = None, rev
     num_cells  of a board; None takes a checkpoint of whatever size.
     Raises ModelError where there is none, or where it is for another task or size.
     """
-    if not name:
+    if name is None:
         if revision is not None:
             raise ModelError("--revision: which model? Give --model OWNER/NAME with it")
         return _default(task, num_cells)

@@ -40,9 +40,15 @@ class Step(nn.Module):
         return after
 
 
-def export_onnx(found: Found, path: Path) -> None:
+def start_file(path: Path) -> Path:
+    """Where the start of y and z lies, beside a graph."""
+    return path.with_name(f"{path.name}.npz")
+
+
+def export_onnx(found: Found, path: Path, *, replaces: bool = True) -> None:
     """Write PATH, the graph, and PATH.npz, the start of y and z for one puzzle.
 
+    replaces  files that are there by then; else that raises FileExistsError.
     Raises UsageError where the extra `onnx` is not installed.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -67,7 +73,7 @@ def export_onnx(found: Found, path: Path) -> None:
         )
     assert program is not None
     program.model.metadata_props["trm"] = json.dumps({"task": found.checkpoint.task})
-    with writing_whole(path) as graph, writing_whole(path.with_name(f"{path.name}.npz")) as start:
+    with writing_whole(path, replaces=replaces) as graph, writing_whole(start_file(path), replaces=replaces) as start:
         graph.write(program.model_proto.SerializeToString())
         np.savez(start, y=y[0].numpy(), z=z[0].numpy())
 

@@ -320,7 +320,7 @@ def cached_models() -> Iterator[CachedRepo]:
     from huggingface_hub import constants
 
     for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        paths = sorted(path for path in folder.rglob("*") if os.path.isfile(path))
         num_bytes = sum(path.stat().st_size for path in paths if not path.is_symlink())
         files = tuple(path for path in paths if path.is_relative_to(folder / "snapshots"))
         yield CachedRepo(folder.name.removeprefix("models--").replace("--", "/"), folder, num_bytes, files)

@@ -1,0 +1,85 @@
+"""The machine that a network computes on: device, number type, threads, memory, and how fast it can be at best."""
+
+import ctypes
+import os
+import sys
+import time
+
+import torch
+
+from trm_cli.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
+PEAK_TRIES = 5
+MOST_THREADS = 4096
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # of glibc's mallopt
+KEPT = 1 << 28  # bytes that are asked of the system at once
+
+
+def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
+    """Where to compute, and in which number type.
+
+    device  auto prefers cuda, then mps, then cpu.
+    dtype   auto is bfloat16 on cuda and float32 elsewhere.
+    """
+    if threads is not None:
+        if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+            raise UsageError(f"--threads {threads}: give 1 to {MOST_THREADS:,}")
+        torch.set_num_threads(threads)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name in there if there[name]) if device == "auto" else device
+    if chosen not in there:
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
+    if not there[chosen]:
+        raise UsageError(f"--device {device}: torch finds no such device here; use --device auto")
+    types = DTYPES | {"auto": DTYPES["bfloat16" if chosen == "cuda" else "float32"]}
+    if dtype not in types:
+        raise UsageError(f"--dtype {dtype}: choose auto, {' or '.join(DTYPES)}")
+    return torch.device(chosen), types[dtype]
+
+
+def keep_memory() -> None:
+    """Have glibc keep what is freed for what comes next, unless a variable says how it is to be.
+
+    Left alone, it gives tensors of some megabytes back to the system at once, which hands the same memory
+    out again page by page: in training, a third of the time. Elsewhere, nothing happens.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ) or not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, KEPT)):
+            mallopt(option, value)
+
+
+def memory_in_use(device: torch.device) -> int | None:
+    """Bytes: the most that tensors took of the GPU, or else that this process took."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second that one large matrix product reaches, the best of a few tries."""
+    size = CPU_MATRIX if device.type == "cpu" else GPU_MATRIX
+    first, second = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(PEAK_TRIES):
+        synchronise(device)
+        began = time.perf_counter()
+        first @ second
+        synchronise(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
