@@ -1,7 +1,5 @@
 """The machine that a network computes on: device, number type, threads, memory, and how fast it can be at best."""
 
-import ctypes
-import os
 import sys
 import time
 
@@ -13,8 +11,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
 PEAK_TRIES = 5
 MOST_THREADS = 4096
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # of glibc's mallopt
-KEPT = 1 << 28  # bytes that are asked of the system at once
 
 
 def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
@@ -37,20 +33,6 @@ def choose_machine(device: str, threads: int | None = None, dtype: str = "auto")
     if dtype not in types:
         raise UsageError(f"--dtype {dtype}: choose auto, {' or '.join(DTYPES)}")
     return torch.device(chosen), types[dtype]
-
-
-def keep_memory() -> None:
-    """Have glibc keep what is freed for what comes next, unless a variable says how it is to be.
-
-    Left alone, it gives tensors of some megabytes back to the system at once, which hands the same memory
-    out again page by page: in training, a third of the time. Elsewhere, nothing happens.
-    """
-    if any(name.startswith("MALLOC_") for name in os.environ) or not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, KEPT)):
-            mallopt(option, value)
 
 
 def memory_in_use(device: torch.device) -> int | None:
