@@ -13,7 +13,6 @@ from trm_cli.model.layers import (
     rms_norm,
     truncated_normal,
 )
-from trm_cli.model.network import TinyRecursiveModel, spare_threads
 from trm_cli.tasks.base import board_of
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.tasks.sudoku_generator import units
@@ -128,21 +127,3 @@ def test_a_rotated_score_depends_on_the_distance_alone(rotary: str) -> None:
     torch.testing.assert_close(scores[0, 5], scores[10, 15])
     torch.testing.assert_close(scores[1, 6], scores[10, 15])
     assert not torch.isclose(scores[0, 5], scores[5, 0])
-
-
-def test_a_small_network_computes_on_one_thread_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    small, large = (
-        TinyRecursiveModel(small_config()),
-        TinyRecursiveModel(small_config(hidden_size=512, channel_width=512)),
-    )
-    before = torch.get_num_threads()
-    try:
-        for network, variable, expected in ((small, None, 1), (large, None, 2), (small, "2", 2)):
-            torch.set_num_threads(2)
-            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-            if variable:
-                monkeypatch.setenv("OMP_NUM_THREADS", variable)
-            spare_threads(network)
-            assert torch.get_num_threads() == expected
-    finally:
-        torch.set_num_threads(before)

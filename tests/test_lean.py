@@ -8,6 +8,7 @@ import torch
 
 from tests.conftest import small_config
 from trm_cli.config import MIXERS, ModelConfig, SolveConfig
+from trm_cli.model import slices
 from trm_cli.model.lean import LeanNet, LeanTwoNets, lean
 from trm_cli.model.network import TinyRecursiveModel, compile_network
 from trm_cli.solving import engine
@@ -84,5 +85,5 @@ def test_bundled_networks_take_the_same_steps_to_the_same_answers(name: str, mon
         return [(outcome.chosen.answer.tobytes(), outcome.chosen.steps) for outcome in found]
 
     with_lean = solved()
-    monkeypatch.setattr(engine, "lean", lambda network: network)
+    monkeypatch.setattr(slices, "lean", lambda network: network)
     assert solved() == with_lean

@@ -14,8 +14,8 @@ from tests.test_attempts import AsTokens
 from tests.test_evaluate import measured
 from trm_cli.config import SolveConfig, solve_config
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Batch, rows_in_cache, run, solve_stream
-from trm_cli.solving.search import LEAST_BELIEF, Attempt, Guess, Node, Outcome, Views, branch
+from trm_cli.solving.engine import run, solve_stream
+from trm_cli.solving.search import LEAST_BELIEF, Guess, Node, Outcome, Views, branch
 from trm_cli.tasks.base import BLANK, FIRST_SYMBOL, Dataset, NoRules
 from trm_cli.tasks.sudoku import Sudoku
 
@@ -263,23 +263,3 @@ def test_an_evaluation_counts_budgets_and_goes_on_where_it_stopped(small_data: D
         whole.steps_within_budgets,
     )
     assert parts.groups == whole.groups
-
-
-def test_a_cpu_computes_as_many_attempts_together_as_its_cache_holds(small_data: Dataset) -> None:
-    wide = TinyRecursiveModel(small_config(hidden_size=128, channel_width=2**12)).eval()
-    assert rows_in_cache(wide) == 1
-    assert rows_in_cache(TinyRecursiveModel(small_config())) > 64
-    sizes: list[int] = []
-    settings = SolveConfig("never", 1)
-    batch = Batch(wide, settings)
-    hook = batch.network.net.register_forward_hook(lambda _, streams, out: sizes.append(len(out)))
-    batch.add([Attempt.begin(row, puzzle, settings) for row, puzzle in enumerate(small_data.puzzles[:3])])
-    with torch.inference_mode():
-        logits, halt = batch.step()
-        hook.remove()
-        x = wide.embed(torch.from_numpy(small_data.puzzles[:3].astype(np.int64)))
-        y, z = wide.starting_state(1, torch.Generator().manual_seed(0))
-        _, _, expected, _ = wide(x, y.expand_as(x), z.expand_as(x))
-    assert set(sizes) == {1}
-    assert (len(logits), len(halt)) == (3, 3)
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)

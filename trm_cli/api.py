@@ -37,7 +37,7 @@ from trm_cli.display.tree import Guess, guesses_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean, first_line
 from trm_cli.files import making_folder
 from trm_cli.model.machine import choose_machine
-from trm_cli.model.network import TinyRecursiveModel, compile_network, resized, spare_threads
+from trm_cli.model.network import TinyRecursiveModel, compile_network, resized
 from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
@@ -299,7 +299,7 @@ class TRM(TinyRecursiveModel):
 
         device       auto, cpu, cuda or mps, or one of torch's own.
         dtype        auto, float32 or bfloat16: what it computes in.
-        threads      of the CPU, for all of torch; None is 1 for a small network, else leaves them as they are.
+        threads      of the CPU, for all of torch; None leaves them as they are.
         compile_net  compile the net first, as `--compile` does.
         Raises ModelError where there is no such model, where a tensor is missing, unexpected or of
         another shape, and where a file is unsafe. Nothing is printed.
@@ -315,8 +315,6 @@ class TRM(TinyRecursiveModel):
         if compile_net:
             compile_network(model)
         model.to(where if kind == "auto" else device, number_type).eval().requires_grad_(False)
-        if threads is None:
-            spare_threads(model)
         return model
 
     @property

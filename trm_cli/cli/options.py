@@ -379,7 +379,6 @@ class Request:
     def open(self, task: str, num_cells: int) -> "LoadedModel":
         """The network for puzzles of a task."""
         from trm_cli.model.machine import choose_machine
-        from trm_cli.model.network import spare_threads
         from trm_cli.weights.catalogue import open_model
 
         device, dtype = choose_machine(**self.machine)
@@ -392,8 +391,6 @@ class Request:
             compiles=self.compiles,
             revision=self.revision,
         )
-        if self.machine["threads"] is None:
-            spare_threads(loaded.network)
         log_model(loaded)
         return loaded
 

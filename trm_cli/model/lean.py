@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trm_cli.model.layers import EPSILON, USUAL_MEMBERS, AttentionBlock, MLPBlock, SwiGLU, UnitsBlock
+from trm_cli.model.layers import EPSILON, USUAL_MEMBERS, AttentionBlock, ConvolutionBlock, MLPBlock, SwiGLU, UnitsBlock
 from trm_cli.model.network import Net, TinyRecursiveModel, TwoNets
 
 Lean = Callable[[Tensor], Tensor]  # takes a state that it may overwrite
@@ -149,8 +149,19 @@ class _LeanUnits:
         return self.channels(norm_(h))
 
 
+class _LeanConvolution:
+    def __init__(self, block: ConvolutionBlock) -> None:
+        self.convolve = block.convolve
+        self.channels = _Channels(block.channel_mlp)
+
+    def __call__(self, h: Tensor) -> Tensor:
+        h += self.convolve(h)
+        return self.channels(norm_(h))
+
+
 LEAN: dict[type[nn.Module], Callable[..., Lean]] = {
     MLPBlock: _LeanMLP,
     AttentionBlock: _LeanAttention,
     UnitsBlock: _LeanUnits,
+    ConvolutionBlock: _LeanConvolution,
 }

@@ -11,6 +11,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
 PEAK_TRIES = 5
 MOST_THREADS = 4096
+CACHE_FILE = "/sys/devices/system/cpu/cpu0/cache/index2/size"  # of Linux: 512K
+USUAL_CACHE = 2**19  # bytes
 
 
 def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
@@ -45,6 +47,15 @@ def memory_in_use(device: torch.device) -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def second_level_cache() -> int:
+    """Bytes of the second-level cache of a core; a usual one's where the system does not say."""
+    try:
+        with open(CACHE_FILE) as file:
+            return int(file.read().removesuffix("K\n")) * 1024
+    except (OSError, ValueError):
+        return USUAL_CACHE
 
 
 def peak_flops(dtype: torch.dtype, device: torch.device) -> float:

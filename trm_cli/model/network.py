@@ -7,8 +7,6 @@ Sources: arXiv:2510.04871; sixteen prefix positions and the fixed start as in it
 Q-learning as in HRM, arXiv:2506.21734.
 """
 
-import os
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +19,6 @@ from trm_cli.model.layers import BLOCKS, TABLES, Linear, truncated_normal
 from trm_cli.model.recursion import GRADIENTS, RECURSIONS, damped
 from trm_cli.tasks.base import FIRST_SYMBOL
 
-SMALL = 1_000_000  # weights; below it, one thread is enough
 IMPOSSIBLE = -1e4  # logit of a token that an answer cannot hold
 HALT_BIAS = -5.0  # so that a new network does not halt
 
@@ -234,12 +231,3 @@ def compile_network(network: TinyRecursiveModel) -> None:
         compile_module(network.net, dynamic=True)
     except CompilerError as error:
         raise UsageError(f"--compile: {error}, or leave the option out") from error
-
-
-def spare_threads(network: TinyRecursiveModel) -> None:
-    """Let a small network compute on one thread of a CPU, unless OMP_NUM_THREADS says how many there are.
-
-    Its products are so small that threads wait for each other longer than they compute, where cores are shared.
-    """
-    if network.y_init.device.type == "cpu" and network.num_parameters < SMALL and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)

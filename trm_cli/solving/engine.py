@@ -9,7 +9,6 @@ Shapes: R attempts running at a time, L cells, V tokens, S symbols, P prefix pos
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,9 +23,9 @@ from torch import Tensor, nn
 
 from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import ModelError, UsageError
-from trm_cli.model.faults import CompilerError, compiler_translated, faults_translated, is_out_of_memory, logger
-from trm_cli.model.lean import lean
+from trm_cli.model.faults import CompilerError, compiler_translated, faults_translated
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.slices import SlicedNetwork
 from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
 from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
@@ -34,7 +33,6 @@ from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
 from trm_cli.weights.tensors import LoadedModel
 
 CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
-CACHED_NUMBERS = 2**19  # float32 numbers that a core's cache holds: two megabytes
 CHECK_SECONDS = 2.0  # that counting the solutions of one puzzle may take
 Stops = Callable[[], bool]
 Call = tuple[tuple[Tensor, ...], Tensor]  # of the net: the streams that it added, and what it made of them
@@ -57,17 +55,6 @@ def batch_size_on(device: torch.device) -> int:
 def examiner(task: Task) -> Examine:
     """What looks at a puzzle that was not solved, to say why; bounded in time."""
     return partial(rules_of(task).examine, seconds=CHECK_SECONDS)
-
-
-def rows_in_cache(network: TinyRecursiveModel) -> int:
-    """Attempts that the network is to compute together: on a CPU, as many as leave its activations in the cache.
-
-    More of them are slower each; elsewhere, all are computed together.
-    """
-    if network.y_init.device.type != "cpu":
-        return sys.maxsize
-    config, fields = network.config, math.prod(network.state_shape[:-1])
-    return max(1, CACHED_NUMBERS // (fields * 2 * config.channel_width))
 
 
 @dataclass(frozen=True)
@@ -98,11 +85,10 @@ class Batch:
     puzzle gets the same draws in any batch and at any place of a file.
     """
 
-    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, in_slices: bool = True) -> None:
-        self.network, self.settings = lean(network) if in_slices else network, settings
+    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, whole: bool = False) -> None:
+        self.network, self.settings = network, settings
+        self.compute = SlicedNetwork(network, whole=whole)
         self.generator = torch.Generator(network.y_init.device)
-        self.in_slices = in_slices
-        self.rows_at_once = rows_in_cache(network) if in_slices else sys.maxsize
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
         self.attempts: list[Attempt] = []
         self.y, self.z = self.start[0][:0], self.start[1][:0]
@@ -122,30 +108,14 @@ class Batch:
         self.attempts = self.attempts + fresh
 
     def step(self) -> tuple[Tensor, Tensor]:
-        """One supervision step of all: logits [R, L, V] and halt logits [R].
-
-        Where they are too many for the memory, fewer are computed together from then on.
-        """
+        """One supervision step of all: logits [R, L, V] and halt logits [R]."""
         z, scale = self.z, self.settings.noise
         if scale and any(attempt.number for attempt in self.attempts):  # the first attempt has none
             still = torch.zeros_like(self.start[1])
             noise = [self._normal(a.key + a.steps + 1) * scale if a.number else still for a in self.attempts]
             z = z + torch.cat(noise)
-        while True:
-            try:
-                slices = zip(*(torch.split(stream, self.rows_at_once) for stream in (self.x, self.y, z)), strict=True)
-                computed = zip(*(self.network(*each) for each in slices), strict=True)
-                self.y, self.z, logits, halt = map(torch.cat, computed)
-            except (MemoryError, RuntimeError) as error:
-                together = min(self.rows_at_once, len(self.attempts))
-                if together == 1 or not self.in_slices or not is_out_of_memory(error):
-                    raise
-            else:
-                return logits, halt
-            self.rows_at_once = together // 2  # here, where what was computed in vain is free again
-            if self.z.device.type == "cuda":
-                torch.cuda.empty_cache()
-            logger.warning("out of memory with %d puzzles together; goes on with %d", together, self.rows_at_once)
+        self.y, self.z, logits, halt = self.compute(self.x, self.y, z)
+        return logits, halt
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Let all attempts out but the chosen ones [R]."""
@@ -204,7 +174,7 @@ def run(
     rules = rules_of(task)
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     search = Search(puzzles, views, settings, rules.legal_tokens, examine=examine, ahead=not watched)
-    batch = Batch(network, settings, in_slices=not watched)  # a watcher sees each call of the net once
+    batch = Batch(network, settings, whole=watched)
     while not stops():
         fresh = search.take(batch_size - len(batch.attempts))
         with solving_translated():
