@@ -70,13 +70,13 @@ def test_stdin_is_read_with_and_without_a_dash() -> None:
 
 
 def test_bytes_from_a_pipe_are_read_once_and_gzip_is_unpacked(puzzle_file: Path) -> None:
-    puzzle_file.write_text((PUZZLE + "\n") * 300)
-    command = f"exec {sys.executable} -m trm_cli solve sudoku -q"
+    puzzle_file.write_text((PUZZLE + "\n") * 120)  # more than is read at a time
+    command = f"exec {sys.executable} -m trm_cli solve sudoku -m sudoku-small -q"
     for source in (f"<(cat {puzzle_file})", f"<(gzip -c {puzzle_file})"):
         done = subprocess.run(
             ["bash", "-c", f"{command} {source}"], capture_output=True, text=True, timeout=300, check=False
         )
-        assert (done.returncode, done.stdout) == (0, (ANSWER + "\n") * 300)
+        assert (done.returncode, done.stdout) == (0, (ANSWER + "\n") * 120)
 
 
 def test_stdin_that_is_no_text_is_one_line() -> None:
@@ -239,15 +239,16 @@ def test_a_wrong_option_ends_with_2(puzzle_file: Path, options: tuple[str, str])
 
 
 def test_a_terminal_gets_a_drawn_grid_and_no_color_takes_the_colours_away(puzzle_file: Path) -> None:
-    plain = on_a_terminal("solve", "sudoku", puzzle_file, NO_COLOR="1")
+    solve = ("solve", "sudoku", puzzle_file, "-m", "sudoku-small")
+    plain = on_a_terminal(*solve, NO_COLOR="1")
     assert "┌───────┬───────┬───────┐" in plain
     assert "solved" in plain
     assert "\x1b[36m" not in plain  # cyan
-    coloured = on_a_terminal("solve", "sudoku", puzzle_file, NO_COLOR="")
+    coloured = on_a_terminal(*solve, NO_COLOR="")
     assert "\x1b[36m" in coloured
-    assert "\x1b" not in on_a_terminal("solve", "sudoku", puzzle_file, TERM="dumb")
-    assert trm("solve", "sudoku", puzzle_file, FORCE_COLOR="1").stdout == ANSWER + "\n"
-    ascii_only = on_a_terminal("solve", "sudoku", puzzle_file, PYTHONIOENCODING="ascii")
+    assert "\x1b" not in on_a_terminal(*solve, TERM="dumb")
+    assert trm(*solve, FORCE_COLOR="1").stdout == ANSWER + "\n"
+    ascii_only = on_a_terminal(*solve, PYTHONIOENCODING="ascii")
     assert "+-------+-------+-------+" in ascii_only
 
 
@@ -354,7 +355,7 @@ def test_verbose_says_what_is_used_and_in_how_many_attempts(puzzle_file: Path) -
 
 def test_an_interrupted_run_keeps_its_weights_and_ends_with_130(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = ["--recipe", "tiny", "--set=data.puzzles=300", "--set=train.batch_size=4"]
+    options = ["--recipe", "tiny", *SMALL, "--set=data.puzzles=40"]
     command = [sys.executable, "-m", "trm_cli", "train", "sudoku", *options, "--run", str(run)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (run / "log.jsonl").exists():

@@ -105,6 +105,8 @@ def test_an_interrupted_evaluation_keeps_its_counts_and_goes_on(tmp_path: Path) 
         "sudoku",
         "--data",
         path,
+        "--model",
+        "sudoku-small",
         "--resume",
         counts,
         "--halt",
@@ -116,7 +118,7 @@ def test_an_interrupted_evaluation_keeps_its_counts_and_goes_on(tmp_path: Path) 
     while not counts.exists():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(3)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr.splitlines()[-1]) == (130, "trm: interrupted")
