@@ -20,10 +20,11 @@ from tests.test_resume import STEPS, data_file, losses, start, train_words, wait
 from trm_cli.config import TrainConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.ranks import check_count, leave
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.batches import Examples
-from trm_cli.training.distributed import Workers, check_count, joined_workers, leave
+from trm_cli.training.distributed import Workers, joined_workers
 from trm_cli.training.step import Trainer, slots_per_worker
 
 __all__ = ["data_file"]  # the fixture

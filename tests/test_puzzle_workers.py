@@ -9,9 +9,10 @@ import torch
 
 from tests.arc_tasks import small_data
 from tests.test_puzzles import new_trainer
+from trm_cli.model.ranks import leave
 from trm_cli.tasks.arc_dataset import open_data
 from trm_cli.tasks.problems import ProblemData
-from trm_cli.training.distributed import Workers, joined_workers, leave
+from trm_cli.training.distributed import Workers, joined_workers
 
 SLOTS = 4  # of all workers together
 STEPS = 3

@@ -17,8 +17,8 @@ def main() -> None:
         app(prog_name="trm")
     except SystemExit as ended:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is known: only Python has to leave
-        if "trm_cli.training.distributed" in sys.modules:
-            from trm_cli.training.distributed import is_worker, leave
+        if "trm_cli.model.ranks" in sys.modules:
+            from trm_cli.model.ranks import is_worker, leave
 
             if is_worker():
                 leave(int(ended.code or 0))

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from trm_cli.cli.help import first_sentence, write_help
 from trm_cli.cli.streams import drop_stdout
 from trm_cli.errors import ModelError, TRMError, UsageError, did_you_mean, printable
+from trm_cli.model.ranks import own_rank
 from trm_cli.schema import shown
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # exit codes
@@ -159,7 +160,8 @@ def user_errors() -> Iterator[None]:
         _say(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        _say("interrupted")
+        if not own_rank():  # the first of several workers speaks for all
+            _say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader went away: leave quietly
         drop_stdout()

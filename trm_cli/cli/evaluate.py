@@ -74,6 +74,7 @@ def evaluate_command(
     json: options.Json = False,
     force: options.Force = False,
     machine: Any = options.GROUP,
+    gpus: options.Gpus = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -87,11 +88,12 @@ def evaluate_command(
     from trm_cli.tasks.problems import Demonstrated
 
     named = [(model, revision)] + ([] if compare is None else [(compare, None)])
-    requests = [options.Request(*one, chosen, machine, quiet, batch_size, compile_net) for one in named]
+    requests = [options.Request(*one, chosen, machine, quiet, batch_size, compile_net, gpus) for one in named]
     puzzle_task = get_task(task)
     if isinstance(puzzle_task, Demonstrated):
         options.refuse_existing(output, force)
         requests[0].refuse_attempts(puzzle_task, compare=compare, full=full, record=record)
+        requests[0].refuse_workers("a vote is computed by one process; leave it out")
         _vote(puzzle_task, requests[0], data, limit, output=output, force=force, as_json=json)
         return
     if full and json:
@@ -102,11 +104,11 @@ def evaluate_command(
 
     from trm_cli.display.console import SolvingDisplay, remarks_console
     from trm_cli.display.report import show_scores, write_report
-    from trm_cli.model.machine import choose_machine
     from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, record_scores, subject, write_kept
+    from trm_cli.solving.workers import this_solver
     from trm_cli.tasks.tables import first_rows, read_chunks, survey
 
-    choose_machine(**machine)  # refuses what cannot be, before the data is read
+    requests[0].place()  # refuses what cannot be, before the data is read
     surveyed = survey(data, puzzle_task, limit)
     models = [request.open(task, surveyed.num_cells) for request in requests]
     if record and not os.access(models[0].folder, os.W_OK):
@@ -114,10 +116,13 @@ def evaluate_command(
     settings = [requests[0].settings_for(loaded) for loaded in models]
     measured = subject(surveyed.sha256, [(loaded.sha256, own) for loaded, own in zip(models, settings, strict=True)])
     tallies = (read_kept(resume, measured) if resume else None) or [Tally() for _ in models]
+    requests[0].launch()
+    solver = this_solver()
+    tallies = solver.share(tallies)  # the file may be newer by now
 
     def keep() -> float:
         """Write the counts down, if they are to be kept; returns when."""
-        if resume:
+        if resume and solver.is_first:
             write_kept(resume, measured, tallies)
         return time.monotonic()
 
@@ -131,7 +136,8 @@ def evaluate_command(
     last_kept = keep()
     for loaded, own, tally in zip(models, settings, tallies, strict=True):
         done, solved = tally.whole.puzzles, tally.whole.verified
-        display = SolvingDisplay(surveyed.puzzles, quiet=quiet, sums_up=False, done=done, solved=solved)
+        unseen = quiet or not solver.is_first
+        display = SolvingDisplay(surveyed.puzzles, quiet=unseen, sums_up=False, done=done, solved=solved)
         with options.stop_on_signals() as is_interrupted, display:
             solutions = evaluate(
                 loaded.network,
@@ -143,12 +149,15 @@ def evaluate_command(
                 stops=requests[0].stops,
                 keeps_solved=len(models) > 1,
                 searching=partial(after_step, display, is_interrupted),
+                solver=solver,
             )
             for solution in solutions:
                 display.show(solution.solved)
                 if time.monotonic() - last_kept > KEEP_SECONDS:
                     last_kept = keep()
     keep()
+    if not solver.is_first:
+        return
     evaluated = [
         Evaluated(data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally)
         for loaded, own, tally in zip(models, settings, tallies, strict=True)

@@ -27,6 +27,8 @@ from trm_cli.errors import UsageError, printable
 from trm_cli.tasks import BUILT_IN
 
 if TYPE_CHECKING:
+    import torch
+
     from trm_cli.solving.voting import Voter
     from trm_cli.tasks.problems import Demonstrated
     from trm_cli.weights.tensors import LoadedModel
@@ -116,6 +118,16 @@ BatchSize = Annotated[
         metavar="N",
         show_default="8 on a CPU, 512 elsewhere",
         help="Puzzles solved together.",
+        rich_help_panel=HARDWARE,
+    ),
+]
+Gpus = Annotated[
+    Optional[int],
+    Option(
+        min=1,
+        metavar="N",
+        show_default="1 where there is one",
+        help="Workers, one for each GPU; with --device cpu, processes.",
         rich_help_panel=HARDWARE,
     ),
 ]
@@ -293,7 +305,9 @@ def stop_on_signals(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
 
 def refuse_existing(output: Path | None, force: bool) -> None:
     """Raise UsageError if the output file may not be overwritten, or has no folder to lie in."""
-    if output is None or is_stdout(output):
+    from trm_cli.model.ranks import own_rank
+
+    if output is None or is_stdout(output) or own_rank():  # the first of several workers writes
         return
     if os.path.exists(output) and not force:
         raise UsageError(f"{output}: exists already; choose another name or add --force")
@@ -368,6 +382,7 @@ class Request:
     quiet: bool
     batch_size: int | None = None
     compiles: bool = False
+    gpus: int | None = None
 
     def __post_init__(self, chosen: dict[str, Any]) -> None:
         self.settings, self.end = given_settings(chosen)
@@ -378,10 +393,9 @@ class Request:
 
     def open(self, task: str, num_cells: int) -> "LoadedModel":
         """The network for puzzles of a task."""
-        from trm_cli.model.machine import choose_machine
         from trm_cli.weights.catalogue import open_model
 
-        device, dtype = choose_machine(**self.machine)
+        device, dtype = self.place()
         loaded = open_model(
             self.model,
             task=task,
@@ -393,6 +407,37 @@ class Request:
         )
         log_model(loaded)
         return loaded
+
+    def place(self) -> "tuple[torch.device, torch.dtype]":
+        """Where this process computes, and in which number type; a worker has its own GPU, or threads."""
+        from trm_cli.model.machine import choose_machine
+        from trm_cli.model.ranks import check_count, is_worker, own_device, share_threads
+
+        device, dtype = choose_machine(**self.machine)
+        if self.gpus is not None:
+            check_count(self.gpus, device, wants_cpu=self.machine["device"] == "cpu")
+        if is_worker():
+            device = own_device(device.type)
+            if self.machine["threads"] is None:
+                share_threads()
+        return device, dtype
+
+    def launch(self) -> None:
+        """Have several workers run this command, if that is wished and this is none of them, and end as they do."""
+        from trm_cli.model.ranks import is_worker
+
+        if self.gpus is None or self.gpus == 1 or is_worker():
+            return
+        from trm_cli.training.distributed import launch
+
+        raise typer.Exit(launch(self.gpus, sys.argv[1:]))
+
+    def refuse_workers(self, why: str) -> None:
+        """Raise UsageError where there are several."""
+        from trm_cli.model.ranks import is_worker
+
+        if is_worker() or (self.gpus or 1) > 1:
+            raise UsageError(f"--gpus: {why}")
 
     def open_voter(self, task: "Demonstrated") -> "Voter":
         """The network and the table of the problems that it knows."""

@@ -60,6 +60,7 @@ def solve(
     json: options.Json = False,
     force: options.Force = False,
     machine: Any = options.GROUP,
+    gpus: options.Gpus = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -79,13 +80,14 @@ def solve(
     from trm_cli.tasks.inputs import find_puzzles
     from trm_cli.tasks.problems import Demonstrated, refuse_learning, refuse_unchecked
 
-    request = options.Request(model, revision, chosen, machine, quiet, batch_size, compile_net)
+    request = options.Request(model, revision, chosen, machine, quiet, batch_size, compile_net, gpus)
     options.refuse_existing(output, force)
     task, sources = find_puzzles(words or [])
     if isinstance(task, Demonstrated):
         from trm_cli.training.problems import adaptation
 
         request.refuse_attempts(task)
+        request.refuse_workers("a vote is computed by one process; leave it out")
         refuse_unchecked(task, check)
         how = adaptation(adapt, augment, train_network, request.settings)
         all_solved = _vote(task, sources, request, how, output=output, force=force, as_json=json)
@@ -111,32 +113,39 @@ def _search(
     """
     from trm_cli.tasks.inputs import read_puzzles
 
+    if any(source.path is None and source.text is None for source in sources):
+        request.refuse_workers("one process can read stdin; put the puzzles into a file")
     lists = [read_puzzles(task, source) for source in sources]
     total = sum(map(len, lists))
 
     from trm_cli.display.answers import AnswerWriter
     from trm_cli.display.console import SolvingDisplay, answers_console
-    from trm_cli.solving.engine import examiner, solve_stream
+    from trm_cli.solving.engine import examiner
+    from trm_cli.solving.workers import this_solver
 
     models = {num_cells: request.open(task.name, num_cells) for num_cells in {one.num_cells: None for one in lists}}
-    with options.opened(output, force) as sink:
+    request.launch()
+    solver = this_solver()
+    with options.opened(output if solver.is_first else None, force) as sink:
         console, file = answers_console(), None if options.is_stdout(output) else sink
         draws = file is None and console.is_terminal
         index = 0
-        with SolvingDisplay(total, quiet=request.quiet, answers=console if draws else None) as display:
+        quiet = request.quiet or not solver.is_first
+        with SolvingDisplay(total, quiet=quiet, answers=console if draws else None) as display:
             for num_cells, group in groupby(lists, key=lambda one: one.num_cells):
-                loaded, puzzles = models[num_cells], list(chain.from_iterable(group))
+                loaded, same = models[num_cells], list(group)
                 writer = AnswerWriter(task, loaded, as_json=as_json, file=file, console=console)
-                outcomes = solve_stream(
+                outcomes = solver.solve(
                     loaded.network,
                     task,
-                    (puzzle.tokens for puzzle in puzzles),
+                    (puzzle.tokens for puzzle in chain.from_iterable(same)),
                     batch_size=request.batch_size_for(loaded),
                     settings=request.settings_for(loaded),
                     stops=request.stops,
                     examine=examiner(task) if checks else None,
                     searching=display.search,
                 )
+                puzzles = chain.from_iterable(same if solver.is_first else [])
                 for puzzle, outcome in zip(puzzles, outcomes, strict=True):
                     writer.write(index, puzzle, outcome)
                     ending = "solved" if outcome.solved else "not solved"
@@ -144,7 +153,7 @@ def _search(
                     logger.info("puzzle %d: %s, attempts %d, steps %d", *used)
                     display.show(outcome.solved)
                     index += 1
-    return display.solved == total
+    return display.solved == total or not solver.is_first
 
 
 def _vote(

@@ -14,7 +14,7 @@ from typer import Option
 from trm_cli.cli import options
 from trm_cli.cli.commands import INTERRUPTED, Command
 from trm_cli.cli.completion import complete_models, complete_recipes, complete_words
-from trm_cli.cli.help import DATA, HARDWARE, MODEL, RECIPE, RUN
+from trm_cli.cli.help import DATA, MODEL, RECIPE, RUN
 from trm_cli.cli.options import logger
 from trm_cli.config import NEWEST, parse_duration
 from trm_cli.errors import FileError, TrainingError, UsageError
@@ -96,14 +96,7 @@ def train(
         help="End this call so long after its start; generating, evaluating and saving count. 90s, 9m, 1h30m.",
         rich_help_panel=RUN,
     ),
-    gpus: Optional[int] = Option(
-        None,
-        min=1,
-        metavar="N",
-        show_default="1 where there is one",
-        help="Workers, one for each GPU; with --device cpu, processes.",
-        rich_help_panel=HARDWARE,
-    ),
+    gpus: options.Gpus = None,
     log_to: Optional[list[str]] = Option(
         None,
         metavar="tensorboard|wandb",
@@ -142,7 +135,7 @@ def train(
         typer.echo(as_toml(resolved, title=f"{resolved.task}, recipe {resolved.name}"))
         return
 
-    from trm_cli.training.distributed import own_rank
+    from trm_cli.model.ranks import own_rank
     from trm_cli.training.loggers import check_loggers
 
     check_loggers(log_to or [])
@@ -240,17 +233,14 @@ def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
     import torch
 
     from trm_cli.model.machine import choose_machine
-    from trm_cli.training.distributed import check_count, local_rank
+    from trm_cli.model.ranks import check_count, own_device
 
     chosen, _ = choose_machine(**machine)
     if gpus is not None:
         check_count(gpus, chosen, wants_cpu=machine["device"] == "cpu")
     if chosen.type == "cuda":
-        if local_rank() >= torch.cuda.device_count():
-            raise UsageError(f"worker {local_rank()} has no GPU; start as many workers as there are GPUs")
         torch.set_float32_matmul_precision("high")
-        chosen = torch.device("cuda", local_rank())
-        torch.cuda.set_device(chosen)
+        chosen = own_device("cuda")
     return chosen
 
 

@@ -22,9 +22,10 @@ from trm_cli.errors import FileError, ModelError, UsageError
 from trm_cli.files import MEBIBYTE, read_text, write_whole
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.schema import checked, parse_json, sealed, unsealed
-from trm_cli.solving.engine import Stops, never, solve_stream, unseen
+from trm_cli.solving.engine import Stops, never, unseen
 from trm_cli.solving.search import Outcome, choose
 from trm_cli.solving.statistics import mcnemar, wilson
+from trm_cli.solving.workers import Solver
 from trm_cli.tasks.base import FIRST_SYMBOL, UNRATED, Dataset, Task, Tokens, rules_of
 from trm_cli.weights.card import write_card
 from trm_cli.weights.checkpoint import write_config
@@ -291,12 +292,14 @@ def evaluate(
     stops: Stops = never,
     keeps_solved: bool = False,
     searching: Callable[[int], None] = unseen,
+    solver: Solver | None = None,
 ) -> Iterator[Outcome]:
     """Solve the puzzles of a data set and count them, from where the tally stands.
 
     chunks        the whole data set in order, in parts of any size: what was counted is skipped.
     keeps_solved  remember for each puzzle whether it was solved, for `compare`.
     searching     as in `solve_stream`.
+    solver        of several workers, who all have one tally at the start; the first one counts.
     Yields each solution once it is counted, so that the tally can be written down between two.
     """
     if not tally.whole.puzzles:
@@ -306,9 +309,11 @@ def evaluate(
             tally.solved_within_attempts, tally.steps_within_attempts = [0] * attempts, [0] * attempts
         tally.budgets = budgets_of(settings) if attempts > 1 else []
         tally.solved_within_budgets, tally.steps_within_budgets = ([0] * len(tally.budgets) for _ in range(2))
-    counted, ahead = tee(islice(_questions(chunks), tally.whole.puzzles, None))
+    solver = solver or Solver()
+    questions = islice(_questions(chunks), tally.whole.puzzles, None)
+    counted, ahead = tee(questions) if solver.is_first else (iter(()), questions)
     puzzles = (question.puzzle for question in ahead)
-    solutions = solve_stream(
+    solutions = solver.solve(
         network, task, puzzles, batch_size=batch_size, settings=settings, stops=stops, searching=searching
     )
     before = time.perf_counter()

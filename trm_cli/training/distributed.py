@@ -13,16 +13,15 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trm_cli.errors import TrainingError, UsageError
+from trm_cli.errors import TrainingError
+from trm_cli.model.ranks import PATIENCE, check_variables, is_worker
 
-PATIENCE = timedelta(hours=1)  # with workers that evaluate or save while the others wait
 SECONDS_TO_SAVE = 600  # that workers are given after Ctrl-C
 LOST_CONTACT = "lost contact with another worker; its own message says why"
 
@@ -107,30 +106,13 @@ def _contact() -> Iterator[None]:
         raise TrainingError(LOST_CONTACT) from error
 
 
-def is_worker() -> bool:
-    """Whether this process was started as one of several, by us or by torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def own_rank() -> int | None:
-    """The worker's number among all of them; None in a process that is no worker."""
-    return int(os.environ.get("RANK", "0")) if is_worker() else None
-
-
-def local_rank() -> int:
-    """The worker's number on its machine, which is the number of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
 @contextmanager
 def joined_workers(device: torch.device) -> Iterator[Workers]:
     """Meet the other workers, if there are any, and part from them at the end."""
     if not is_worker():
         yield Workers()
         return
-    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
-    if missing:
-        raise UsageError(f"WORLD_SIZE is set, {missing[0]} is not; start the workers with torchrun")
+    check_variables()
     workers = Workers(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     on_gpu = device.type == "cuda"
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
@@ -140,34 +122,6 @@ def joined_workers(device: torch.device) -> Iterator[Workers]:
         workers.wait()  # who leaves early takes the connection of those who still talk
     finally:
         dist.destroy_process_group()
-
-
-def leave(exit_code: int) -> NoReturn:
-    """End a worker's process at once, its work done and its streams flushed.
-
-    The threads of gloo outlive their group now and then, and abort an interpreter that takes itself
-    apart: a run that ended well would look killed. See github.com/pytorch/pytorch/issues/190489.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)
-
-
-def check_count(count: int, device: torch.device, *, wants_cpu: bool) -> None:
-    """Raise UsageError where there are not so many GPUs.
-
-    wants_cpu  the user named the CPU, where a worker is a process and needs no GPU.
-    """
-    there = torch.cuda.device_count()
-    if device.type == "cuda" and count > there:
-        raise UsageError(f"--gpus {count}: torch finds {there} here; give --gpus {there} or fewer")
-    if device.type == "mps" and count > 1:
-        raise UsageError("--gpus: an mps device is one; leave the option out, or --device cpu")
-    if device.type == "cpu" and not wants_cpu:
-        raise UsageError(
-            f"--gpus {count}: torch finds no GPU here; leave the option out, or add --device cpu "
-            f"for {count} process{'es' if count > 1 else ''} on the CPU"
-        )
 
 
 def launch(count: int, arguments: list[str]) -> int:
