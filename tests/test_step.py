@@ -2,6 +2,9 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -251,3 +254,39 @@ def test_cuda_computes_what_the_cpu_does(small_data: Dataset) -> None:
         trainer.supervise(0.0)
         losses.append(trainer.sums[1].item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+FAULTS = """
+import resource, torch
+from trm_cli.model.machine import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+usual = faults()
+keep_freed_memory()
+faults()
+print(usual, faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator of Linux")
+def test_memory_that_was_freed_is_used_again_unless_variables_say_what_is_wanted() -> None:
+    def count(**variables: str) -> list[int]:
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTS], env=os.environ | variables, capture_output=True, text=True, check=True
+        )
+        return [int(word) for word in done.stdout.split()]
+
+    usual, kept = count()
+    assert kept < usual / 10
+    usual, left = count(MALLOC_TOP_PAD_="131072")
+    assert left > usual / 2
+
+
+def test_training_on_a_cpu_keeps_the_memory_that_it_frees(small_data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("trm_cli.training.step.keep_freed_memory", lambda: asked.append(True))
+    make_trainer(small_data)
+    assert asked == [True]

@@ -1,7 +1,10 @@
 """The machine that a network computes on: device, number type, threads, memory, and how fast it can be at best."""
 
+import ctypes
+import os
 import sys
 import time
+from functools import cache
 
 import torch
 
@@ -13,6 +16,8 @@ PEAK_TRIES, PEAK_SECONDS = 5, 1.0  # at most, but once at least
 MOST_THREADS = 4096
 CACHE_FILE = "/sys/devices/system/cpu/cpu0/cache/index2/size"  # of Linux: 512K
 USUAL_CACHE = 2**19  # bytes
+# Of glibc's mallopt: map no tensor by itself, give no memory back, ask for much at a time.
+KEEPS_MEMORY = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**28)}
 
 
 def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
@@ -56,6 +61,21 @@ def second_level_cache() -> int:
             return int(file.read().removesuffix("K\n")) * 1024
     except (OSError, ValueError):
         return USUAL_CACHE
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have the allocator of Linux keep what this process frees, for what it allocates next.
+
+    Otherwise each large tensor is new memory, which the system clears page by page: a third of the time of a
+    training step. Nothing is changed where MALLOC_ variables say what is wanted, nor where there is no glibc.
+    """
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        for setting in KEEPS_MEMORY.values():
+            library.mallopt(*setting)
 
 
 def peak_flops(dtype: torch.dtype, device: torch.device) -> float:

@@ -28,6 +28,7 @@ from trm_cli.model.faults import (
     logger,
     stop_compiling,
 )
+from trm_cli.model.machine import keep_freed_memory
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, solve_stream
 from trm_cli.solving.search import Outcome
@@ -83,6 +84,8 @@ class Trainer:
         self.config = config
         self.workers = workers or Workers()
         self.device = examples.puzzles.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = working_dtype(config, self.device)
         self.working = network if self.dtype == torch.float32 else copy.deepcopy(network).to(self.dtype)
         self.working.net.recomputes = config.recompute
