@@ -1,12 +1,18 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.conftest import small_config
+from tests.test_step import WAITS, Operations
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
+from trm_cli.model.machine import to_host
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.solving import engine
 from trm_cli.solving.engine import run, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.tasks.base import Dataset, Tokens
@@ -136,3 +142,36 @@ def test_the_seed_decides_the_random_start(small_data: Dataset) -> None:
 def test_an_unknown_way_to_halt_is_refused() -> None:
     with pytest.raises(UsageError, match="expected one of verified, q, never"):
         SolveConfig("soon")
+
+
+BRANCHING = SolveConfig(attempts=20, step_limit=40, retry_steps=2, max_steps=2, search="best-first")
+
+
+def test_a_step_reads_back_at_most_twice_and_asks_for_no_value_alone(
+    small_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TinyRecursiveModel(small_config()).eval()
+    reads: list[int] = []
+
+    def counted(tensors: list[Tensor]) -> list[NDArray[Any]]:
+        reads.append(len(tensors))
+        return to_host(tensors)
+
+    monkeypatch.setattr(engine, "to_host", counted)
+    with Operations() as operations:
+        steps = list(run(network, Sudoku(), iter(small_data.puzzles[:4]), batch_size=8, settings=BRANCHING))
+    assert 0 < len(reads) <= 2 * len(steps)
+    assert not {name for name in operations.names if name in WAITS}
+
+
+@pytest.mark.gpu
+def test_on_cuda_a_step_waits_where_it_reads_back_and_nowhere_else(small_data: Dataset) -> None:
+    network = TinyRecursiveModel(small_config()).eval().cuda()
+    puzzles = small_data.puzzles[:4]
+    first = solve(network, Sudoku(), puzzles, BRANCHING)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        again = solve(network, Sudoku(), puzzles, BRANCHING)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [one.answer.tolist() for one in again] == [one.answer.tolist() for one in first]

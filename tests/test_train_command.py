@@ -143,3 +143,22 @@ def test_more_gpus_than_there_are_and_unknown_trackers_are_refused(tmp_path: Pat
     assert odd == ("trm: train.batch_size is 16, which 3 workers cannot share evenly; give --set train.batch_size=15\n")
     assert "choose tensorboard or wandb" in refusal(trm(*words, "--log-to", "paper"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("graphs", [False, True])
+def test_on_cuda_a_network_is_trained_resumed_evaluated_and_solves(graphs: bool, tmp_path: Path) -> None:
+    run, data = tmp_path / "run", tmp_path / "d.csv"
+    assert trm("data", "sudoku", "--size", 4, "--generate", 20, "-o", data).returncode == 0
+    compiled = ("compile=true", "compile_unit=step", "cuda_graphs=true") if graphs else ()
+    device = ("--device", "cuda")
+    words = ("train", "sudoku", "-r", "tiny", *GENERATED, *(f"--set=train.{one}" for one in compiled), *device)
+    begun = trm(*words, "--set=train.steps=6", "--max-steps", 3, "--run", run)
+    resumed = trm("train", "sudoku", "--resume", run, *device)
+    counted = trm("eval", "sudoku", "--data", data, "-m", run / "checkpoint", *device, "--json")
+    solved = trm("solve", "sudoku", data, "-m", run / "checkpoint", *device, "--json")
+    assert (begun.returncode, resumed.returncode, counted.returncode) == (0, 0, 0), begun.stderr + resumed.stderr
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 6
+    assert json.loads(counted.stdout)["models"][0]["groups"][0]["puzzles"] == 20
+    assert (solved.returncode in (0, 1), len(solved.stdout.splitlines())) == (True, 20), solved.stderr

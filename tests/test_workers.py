@@ -14,6 +14,7 @@ import pytest
 from torch.distributed import HashStore  # type: ignore[attr-defined] # where they are documented to be
 
 from tests.conftest import sudokus
+from tests.test_cli import trm
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
 from trm_cli.schema import sealed, unsealed
@@ -43,7 +44,7 @@ def data_file(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def trm(*words: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def launched(*words: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *launcher, "trm_cli", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
@@ -89,7 +90,7 @@ def test_a_value_is_the_first_worker_s_and_names_never_meet(data: Dataset) -> No
 
 def test_two_workers_print_what_one_process_does(data_file: Path, tmp_path: Path) -> None:
     alone = trm("solve", "sudoku", data_file, "--json")
-    together = trm("solve", "sudoku", data_file, "--json", "--batch-size", 4, *TWO)
+    together = launched("solve", "sudoku", data_file, "--json", "--batch-size", 4, *TWO)
     assert (alone.returncode, together.returncode) == (0, 0), together.stderr
 
     def lines(text: str) -> list[dict[str, object]]:
@@ -108,7 +109,7 @@ def test_torchrun_evaluates_as_one_process_does_and_goes_on_from_kept_counts(dat
     record = unsealed(json.loads(kept.read_text())) | {"tallies": json.loads(begun.read_text())["tallies"]}
     record["tallies"][0]["seconds"] = 1000.0
     kept.write_text(json.dumps(sealed(record)))  # as if it had been stopped after 20 puzzles
-    parts = trm(*words, "--resume", kept, "-o", report, "--batch-size", 2, "--device", "cpu", launcher=TORCHRUN)
+    parts = launched(*words, "--resume", kept, "-o", report, "--batch-size", 2, "--device", "cpu", launcher=TORCHRUN)
     assert (limited.returncode, whole.returncode, parts.returncode) == (0, 0, 0), parts.stderr
     counted = [json.loads(text)["models"][0]["groups"] for text in (whole.stdout, parts.stdout, report.read_text())]
     assert counted[0] == counted[1] == counted[2]

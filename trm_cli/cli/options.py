@@ -203,16 +203,7 @@ DEVICES, DTYPES = ("auto", "cpu", "cuda", "mps"), ("auto", "float32", "bfloat16"
 MACHINE = [
     choice("device", DEVICES, True, "Where to compute.", default="auto", rich_help_panel=HARDWARE),
     choice("dtype", DTYPES, True, "In which number type.", default="auto", rich_help_panel=HARDWARE),
-    option(
-        "threads",
-        int,
-        "all, or 1 for small models",
-        "CPU threads.",
-        min=1,
-        max=4096,
-        metavar="N",
-        rich_help_panel=HARDWARE,
-    ),
+    option("threads", int, "all", "CPU threads.", min=1, max=4096, metavar="N", rich_help_panel=HARDWARE),
 ]
 DEVICE = [one for one in MACHINE if one.name != "dtype"]  # of commands that leave the number type to something else
 SOLVING = [  # the options of SolveConfig

@@ -4,9 +4,13 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from trm_cli.errors import UsageError
 
@@ -93,6 +97,20 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
         synchronise(device)
         times.append(time.perf_counter() - began)
     return 2 * size**3 / min(times)
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to a device; nobody waits for a GPU, which reads it from where it cannot be moved."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[NDArray[Any]]:
+    """Copy tensors of a device to arrays, and wait once for all of them."""
+    device = tensors[0].device
+    copies = [tensor.to("cpu", non_blocking=device.type == "cuda") for tensor in tensors]
+    synchronise(device)
+    return [copy.numpy() for copy in copies]
 
 
 def synchronise(device: torch.device) -> None:

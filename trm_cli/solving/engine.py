@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.model.faults import CompilerError, compiler_translated, faults_translated
+from trm_cli.model.machine import to_device, to_host
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.model.slices import SlicedNetwork
-from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
+from trm_cli.solving.search import Attempt, Beliefs, Examine, Outcome, Search, Views
 from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
@@ -98,8 +99,8 @@ class Batch:
         """Let attempts in, each at its start."""
         if not fresh:
             return
-        shown = torch.from_numpy(np.stack([attempt.shown for attempt in fresh]).astype(np.int64))
-        x = self.network.embed(shown.to(self.z.device))
+        shown = np.stack([attempt.shown for attempt in fresh]).astype(np.int64)
+        x = self.network.embed(to_device(shown, self.z.device))
         self.x = torch.cat([self.x, x])
         self.y = torch.cat([self.y, self.start[0].expand_as(x)])
         is_random = self.settings.starts == "random"
@@ -122,7 +123,7 @@ class Batch:
         if chosen.all():
             return
         rows = np.flatnonzero(chosen)
-        kept = torch.from_numpy(rows).to(self.z.device)
+        kept = to_device(rows, self.z.device)
         self.x, self.y, self.z = self.x[kept], self.y[kept], self.z[kept]
         self.attempts = [self.attempts[row] for row in rows]
 
@@ -184,25 +185,28 @@ def run(
             attempts, y, z = batch.attempts, batch.y, batch.z
             logits, halt = batch.step()
             change = root_mean_square(batch.y - y)
+            scores = _scores(settings.select, logits, halt, change)
+            tokens, halts, scored = to_host([logits.argmax(-1).to(torch.uint8), halt.float(), scores.float()])
 
         seen = [attempt.view for attempt in attempts]
-        answers = views.undo(logits.argmax(-1).to("cpu", torch.uint8).numpy(), seen)
+        answers = views.undo(tokens, seen)
         holds = rules.rules_hold(np.stack([attempt.puzzle for attempt in attempts]), answers)
-        probability = halt.float().cpu().double().sigmoid().numpy()
-        scores = _scores(settings.select, logits, halt, change)
-        noted = zip(attempts, answers, holds.tolist(), probability.tolist(), scores, strict=True)
-        for attempt, answer, is_right, halts, score in noted:
-            attempt.note(answer, holds=is_right, halt_probability=halts, score=score)
+        probability = torch.from_numpy(halts).double().sigmoid().numpy()
+        noted = zip(attempts, answers, holds.tolist(), probability.tolist(), scored.tolist(), strict=True)
+        for attempt, answer, is_right, halting, score in noted:
+            attempt.note(answer, holds=is_right, halt_probability=halting, score=score)
 
         fires = probability > 0.5
         halted = {"verified": fires & holds, "q": fires, "never": np.zeros_like(fires)}[settings.halt]
         ends = halted | np.array([attempt.steps >= attempt.max_steps for attempt in attempts])
+        ended, beliefs = np.flatnonzero(ends).tolist(), dict[int, Beliefs]()
+        if wanted := [index for index in ended if search.wants_beliefs(attempts[index])]:
+            shares = logits[to_device(np.array(wanted), logits.device)].softmax(-1)
+            beliefs = dict(zip(wanted, to_host([shares])[0], strict=True))
         solutions = {}
-        for index in np.flatnonzero(ends):
-            attempt, beliefs = attempts[index], None
-            if search.wants_beliefs(attempt):
-                beliefs = logits[index].float().softmax(-1).cpu().numpy()
-            if solution := search.end(attempt, beliefs):
+        for index in ended:
+            attempt = attempts[index]
+            if solution := search.end(attempt, beliefs.get(index)):
                 solutions[attempt.row] = solution
 
         told = None
@@ -216,14 +220,12 @@ def run(
     yield Step([], np.empty(0, bool), search.give_up())
 
 
-def _scores(select: str, logits: Tensor, halt: Tensor, change: Tensor) -> list[float]:
+def _scores(select: str, logits: Tensor, halt: Tensor, change: Tensor) -> Tensor:
     """What a way to select compares, [R]; the largest is best."""
     if select == "margin":
         best = logits.topk(2, dim=-1).values
-        scores = (best[..., 0] - best[..., 1]).mean(-1)
-    else:
-        scores = -change if select == "residual" else halt
-    return scores.float().cpu().double().tolist()
+        return (best[..., 0] - best[..., 1]).mean(-1)
+    return -change if select == "residual" else halt
 
 
 def solve_stream(

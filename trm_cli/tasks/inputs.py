@@ -31,7 +31,7 @@ from trm_cli.tasks.tables import QUESTION_COLUMNS, open_text, read_column, read_
 
 STDIN = "-"  # what stands for it among files
 SAMPLE = 1 << 16  # characters of a text that show what it is
-MOST_BYTES = 400_000_000  # of the puzzles of a source: four million Sudokus
+MOST_BYTES = 1_000_000_000  # of the puzzles of a source: eleven million Sudokus
 MOST_CELLS = 1 << 16  # of a puzzle that comes as rows of JSON
 DIGITS_OF_A_CELL = 6
 LARGEST_CELL = len(DIGITS) + len(ascii_uppercase) - 1  # that a letter stands for
