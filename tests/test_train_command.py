@@ -120,13 +120,13 @@ def test_a_call_whose_time_is_over_before_it_trains_says_where_it_went(tmp_path:
 
 
 def test_a_schedule_over_the_time_of_a_call_ends_with_it(tmp_path: Path) -> None:
-    timed = ("--set=train.decay_by=time", "--set=train.steps=1000000", "--max-time", "6s")
+    timed = ("--set=train.decay_by=time", "--set=train.steps=1000000", "--max-time", "12s", "--set=train.validation=2")
     began = time.monotonic()
     done = trm("train", "sudoku", "-r", "tiny", *GENERATED, *timed, "--run", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "go on with" not in done.stderr
-    assert time.monotonic() - began < 12
-    assert 0 < config_of(tmp_path / "run")["recipe"]["train"]["minutes"] < 0.1
+    assert time.monotonic() - began < 60
+    assert 0 < config_of(tmp_path / "run")["recipe"]["train"]["minutes"] < 0.2
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["kind"] == "evaluation"
 
