@@ -235,7 +235,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "examples").symlink_to(TOP / "examples")
     (folder / "docs").mkdir()
     for name, data in (
-        ("puzzles.csv.gz", sudokus(5, side=9, givens=(34, 50))),
+        ("puzzles.csv.gz", sudokus(16, side=9, givens=(34, 50))),
         ("hard_train.csv.gz", sudokus(510, side=4, givens=(5, 8))),
     ):
         (folder / name).write_bytes(dataset_bytes(data, Sudoku(), gzipped=True))

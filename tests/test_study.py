@@ -253,7 +253,6 @@ def test_the_live_table_has_a_line_an_arm_and_fits(tmp_path: Path) -> None:
     assert max(map(len, rows)) <= 60
 
 
-@pytest.mark.slow
 def test_the_paper_s_table_is_made_by_one_command(tmp_path: Path) -> None:
     done = trm(*SUDOKU, "--preset", "paper", "--max-steps", 3, "-o", tmp_path / "s")
     finished(done)

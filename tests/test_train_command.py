@@ -125,7 +125,7 @@ def test_a_schedule_over_the_time_of_a_call_ends_with_it(tmp_path: Path) -> None
     done = trm("train", "sudoku", "-r", "tiny", *GENERATED, *timed, "--run", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "go on with" not in done.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 24
     assert 0 < config_of(tmp_path / "run")["recipe"]["train"]["minutes"] < 0.2
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["kind"] == "evaluation"
