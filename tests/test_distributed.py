@@ -20,7 +20,7 @@ from tests.test_resume import STEPS, data_file, losses, start, train_words, wait
 from trm_cli.config import TrainConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.model.ranks import check_count, leave
+from trm_cli.model.ranks import check_count, leave, own_machine
 from trm_cli.tasks.base import Dataset
 from trm_cli.tasks.sudoku import Sudoku
 from trm_cli.training.batches import Examples
@@ -179,6 +179,23 @@ def test_asking_for_more_gpus_than_there_are_says_so() -> None:
     with pytest.raises(UsageError, match="torch finds no GPU here"):
         check_count(1, CPU, wants_cpu=False)
     check_count(2, CPU, wants_cpu=True)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 2), (3, 3)])
+def test_workers_share_the_threads_of_a_cpu_unless_told_how_many(
+    threads: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        assert own_machine("cpu", None, gpus=None) == (CPU, torch.float32)
+        assert torch.get_num_threads() == 4  # of one process, which is no worker
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+        assert own_machine("cpu", threads, gpus=2) == (CPU, torch.float32)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_one_worker_alone_talks_to_nobody(small_data: Dataset) -> None:

@@ -1,19 +1,21 @@
-from typing import Any
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.conftest import small_config
 from tests.test_step import WAITS, Operations
 from trm_cli.config import SolveConfig
 from trm_cli.errors import UsageError
-from trm_cli.model.machine import to_host
+from trm_cli.model.machine import Reading
 from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving import engine
-from trm_cli.solving.engine import run, solve_stream
+from trm_cli.solving.engine import batch_size_for, run, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.tasks.base import Dataset, Tokens
 from trm_cli.tasks.sudoku import Sudoku
@@ -147,21 +149,69 @@ def test_an_unknown_way_to_halt_is_refused() -> None:
 BRANCHING = SolveConfig(attempts=20, step_limit=40, retry_steps=2, max_steps=2, search="best-first")
 
 
-def test_a_step_reads_back_at_most_twice_and_asks_for_no_value_alone(
+def test_a_step_reads_back_once_and_asks_for_no_value_alone(
     small_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = TinyRecursiveModel(small_config()).eval()
     reads: list[int] = []
 
-    def counted(tensors: list[Tensor]) -> list[NDArray[Any]]:
-        reads.append(len(tensors))
-        return to_host(tensors)
+    class Counted(Reading):
+        def __init__(self, tensors: Sequence[Tensor]) -> None:
+            super().__init__(tensors)
+            reads.append(len(tensors))
 
-    monkeypatch.setattr(engine, "to_host", counted)
+    monkeypatch.setattr(engine, "Reading", Counted)
     with Operations() as operations:
         steps = list(run(network, Sudoku(), iter(small_data.puzzles[:4]), batch_size=8, settings=BRANCHING))
-    assert 0 < len(reads) <= 2 * len(steps)
+    assert 0 < len(reads) <= len(steps)
     assert not {name for name in operations.names if name in WAITS}
+
+
+WAYS_ON = [
+    SolveConfig(attempts=1),
+    SolveConfig(attempts=6, noise=0.5, retry_steps=4),
+    SolveConfig(attempts=6, views=4, select="mode"),
+    SolveConfig(attempts=6, search="flat", starts="fixed"),
+    SolveConfig(attempts=20, search="best-first", step_limit=60, retry_steps=3, max_steps=4),
+]
+
+
+@pytest.mark.parametrize("settings", WAYS_ON, ids=lambda settings: f"{settings.search}-{settings.attempts}")
+def test_batches_that_take_turns_come_to_what_one_does(
+    settings: SolveConfig, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TinyRecursiveModel(small_config()).eval()
+    begun: list[tuple[int, int]] = []  # the batch, and its attempts
+
+    class Counted(engine.Batch):
+        def begin(self) -> engine.Begun:
+            begun.append((id(self), len(self.attempts)))
+            return super().begin()
+
+    monkeypatch.setattr(engine, "Batch", Counted)
+    found = []
+    for count in (1, 2):
+        begun.clear()
+        monkeypatch.setattr(engine, "num_batches", lambda _, count=count: count)
+        solved = solve_stream(network, Sudoku(), iter(small_data.puzzles[:20]), batch_size=7, settings=settings)
+        found.append([(one.answer.tolist(), one.total_steps, one.depth, one.solved) for one in solved])
+        assert len({batch for batch, _ in begun}) == count
+        assert max(attempts for _, attempts in begun) == math.ceil(7 / count)
+    assert found[0] == found[1]
+
+
+def test_a_gpu_gets_as_many_puzzles_as_its_free_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = TinyRecursiveModel(small_config()).eval()
+    assert batch_size_for(network) == engine.CPU_BATCH
+    widest = 4 * 16 * 2 * 32 * 4  # bytes: symbols, cells, gate and up, channels, of a number
+    on_gpu = SimpleNamespace(
+        y_init=SimpleNamespace(device=torch.device("cuda"), itemsize=4),
+        state_shape=network.state_shape,
+        config=network.config,
+    )
+    for free, expected in ((10**12, engine.ACCELERATOR_BATCH), (100 * engine.ALIVE * widest * 2, 64), (0, 1)):
+        monkeypatch.setattr(engine, "free_memory", lambda _, free=free: free)
+        assert batch_size_for(cast(TinyRecursiveModel, on_gpu)) == expected
 
 
 @pytest.mark.gpu

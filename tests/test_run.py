@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,24 @@ def test_before_it_has_measured_one_a_call_leaves_an_evaluation_as_long_as_train
     *_, evaluated, _ = replace(run, limits=limits).events()
     assert isinstance(evaluated, Evaluation)
     assert evaluated.step == 3  # ten puzzles at four steps each are five batches of eight
+
+
+def test_steps_of_uneven_length_leave_room_for_an_evaluation_by_their_mean(
+    clock: Clock, small_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = cycle([0.5, 1.5])
+    supervise = Trainer.supervise
+
+    def uneven(trainer: Trainer, progress: float) -> None:
+        clock.step = next(lengths)
+        supervise(trainer, progress)
+
+    monkeypatch.setattr(Trainer, "supervise", uneven)
+    clock.evaluation = 4.5
+    run = small_run(small_data, tmp_path / "run", steps=1000, evaluate_every=100)
+    *_, evaluated, _ = replace(run, limits=limited(clock, 9.0)).events()
+    assert isinstance(evaluated, Evaluation)
+    assert evaluated.step == 4  # after four seconds: five batches of a second each would be over in the ninth
 
 
 def test_an_evaluation_that_is_late_is_left_out_and_made_by_the_next_call(

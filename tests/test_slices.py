@@ -1,7 +1,7 @@
 """A batch in slices: as many puzzles together as the cache holds, shared out among threads, with the same results."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.conftest import small_config
-from trm_cli.model import machine
-from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.model.slices import SlicedNetwork, rows_in_cache
+from trm_cli.model import machine, slices
+from trm_cli.model.network import TinyRecursiveModel, compile_network
+from trm_cli.model.slices import RecordedNetwork, SlicedNetwork, recorded_rows, rows_in_cache
 
 THREADS = 2
 LARGE = {"hidden_size": 256, "channel_width": 1024}  # more than a million weights
@@ -96,3 +96,95 @@ def test_the_size_of_a_cache_is_read_or_a_usual_one(monkeypatch: pytest.MonkeyPa
         (tmp_path / "size").write_text(text)
         monkeypatch.setattr(machine, "CACHE_FILE", str(tmp_path / "size"))
         assert machine.second_level_cache() == expected
+
+
+class Replayed:
+    """Stands for a recording: launches what a GPU would launch again by itself."""
+
+    def __init__(self, compute: Callable[[], None]) -> None:
+        self.compute, self.times = compute, 0
+
+    def replay(self) -> None:
+        self.times += 1
+        self.compute()
+
+
+def test_a_recording_serves_any_number_of_puzzles_up_to_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Replayed, Any]] = []
+
+    def imitate(compute: Callable[[], None], beside: Any) -> Replayed:
+        made.append((Replayed(compute), beside))
+        return made[-1][0]
+
+    monkeypatch.setattr(slices, "record", imitate)
+    for mixer in ("units", "mlp"):
+        made.clear()
+        torch.manual_seed(0)
+        network = TinyRecursiveModel(small_config(mixer)).eval().requires_grad_(False)
+        recorded = RecordedNetwork(network)
+        for count in (7, 8, 5, 6, 3, 4, 4, 4, 70, 8):
+            x = network.embed(torch.randint(1, network.config.vocab_size, (count, network.config.num_cells)))
+            y, z = torch.randn_like(x), torch.randn(count, *network.z_shape)
+            for one, expected in zip(recorded(x, y, z), network(x, y, z), strict=True):
+                torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-4)
+        (first, none), (second, beside) = made  # of eight from the third time on, of four from its own third
+        assert (first.times, second.times) == (2, 2)
+        assert none is None
+        assert beside is first  # whose memory it may use
+        assert recorded.recordings == {}  # all of them given up for larger buffers
+
+
+def test_a_step_that_cannot_be_recorded_is_computed_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "trm_cli")
+    tries: list[str] = []
+
+    def fail(_compute: Callable[[], None], _beside: Any) -> None:
+        tries.append("operation not permitted when stream is capturing")
+        raise RuntimeError(tries[-1])
+
+    monkeypatch.setattr(slices, "record", fail)
+    network = network_of()
+    recorded = RecordedNetwork(network)
+    x = torch.randn(3, *network.state_shape)
+    for _ in range(5):
+        for one, expected in zip(recorded(x, x, x), network(x, x, x), strict=True):
+            torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-4)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a step cannot be recorded here ({tries[0]}); goes on without"
+    ]
+    assert len(tries) == 1
+
+    def lack(_compute: Callable[[], None], _beside: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(slices, "record", lack)
+    recorded = RecordedNetwork(network)
+    recorded(x, x, x)
+    recorded(x, x, x)
+    with pytest.raises(torch.OutOfMemoryError):  # which a smaller slice answers
+        recorded(x, x, x)
+
+
+def test_recordings_are_of_few_sizes() -> None:
+    for count, rows in ((1, 1), (2, 2), (3, 4), (33, 64), (64, 64), (65, 128), (128, 128), (129, 192), (500, 512)):
+        assert recorded_rows(count) == rows
+    assert len({recorded_rows(count) for count in range(1, 513)}) == 14
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiles", [False, True])
+def test_on_cuda_recordings_compute_what_the_network_does(compiles: bool) -> None:
+    network = network_of().cuda()
+    plain = network_of().cuda()
+    if compiles:
+        compile_network(network)
+    sliced = SlicedNetwork(network)
+    assert isinstance(sliced.step, RecordedNetwork)
+    for count in (5, 8, 7, 6, 3, 3, 4, 4, 5, 70, 70, 70, 70, 65):
+        x = network.embed(torch.randint(1, 6, (count, 16), device="cuda"))
+        y, z = torch.randn_like(x), torch.randn_like(x)
+        for one, expected in zip(sliced(x, y, z), plain(x, y, z), strict=True):
+            torch.testing.assert_close(one, expected, rtol=1e-3, atol=1e-3)
+    assert sliced.step.recordings.keys() == {128}

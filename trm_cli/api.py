@@ -38,7 +38,7 @@ from trm_cli.errors import PuzzleError, UsageError, did_you_mean, first_line
 from trm_cli.files import making_folder
 from trm_cli.model.machine import choose_machine
 from trm_cli.model.network import TinyRecursiveModel, compile_network, resized
-from trm_cli.solving.engine import batch_size_on, examiner, header_of, moments, solve_stream
+from trm_cli.solving.engine import batch_size_for, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
 from trm_cli.solving.trace import Frame as State
@@ -423,7 +423,7 @@ class TRM(TinyRecursiveModel):
                 loaded.network,
                 task,
                 (puzzle.tokens for puzzle in ahead),
-                batch_size=how.batch_size or batch_size_on(self.y_init.device),
+                batch_size=how.batch_size or batch_size_for(loaded.network),
                 settings=settings,
                 stops=how.stops,
                 examine=examine,
@@ -450,7 +450,7 @@ class TRM(TinyRecursiveModel):
                 voter, problem, how_to_learn, views=how.settings.get("views"), progress=lambda: None
             )
             network, rows = known.network, known.known
-            batch_size = how.batch_size or batch_size_on(self.y_init.device)
+            batch_size = how.batch_size or batch_size_for(network)
             ballots = voter.vote(problem, rows, batch_size=batch_size, network=network)
             seconds = time.perf_counter() - began
             watch = watch_of(voter, problem, rows, network, {})

@@ -327,9 +327,14 @@ class SolveConfig:
         return min(self.attempts, 1 + math.ceil(left / (self.retry_steps or self.max_steps)))
 
     @property
+    def guesses(self) -> bool:
+        """Whether further attempts fill in what the network believed."""
+        return self.search != "none" and self.attempts > 1
+
+    @property
     def searches_tree(self) -> bool:
         """Whether attempts are the nodes of a tree, bounded by their steps."""
-        return self.search == "best-first" and self.attempts > 1
+        return self.guesses and self.search == "best-first"
 
     @property
     def most_steps(self) -> int:

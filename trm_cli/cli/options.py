@@ -400,18 +400,10 @@ class Request:
         return loaded
 
     def place(self) -> "tuple[torch.device, torch.dtype]":
-        """Where this process computes, and in which number type; a worker has its own GPU, or threads."""
-        from trm_cli.model.machine import choose_machine
-        from trm_cli.model.ranks import check_count, is_worker, own_device, share_threads
+        """Where this process computes, and in which number type."""
+        from trm_cli.model.ranks import own_machine
 
-        device, dtype = choose_machine(**self.machine)
-        if self.gpus is not None:
-            check_count(self.gpus, device, wants_cpu=self.machine["device"] == "cpu")
-        if is_worker():
-            device = own_device(device.type)
-            if self.machine["threads"] is None:
-                share_threads()
-        return device, dtype
+        return own_machine(**self.machine, gpus=self.gpus)
 
     def launch(self) -> None:
         """Have several workers run this command, if that is wished and this is none of them, and end as they do."""
@@ -448,9 +440,9 @@ class Request:
 
     def batch_size_for(self, loaded: "LoadedModel") -> int:
         """Puzzles to solve together."""
-        from trm_cli.solving.engine import batch_size_on
+        from trm_cli.solving.engine import batch_size_for
 
-        return self.batch_size or batch_size_on(loaded.network.y_init.device)
+        return self.batch_size or batch_size_for(loaded.network)
 
     def settings_for(self, loaded: "LoadedModel") -> "SolveConfig":
         """The user's settings, the rest as the checkpoint's own."""

@@ -135,14 +135,14 @@ def train(
         typer.echo(as_toml(resolved, title=f"{resolved.task}, recipe {resolved.name}"))
         return
 
-    from trm_cli.model.ranks import own_rank
+    from trm_cli.model.ranks import own_machine, own_rank
     from trm_cli.training.loggers import check_loggers
 
     check_loggers(log_to or [])
     rank = own_rank()
     launches = gpus is not None and gpus > 1 and rank is None
     with open_run(typed, limits.max_seconds, launches=launches, rank=rank) as work:
-        device = _device(machine, gpus)
+        device, _ = own_machine(**machine, gpus=gpus)
         if launches:
             chosen = [] if run or work.resumed else ["--run", str(work.folder)]
             raise typer.Exit(_launch(work, int(gpus or 1), [*sys.argv[1:], *chosen], machine))
@@ -226,22 +226,6 @@ def _train(
         if workers.is_first and not display.has_evaluated(last.step):
             _draw_curves(work)
     return last.stopped
-
-
-def _device(machine: dict[str, Any], gpus: int | None) -> "torch.device":
-    """The device of this process: with several workers on GPUs, each has its own."""
-    import torch
-
-    from trm_cli.model.machine import choose_machine
-    from trm_cli.model.ranks import check_count, own_device
-
-    chosen, _ = choose_machine(**machine)
-    if gpus is not None:
-        check_count(gpus, chosen, wants_cpu=machine["device"] == "cpu")
-    if chosen.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-        chosen = own_device("cuda")
-    return chosen
 
 
 def _launch(run: "Run", count: int, arguments: list[str], machine: dict[str, Any]) -> int:

@@ -58,6 +58,12 @@ def memory_in_use(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that tensors can still take: what nobody has, and what torch keeps for them."""
+    unused, _ = torch.cuda.mem_get_info(device)
+    return unused + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def second_level_cache() -> int:
     """Bytes of the second-level cache of a core; a usual one's where the system does not say."""
     try:
@@ -105,12 +111,21 @@ def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def to_host(tensors: Sequence[Tensor]) -> list[NDArray[Any]]:
-    """Copy tensors of a device to arrays, and wait once for all of them."""
-    device = tensors[0].device
-    copies = [tensor.to("cpu", non_blocking=device.type == "cuda") for tensor in tensors]
-    synchronise(device)
-    return [copy.numpy() for copy in copies]
+class Reading:
+    """Tensors of a device on their way to arrays, while it goes on computing."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        is_gpu = tensors[0].device.type == "cuda"
+        self._copies = [tensor.to("cpu", non_blocking=is_gpu) for tensor in tensors]
+        self._arrival = torch.cuda.Event() if is_gpu else None  # type: ignore[no-untyped-call] # torch declares no type for it
+        if self._arrival:
+            self._arrival.record()
+
+    def wait(self) -> list[NDArray[Any]]:
+        """The arrays, once they are there."""
+        if self._arrival:
+            self._arrival.synchronize()
+        return [copy.numpy() for copy in self._copies]
 
 
 def synchronise(device: torch.device) -> None:

@@ -39,6 +39,25 @@ def check_variables() -> None:
         raise UsageError(f"WORLD_SIZE is set, {missing[0]} is not; start the workers with torchrun")
 
 
+def own_machine(
+    device: str, threads: int | None, dtype: str = "auto", *, gpus: int | None
+) -> "tuple[torch.device, torch.dtype]":
+    """As `choose_machine`, for this process; a worker has its own GPU, or its share of the threads of a CPU.
+
+    gpus  how many workers the user asked for.
+    """
+    from trm_cli.model.machine import choose_machine
+
+    place, number_type = choose_machine(device, threads, dtype)
+    if gpus is not None:
+        check_count(gpus, place, wants_cpu=device == "cpu")
+    if is_worker():
+        place = _own_device(place.type)
+        if threads is None:
+            _share_threads()
+    return place, number_type
+
+
 def check_count(count: int, device: "torch.device", *, wants_cpu: bool) -> None:
     """Raise UsageError where there are not so many GPUs.
 
@@ -58,14 +77,14 @@ def check_count(count: int, device: "torch.device", *, wants_cpu: bool) -> None:
         )
 
 
-def share_threads() -> None:
+def _share_threads() -> None:
     """Let the workers of a machine have as many threads of its CPU together as one process would have."""
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def own_device(kind: str) -> "torch.device":
+def _own_device(kind: str) -> "torch.device":
     """The device of a worker; raises UsageError where it has no GPU."""
     import torch
 

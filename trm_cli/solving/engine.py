@@ -10,6 +10,7 @@ Shapes: R attempts running at a time, L cells, V tokens, S symbols, P prefix pos
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,16 +25,18 @@ from torch import Tensor, nn
 from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.model.faults import CompilerError, compiler_translated, faults_translated
-from trm_cli.model.machine import to_device, to_host
+from trm_cli.model.machine import Reading, free_memory, to_device
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.model.slices import SlicedNetwork
-from trm_cli.solving.search import Attempt, Beliefs, Examine, Outcome, Search, Views
+from trm_cli.model.slices import SlicedNetwork, widest_activations
+from trm_cli.solving.search import Attempt, Examine, Outcome, Search, Views
 from trm_cli.solving.trace import DECIMALS, Frame, Header, Moment, Update
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Puzzle, Task, Tokens, rules_of
 from trm_cli.weights.tensors import LoadedModel
 
-CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said
+CPU_BATCH, ACCELERATOR_BATCH = 8, 512  # puzzles solved together if nothing is said, if memory suffices
+MEMORY_SHARE = 0.5  # of what a GPU has free, to be filled by a batch
+ALIVE = 6  # tensors as large as the widest activations that a step has at a time, its streams among them
 CHECK_SECONDS = 2.0  # that counting the solutions of one puzzle may take
 Stops = Callable[[], bool]
 Call = tuple[tuple[Tensor, ...], Tensor]  # of the net: the streams that it added, and what it made of them
@@ -48,9 +51,21 @@ def unseen(_searched: int) -> None:
     """Nobody looks."""
 
 
-def batch_size_on(device: torch.device) -> int:
-    """Puzzles to solve together: few on a CPU, where a batch should stay in its cache."""
-    return CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH
+def batch_size_for(network: TinyRecursiveModel) -> int:
+    """Puzzles to solve together: few on a CPU, where a batch should stay in its cache; a power of two on a GPU."""
+    device = network.y_init.device
+    if device.type == "cpu":
+        return CPU_BATCH
+    if device.type != "cuda":
+        return ACCELERATOR_BATCH
+    room = int(MEMORY_SHARE * free_memory(device)) // (ALIVE * widest_activations(network))
+    most_that_fit: int = 2 ** (room.bit_length() - 1) if room else 1
+    return min(ACCELERATOR_BATCH, most_that_fit)
+
+
+def num_batches(device: torch.device) -> int:
+    """How many batches take turns: while a GPU computes one, the CPU looks at what another has come to."""
+    return 2 if device.type == "cuda" else 1
 
 
 def examiner(task: Task) -> Examine:
@@ -86,9 +101,8 @@ class Batch:
     puzzle gets the same draws in any batch and at any place of a file.
     """
 
-    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, *, whole: bool = False) -> None:
-        self.network, self.settings = network, settings
-        self.compute = SlicedNetwork(network, whole=whole)
+    def __init__(self, network: TinyRecursiveModel, settings: SolveConfig, compute: SlicedNetwork) -> None:
+        self.network, self.settings, self.compute = network, settings, compute
         self.generator = torch.Generator(network.y_init.device)
         self.start = network.starting_state(1, self.generator.manual_seed(settings.seed))  # [1, *state] each
         self.attempts: list[Attempt] = []
@@ -108,15 +122,21 @@ class Batch:
         self.z = torch.cat([self.z, *starts])
         self.attempts = self.attempts + fresh
 
-    def step(self) -> tuple[Tensor, Tensor]:
-        """One supervision step of all: logits [R, L, V] and halt logits [R]."""
-        z, scale = self.z, self.settings.noise
+    def begin(self) -> "Begun":
+        """Begin a supervision step of all; a GPU goes on with it by itself."""
+        y, z, scale = self.y, self.z, self.settings.noise
         if scale and any(attempt.number for attempt in self.attempts):  # the first attempt has none
             still = torch.zeros_like(self.start[1])
             noise = [self._normal(a.key + a.steps + 1) * scale if a.number else still for a in self.attempts]
             z = z + torch.cat(noise)
-        self.y, self.z, logits, halt = self.compute(self.x, self.y, z)
-        return logits, halt
+        before = self.z
+        self.y, self.z, logits, halt = self.compute(self.x, y, z)
+        change = root_mean_square(self.y - y)
+        scores = _scores(self.settings.select, logits, halt, change)
+        asked = [logits.argmax(-1).to(torch.uint8), halt.float(), scores.float()]
+        if self.settings.guesses:
+            asked.append(logits.softmax(-1))
+        return Begun(self, before, logits, change, Reading(asked))
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Let all attempts out but the chosen ones [R]."""
@@ -131,6 +151,17 @@ class Batch:
         self.generator.manual_seed(key)
         shape = (1, *self.network.z_shape)
         return torch.randn(shape, generator=self.generator, device=self.z.device).to(self.z)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A supervision step that a GPU may still be computing."""
+
+    batch: Batch
+    before: Tensor  # z, [R, *state]
+    logits: Tensor  # [R, L, V]
+    change: Tensor  # [R] root mean square of the change in y
+    reading: Reading  # tokens [R, L], halt logits [R], scores [R]; and shares [R, L, V] where guesses follow from them
 
 
 @contextmanager
@@ -175,19 +206,23 @@ def run(
     rules = rules_of(task)
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     search = Search(puzzles, views, settings, rules.legal_tokens, examine=examine, ahead=not watched)
-    batch = Batch(network, settings, whole=watched)
+    compute = SlicedNetwork(network, whole=watched)
+    batches = [Batch(network, settings, compute) for _ in range(1 if watched else num_batches(network.y_init.device))]
+    share = math.ceil(batch_size / len(batches))
+    begun = deque[Begun]()
     while not stops():
-        fresh = search.take(batch_size - len(batch.attempts))
         with solving_translated():
-            batch.add(fresh)
-            if not batch.attempts:
+            for batch in batches:
+                if all(one.batch is not batch for one in begun):
+                    batch.add(search.take(share - len(batch.attempts)))
+                    if batch.attempts:
+                        begun.append(batch.begin())
+            if not begun:
                 return
-            attempts, y, z = batch.attempts, batch.y, batch.z
-            logits, halt = batch.step()
-            change = root_mean_square(batch.y - y)
-            scores = _scores(settings.select, logits, halt, change)
-            tokens, halts, scored = to_host([logits.argmax(-1).to(torch.uint8), halt.float(), scores.float()])
+            step = begun.popleft()
+            tokens, halts, scored, *shares = step.reading.wait()
 
+        batch, attempts = step.batch, step.batch.attempts
         seen = [attempt.view for attempt in attempts]
         answers = views.undo(tokens, seen)
         holds = rules.rules_hold(np.stack([attempt.puzzle for attempt in attempts]), answers)
@@ -199,21 +234,18 @@ def run(
         fires = probability > 0.5
         halted = {"verified": fires & holds, "q": fires, "never": np.zeros_like(fires)}[settings.halt]
         ends = halted | np.array([attempt.steps >= attempt.max_steps for attempt in attempts])
-        ended, beliefs = np.flatnonzero(ends).tolist(), dict[int, Beliefs]()
-        if wanted := [index for index in ended if search.wants_beliefs(attempts[index])]:
-            shares = logits[to_device(np.array(wanted), logits.device)].softmax(-1)
-            beliefs = dict(zip(wanted, to_host([shares])[0], strict=True))
         solutions = {}
-        for index in ended:
+        for index in np.flatnonzero(ends).tolist():
             attempt = attempts[index]
-            if solution := search.end(attempt, beliefs.get(index)):
+            beliefs = shares[0][index] if search.wants_beliefs(attempt) else None
+            if solution := search.end(attempt, beliefs):
                 solutions[attempt.row] = solution
 
         told = None
         if watched:
-            confidence = views.place(logits.softmax(-1).amax(-1).float().cpu().numpy(), seen)
-            change_y = change / root_mean_square(batch.y)
-            change_z = root_mean_square(batch.z - z) / root_mean_square(batch.z)
+            confidence = views.place(step.logits.softmax(-1).amax(-1).float().cpu().numpy(), seen)
+            change_y = step.change / root_mean_square(batch.y)
+            change_z = root_mean_square(batch.z - step.before) / root_mean_square(batch.z)
             told = Details(confidence, change_y.cpu().numpy(), change_z.cpu().numpy(), views)
         yield Step(attempts, halted, solutions, search.searched, told)
         batch.keep(np.array([attempt.is_running for attempt in attempts]))

@@ -324,7 +324,7 @@ class Search:
 
     def wants_beliefs(self, attempt: Attempt) -> bool:
         """Whether guesses follow from what the network believed at the end of an attempt."""
-        return self.settings.searches_tree or (self.settings.search == "flat" and attempt.number == 0)
+        return self.settings.searches_tree or (self.settings.guesses and attempt.number == 0)
 
     def end(self, attempt: Attempt, beliefs: Beliefs | None) -> Outcome | None:
         """Note that an attempt ended; returns how its puzzle ended if it needs no other.

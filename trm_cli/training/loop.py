@@ -108,7 +108,8 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
     call_ends = trainer.seconds - trainer.workers.latest([-limits.seconds_left])[0]
     saved = trainer.seconds
     step_takes, evaluation_takes, has_evaluated = math.inf, 0.0, False  # in seconds
-    compiling = WARM_UP * len(trainer.batches) if config.compile else 0  # steps that say nothing of how long one takes
+    warm_up = WARM_UP * len(trainer.batches) if config.compile else 0  # steps that say little of how long one takes
+    steps_taken, steps_took = 0, 0.0  # after those, and in how many seconds
 
     def breaks_off() -> bool:
         return stopped() or limits.seconds_left <= 0
@@ -125,10 +126,13 @@ def train(trainer: Trainer, task: Task, validation: Dataset, limits: Limits, sto
             progress = min(1.0, before / (config.minutes * 60 - evaluation_takes * limits.ends_run))
         trainer.supervise(progress)
         is_stopped = _synchronise(trainer, began, stopped)
-        step_takes = min(step_takes, trainer.seconds - before)
-        compiling -= 1
-        if not has_evaluated and compiling < 0:
-            evaluation_takes = step_takes * steps_worth(trainer, validation)
+        warm_up -= 1
+        if warm_up >= 0:
+            step_takes = min(step_takes, trainer.seconds - before)
+        else:  # the mean: a step may return before a GPU has done it, or beside other work take longer than another
+            steps_taken, steps_took = steps_taken + 1, steps_took + trainer.seconds - before
+            step_takes = steps_took / steps_taken
+            evaluation_takes = evaluation_takes if has_evaluated else step_takes * steps_worth(trainer, validation)
         is_late = trainer.seconds + step_takes + evaluation_takes >= call_ends
         is_last = is_stopped or is_late or is_over(trainer, limits)
 

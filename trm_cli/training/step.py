@@ -30,7 +30,7 @@ from trm_cli.model.faults import (
 )
 from trm_cli.model.machine import keep_freed_memory
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Stops, solve_stream
+from trm_cli.solving.engine import Stops, batch_size_for, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.tasks.base import FIRST_SYMBOL, PADDING, Dataset, Task
 from trm_cli.training.batches import Examples, RollingBatch, Supply
@@ -39,7 +39,7 @@ from trm_cli.training.optim import EMA, build_optimizers, rate_factor, set_rate
 
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm", "halted", "halted_right")
 SEED_STRIDE = 1_000_003  # between the seeds of two workers
-CPU_BATCH, GPU_BATCH = 32, 512  # puzzles of the validation set solved together
+CPU_BATCH = 32  # puzzles of the validation set solved together on a CPU
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Trainer:
         self.device = examples.puzzles.device
         if self.device.type == "cpu":
             keep_freed_memory()
+        else:
+            torch.set_float32_matmul_precision("high")  # TF32, where something is not computed in bfloat16
         self.dtype = working_dtype(config, self.device)
         self.working = network if self.dtype == torch.float32 else copy.deepcopy(network).to(self.dtype)
         self.working.net.recomputes = config.recompute
@@ -222,7 +224,7 @@ class Trainer:
         network = self.ema_network(validation.puzzles.shape[1])
         settings = SolveConfig(max_steps=network.config.N_sup)
         solutions: list[Outcome] = []
-        batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        batch_size = CPU_BATCH if self.device.type == "cpu" else batch_size_for(network)
         for solution in solve_stream(network, task, iter(validation.puzzles), batch_size=batch_size, settings=settings):
             solutions.append(solution)
             if stopped():

@@ -284,7 +284,6 @@ def _work(
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
     if device.startswith("cuda"):
-        torch.set_float32_matmul_precision("high")
         torch.cuda.set_device(device)
     study = multiprocessing.parent_process()
     assert study is not None
