@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ANSWER, PUZZLE, sudokus, tokens
 from trm_cli.errors import PuzzleError
 from trm_cli.tasks.inputs import find_source, infer_task, read_puzzles
-from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.sudoku import TOGETHER, Sudoku
 from trm_cli.tasks.sudoku_generator import BOXES
 from trm_cli.tasks.tables import dataset_bytes, read_dataset
 
@@ -64,6 +64,38 @@ def test_every_spelling_is_the_same_puzzle(text: str) -> None:
 
 def test_several_puzzles_in_mixed_spellings_keep_their_order() -> None:
     assert read(f"{PUZZLE}\n\n{BORDERED}\n{ANSWER}\n" + "\n".join(ROWS)) == [PUZZLE, PUZZLE, ANSWER, PUZZLE]
+
+
+def test_plain_lines_are_read_together_as_each_by_itself_would_be(tmp_path: Path) -> None:
+    grids = [Sudoku().write(one) for one in sudokus(50, side=9, givens=(30, 40)).puzzles]
+    many = (grids * (3 * TOGETHER // 50))[: 2 * TOGETHER + 7]
+    ends = ("\n", "\r\n", "  # easy\n", "\n\n", " \n")
+    zeros = [grid.replace(".", "0_*."[i % 4]) for i, grid in enumerate(many)]
+    text = "".join(grid + ends[i % 97 % 5] for i, grid in enumerate(zeros))
+    (tmp_path / "many.txt").write_bytes(text.encode())
+    found = read_puzzles(Sudoku(), find_source(str(tmp_path / "many.txt")))
+    assert [Sudoku().write(puzzle.tokens) for puzzle in found] == many
+    lines = text.split("\n")
+    assert [lines[puzzle.line - 1][:81] for puzzle in found] == zeros
+
+    wrong = list(zeros)
+    wrong[TOGETHER + 5] = "55" + wrong[TOGETHER + 5][2:]
+    (tmp_path / "wrong.txt").write_text("".join(grid + "\n" for grid in wrong))
+    with pytest.raises(PuzzleError) as raised:
+        read_puzzles(Sudoku(), find_source(str(tmp_path / "wrong.txt")))
+    with pytest.raises(PuzzleError) as alone:
+        Sudoku().read_one(wrong[TOGETHER + 5], TOGETHER + 6, str(tmp_path / "wrong.txt"))
+    assert str(raised.value) == str(alone.value)
+    assert f"wrong.txt:{TOGETHER + 6}:2: row 1 has the given 5 twice" in str(raised.value)
+
+    header = "source,question\n"
+    (tmp_path / "table.csv").write_text(header + "".join(f"made,{grid}\n" for grid in zeros))
+    table = read_puzzles(Sudoku(), find_source(str(tmp_path / "table.csv")))
+    assert [Sudoku().write(puzzle.tokens) for puzzle in table] == many
+    assert [puzzle.line for puzzle in table] == list(range(2, len(many) + 2))
+    (tmp_path / "table.csv").write_text(header + "".join(f"made,{grid}\n" for grid in wrong[: TOGETHER + 9]) + "made\n")
+    with pytest.raises(PuzzleError, match=rf"table.csv:{TOGETHER + 7}:7: row 1 has the given 5 twice"):
+        read_puzzles(Sudoku(), find_source(str(tmp_path / "table.csv")))  # before what is wrong in the last line
 
 
 @pytest.mark.parametrize("text", ["1..4\n....\n....\n4..1", "1..4........4..1"])

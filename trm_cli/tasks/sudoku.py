@@ -13,7 +13,7 @@ numbers from 10 on; in a grid that has other blanks and lacks its last symbol, 0
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 from math import isqrt
@@ -55,6 +55,8 @@ LONGEST_ROW = 1 << 16  # characters of a line that are looked at
 TOO_LARGE = (25, 25 * 25)  # cells of a line: a row, or a whole grid
 SIZES = "the grids known are " + ", ".join(f"{side}x{side}" for side in BOXES)
 SECTION = re.compile(r"\[([A-Za-z ]+)\]")  # of an .sdk file
+PLAIN = re.compile(r"[0-9._*]{81}\r?\n?")  # a line that is a whole grid, and nothing else
+TOGETHER = 1024  # grids that are read together
 
 # Minimal ones of `trm data sudoku --generate 150 --minimal --seed 11`: those that take the bundled
 # network the most steps.
@@ -81,10 +83,33 @@ class Ahead(Iterator[tuple[int, str]]):
     def __next__(self) -> tuple[int, str]:
         return self.seen.popleft() if self.seen else next(self.numbered)
 
+    def take_plain(self) -> Iterator[tuple[str, int, int]]:
+        """Take the next lines, while they are plain, and at most so many as are read together; 0 characters before."""
+        for _ in range(TOGETHER - 1):
+            if not PLAIN.fullmatch("".join(self.ahead(1)[:1])):
+                return
+            number, line = next(self)
+            yield line, number, 0
+
     def ahead(self, count: int) -> list[str]:
         """The next lines, at most so many."""
         self.seen.extend(islice(self.numbered, max(0, count - len(self.seen))))
         return [line for _, line in self.seen]
+
+
+def in_blocks(grids: Iterable[tuple[str, int, int]]) -> Iterator[list[tuple[str, int, int]]]:
+    """As many as are read together at a time; those before an error come before it."""
+    block: list[tuple[str, int, int]] = []
+    try:
+        for grid in grids:
+            block.append(grid)
+            if len(block) == TOGETHER:
+                yield block
+                block = []
+    except PuzzleError:
+        yield block
+        raise
+    yield block
 
 
 @dataclass
@@ -244,6 +269,12 @@ def repeats(tokens: Tokens, side: int) -> Iterator[tuple[int, int, str]]:
                 yield int(grid_units[unit, first]), int(grid_units[unit, second]), name
 
 
+def without_repeats(grids: Tokens, side: int) -> NDArray[np.bool_]:
+    """Which of K grids [K, L] have no unit with a digit twice, [K]: the sum of bits is the same as their union."""
+    bits = np.where(grids >= FIRST_SYMBOL, 1 << grids.astype(np.int32), 0)[:, units(side)]  # [K, units, side]
+    return np.equal(bits.sum(2), np.bitwise_or.reduce(bits, axis=2)).all(1)  # type: ignore[no-any-return] # numpy's
+
+
 def _read_givens(text: str) -> dict[str, Any]:
     least, most = base.read_range(text, "24-34")
     return {"least_givens": least, "most_givens": most}
@@ -280,6 +311,11 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         grid, found, section = Grid(source), False, ""
         numbered, last = Ahead(enumerate(lines, start=1)), 0
         for number, line in numbered:
+            if not grid.side and section != "state" and PLAIN.fullmatch(line):
+                plain = [(line, number, 0), *numbered.take_plain()]
+                yield from self._read_together(plain, source)
+                found, last = True, number + len(plain) - 1
+                continue
             if number - last > MOST_BLANKS:
                 raise PuzzleError(f"{source}:{number}: {MOST_BLANKS:,} lines without a puzzle; leave them out")
             text = line.split("#", 1)[0].rstrip("\r\n")
@@ -299,10 +335,10 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
                     grid.side = max(BOXES)
             if not grid.side and (text.strip(' "').lower() in QUESTION_COLUMNS or "," in row):
                 rest = (line for _, line in numbered)
-                for one, at, before in read_column(
-                    line, rest, number, source, noun="puzzle", has_comments=True, is_row=set(LARGE_TOKENS).issuperset
-                ):
-                    yield self.read_one(one, at, source, before)
+                is_row = set(LARGE_TOKENS).issuperset
+                column = read_column(line, rest, number, source, noun="puzzle", has_comments=True, is_row=is_row)
+                for grids in in_blocks(column):
+                    yield from self._read_together(grids, source)
                 return
             found, last = True, number
             grid.add_row(row, number)
@@ -312,6 +348,17 @@ class Sudoku(base.Task, base.Rules, base.Symmetries, base.Generator):
         grid.refuse_gap(grid.side)
         if not found:
             raise PuzzleError(f"{source}:1: no puzzle in it; write 81 digits a line, 0 or . for blanks")
+
+    def _read_together(self, grids: Sequence[tuple[str, int, int]], source: str) -> Iterator[Puzzle]:
+        """The puzzles of whole grids, each with its line and the characters before it."""
+        texts = [text.rstrip("\r\n") for text, *_ in grids]
+        tokens = self.read_plain(texts) if texts and all(map(PLAIN.fullmatch, texts)) else None
+        is_right = [False] * len(grids) if tokens is None else without_repeats(tokens, DIGITS).tolist()
+        for row, (text, line, before) in enumerate(grids):
+            if tokens is not None and is_right[row]:
+                yield Puzzle(tokens[row], DIGITS, DIGITS, source, line)
+            else:
+                yield self.read_one(text, line, source, before)  # which says what is wrong
 
     def recognises(self, text: str) -> bool:
         lines = (line.split("#", 1)[0] for line in text.splitlines())
