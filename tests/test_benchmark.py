@@ -143,7 +143,7 @@ def test_solving_is_drawn_as_a_table_of_a_recipe_s_network() -> None:
         ("--set model.n=1", "--set: changes a recipe; name one with --recipe"),
         ("--recipe tiny --model sudoku", "--recipe: makes a network of its own; leave --model out"),
         ("--batch-sizes 0", "--batch-sizes 0: write whole numbers with commas between: 16,64"),
-        ("--dtype int4", "--dtype int4: choose auto, float32 or bfloat16"),
+        ("--dtype int4", "--dtype int4: choose auto, float32, bfloat16, int8"),
         ("--recipe paper --against .", "--against: the official code cannot be loaded: . is no checkout of it"),
     ],
 )

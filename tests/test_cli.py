@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -312,6 +313,12 @@ def test_train_then_solve_then_eval_then_record(tmp_path: Path) -> None:
     assert (again.returncode, again.stderr.startswith(f"trm: {run}: exists already")) == (2, True)
     done = trm("solve", "sudoku", "-m", run / "checkpoint", stdin="1..4........4..1")
     assert done.returncode == ("not solved" in done.stdout)
+    shutil.copytree(run / "checkpoint", tmp_path / "rounded")
+    done = trm(
+        "eval", "sudoku", "--data", data, "-m", tmp_path / "rounded", "--dtype", "bfloat16", "--json", "--record"
+    )
+    assert json.loads(done.stdout)["models"][0]["dtype"] == "bfloat16"
+    assert re.search(r"^### .* at most \d+ steps, .*bfloat16$", (tmp_path / "rounded" / "README.md").read_text(), re.M)
     done = trm("eval", "sudoku", "--data", data, "-m", run / "checkpoint", "--json", "--record")
     scores = json.loads(done.stdout)["models"][0]["groups"][0]
     assert (scores["group"], scores["puzzles"]) == ("all", 40)
@@ -346,7 +353,7 @@ def test_verbose_says_what_is_used_and_in_how_many_attempts(puzzle_file: Path) -
     model, device, settings, puzzle = done.stderr.splitlines()
     assert done.stdout == ANSWER + "\n"
     assert re.fullmatch(r"trm: model sudoku \(bundled\), in .*/sudoku, SHA-256 [0-9a-f]{64}", model)
-    assert device.startswith("trm: device cpu, float32, threads 1, torch ")
+    assert re.match("trm: device cpu, (float32|bfloat16), threads 1, torch ", device)  # whichever is faster here
     assert {"attempts 3*", "seed 5*", "halt verified", "search best-first*"} <= set(settings[5:].split(", ")) | {
         "halt verified"
     }

@@ -188,11 +188,11 @@ def test_workers_share_the_threads_of_a_cpu_unless_told_how_many(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
-        assert own_machine("cpu", None, gpus=None) == (CPU, torch.float32)
+        assert own_machine("cpu", None, gpus=None) == (CPU, None)
         assert torch.get_num_threads() == 4  # of one process, which is no worker
         monkeypatch.setenv("WORLD_SIZE", "2")
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-        assert own_machine("cpu", threads, gpus=2) == (CPU, torch.float32)
+        assert own_machine("cpu", threads, gpus=2) == (CPU, None)
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)

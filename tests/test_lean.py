@@ -8,9 +8,10 @@ import torch
 
 from tests.conftest import small_config
 from trm_cli.config import MIXERS, ModelConfig, SolveConfig
-from trm_cli.model import slices
+from trm_cli.model import number_types, slices
 from trm_cli.model.lean import LeanNet, LeanTwoNets, lean
 from trm_cli.model.network import TinyRecursiveModel, compile_network
+from trm_cli.model.number_types import compute_in
 from trm_cli.solving import engine
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import generator_of
@@ -51,6 +52,22 @@ def test_a_step_comes_to_the_same_and_its_input_stays(mixer: str, variant: str) 
         assert torch.equal(tensor, copy)
 
 
+@pytest.mark.parametrize("mixer", MIXERS)
+@torch.inference_mode()
+def test_a_net_in_bfloat16_is_as_near_to_one_in_float32_as_the_plain_one(mixer: str) -> None:
+    exact = network_of(small_config(mixer))
+    plain = network_of(small_config(mixer)).bfloat16()
+    fast = lean(plain)
+    assert isinstance(fast.net, LeanNet)
+    h = torch.randn(8, *plain.state_shape)
+    errors = [
+        (net(h.to(dtype)).float() - exact.net(h)).square().mean().sqrt().item()
+        for net, dtype in ((fast.net, torch.bfloat16), (plain.net, torch.bfloat16))
+    ]
+    assert errors[0] < 1.2 * errors[1]
+    assert errors[1] < 0.02
+
+
 @pytest.mark.parametrize("rotary", ["none", "1d", "2d"])
 @torch.inference_mode()
 def test_positions_are_turned_alike(rotary: str) -> None:
@@ -60,12 +77,15 @@ def test_positions_are_turned_alike(rotary: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_what_has_nothing_to_gain_stays_as_it_is() -> None:
+def test_what_has_nothing_to_gain_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(number_types, "gain_of", lambda *_: 2.0)
     network = network_of(small_config())
     assert lean(network).net is not network.net
     assert lean(network).embed is network.embed
     assert isinstance(network.net, type(network_of(small_config()).net))
-    assert lean(network.bfloat16()) is network
+    in_int8 = network_of(small_config())
+    compute_in(in_int8, torch.int8)
+    assert lean(in_int8) is in_int8
     compiled = network_of(small_config())
     compile_network(compiled)
     assert lean(compiled) is compiled

@@ -38,6 +38,7 @@ from trm_cli.errors import PuzzleError, UsageError, did_you_mean, first_line
 from trm_cli.files import making_folder
 from trm_cli.model.machine import choose_machine
 from trm_cli.model.network import TinyRecursiveModel, compile_network, resized
+from trm_cli.model.number_types import compute_in, type_of
 from trm_cli.solving.engine import batch_size_for, examiner, header_of, moments, solve_stream
 from trm_cli.solving.search import Outcome
 from trm_cli.solving.trace import LARGEST_GRID, Header, Moment
@@ -298,7 +299,7 @@ class TRM(TinyRecursiveModel):
         """Load whatever `--model` takes, without gradients.
 
         device       auto, cpu, cuda or mps, or one of torch's own.
-        dtype        auto, float32 or bfloat16: what it computes in.
+        dtype        auto, float32, bfloat16 or int8: what it computes in.
         threads      of the CPU, for all of torch; None leaves them as they are.
         compile_net  compile the net first, as `--compile` does.
         Raises ModelError where there is no such model, where a tensor is missing, unexpected or of
@@ -312,9 +313,10 @@ class TRM(TinyRecursiveModel):
             model = cls(loaded.checkpoint.model, loaded.checkpoint)
         model.load_state_dict(loaded.network.state_dict())
         model.folder, model.source, model.sha256 = loaded.folder, loaded.source, loaded.sha256
+        model.to(where if kind == "auto" else device).eval().requires_grad_(False)
+        compute_in(model, number_type)
         if compile_net:
             compile_network(model)
-        model.to(where if kind == "auto" else device, number_type).eval().requires_grad_(False)
         return model
 
     @property
@@ -388,6 +390,8 @@ class TRM(TinyRecursiveModel):
         """Write config.json, model.safetensors (in float32) and the card."""
         if not str(folder):
             raise UsageError("save_pretrained: an empty name is no folder; name one")
+        if type_of(self) == torch.int8:
+            raise UsageError("save_pretrained: the weights were rounded to 8-bit integers; save a model of float32")
         with making_folder(Path(folder)) as whole:
             save_checkpoint(whole, self.checkpoint, self)
             write_card(whole, self.checkpoint)

@@ -194,7 +194,7 @@ def bench_solve(
             raise UsageError(words)
     config = _recipe_with(task, recipe, settings).model if recipe else None
 
-    def build(where: "torch.device", number_type: "torch.dtype") -> "Pair":
+    def build(where: "torch.device", number_type: "torch.dtype | None") -> "Pair":
         if config is None:
             opened = open_model(model, task=task, device=where, dtype=number_type, compiles=compiles)
             return opened.network, None

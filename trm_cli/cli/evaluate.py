@@ -104,6 +104,7 @@ def evaluate_command(
 
     from trm_cli.display.console import SolvingDisplay, remarks_console
     from trm_cli.display.report import show_scores, write_report
+    from trm_cli.model.number_types import name_of_type
     from trm_cli.solving.evaluate import Evaluated, Tally, evaluate, read_kept, record_scores, subject, write_kept
     from trm_cli.solving.workers import this_solver
     from trm_cli.tasks.tables import first_rows, read_chunks, survey
@@ -159,7 +160,9 @@ def evaluate_command(
     if not solver.is_first:
         return
     evaluated = [
-        Evaluated(data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally)
+        Evaluated(
+            data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally, name_of_type(loaded.network)
+        )
         for loaded, own, tally in zip(models, settings, tallies, strict=True)
     ]
     show_scores(evaluated, as_json=json, full=full)

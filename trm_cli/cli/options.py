@@ -199,7 +199,7 @@ def search_option(name: str, kind: Any, shown: str | bool, help_text: str, *flag
 
 
 GROUP: Any = None  # stands for a group of options in the signature of a command
-DEVICES, DTYPES = ("auto", "cpu", "cuda", "mps"), ("auto", "float32", "bfloat16")
+DEVICES, DTYPES = ("auto", "cpu", "cuda", "mps"), ("auto", "float32", "bfloat16", "int8")
 MACHINE = [
     choice("device", DEVICES, True, "Where to compute.", default="auto", rich_help_panel=HARDWARE),
     choice("dtype", DTYPES, True, "In which number type.", default="auto", rich_help_panel=HARDWARE),
@@ -346,11 +346,12 @@ def log_model(loaded: "LoadedModel") -> None:
     """Say which model is used, where it lies, and where it computes."""
     import torch
 
-    start = loaded.network.y_init
+    from trm_cli.model.number_types import name_of_type
+
     what = (loaded.checkpoint.name, loaded.source, loaded.folder, loaded.sha256)
     logger.info("model %s (%s), in %s, SHA-256 %s", *what)
-    kind = str(start.dtype).removeprefix("torch.")
-    logger.info("device %s, %s, threads %d, torch %s", start.device, kind, torch.get_num_threads(), torch.__version__)
+    device, kind = loaded.network.y_init.device, name_of_type(loaded.network)
+    logger.info("device %s, %s, threads %d, torch %s", device, kind, torch.get_num_threads(), torch.__version__)
 
 
 def as_typed() -> str:
@@ -399,8 +400,8 @@ class Request:
         log_model(loaded)
         return loaded
 
-    def place(self) -> "tuple[torch.device, torch.dtype]":
-        """Where this process computes, and in which number type."""
+    def place(self) -> "tuple[torch.device, torch.dtype | None]":
+        """Where this process computes, and in which number type; None is what the network is fastest in."""
         from trm_cli.model.ranks import own_machine
 
         return own_machine(**self.machine, gpus=self.gpus)

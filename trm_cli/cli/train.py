@@ -148,9 +148,11 @@ def train(
             raise typer.Exit(_launch(work, int(gpus or 1), [*sys.argv[1:], *chosen], machine))
         start = None
         if init is not None:
+            import torch
+
             from trm_cli.weights.catalogue import open_model
 
-            start = open_model(init, task=task, device=device, revision=revision)
+            start = open_model(init, task=task, device=device, dtype=torch.float32, revision=revision)
         logger.info("device %s, folder %s", device, work.folder)
         if _train(work, limits, device, start=start, log_to=log_to or [], gpus=gpus, machine=machine, quiet=quiet):
             raise typer.Exit(INTERRUPTED)

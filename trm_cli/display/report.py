@@ -52,6 +52,7 @@ def _network(evaluated: Evaluated) -> dict[str, Any]:
     return {
         "name": evaluated.model,
         "sha256": evaluated.model_sha256,
+        "dtype": evaluated.dtype,
         "settings": asdict(evaluated.settings),
         "groups": [
             {

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trm_cli.model.layers import EPSILON, USUAL_MEMBERS, AttentionBlock, ConvolutionBlock, MLPBlock, SwiGLU, UnitsBlock
 from trm_cli.model.network import Net, TinyRecursiveModel, TwoNets
+from trm_cli.model.number_types import type_of
 
 Lean = Callable[[Tensor], Tensor]  # takes a state that it may overwrite
 
@@ -21,7 +22,7 @@ Lean = Callable[[Tensor], Tensor]  # takes a state that it may overwrite
 def lean(network: TinyRecursiveModel) -> TinyRecursiveModel:
     """A network of the same weights, not of equal ones, whose net is lean; the same where there is nothing to gain."""
     net = network.net
-    if network.y_init.device.type != "cpu" or network.y_init.dtype != torch.float32 or net._compiled_call_impl:
+    if network.y_init.device.type != "cpu" or type_of(network) == torch.int8 or net._compiled_call_impl:
         return network
     other = copy(network)
     other._modules = {**network._modules, "net": LeanTwoNets(net) if isinstance(net, TwoNets) else LeanNet(net)}
@@ -64,8 +65,8 @@ def _lean_block(block: nn.Module) -> Lean:
 
 def norm_(h: Tensor, dim: int = -1) -> Tensor:
     """`rms_norm` along an axis, in place."""
-    mean = torch.linalg.vector_norm(h, dim=dim, keepdim=True).square_().div_(h.shape[dim])
-    return h.mul_(mean.add_(EPSILON).rsqrt_())
+    mean = torch.linalg.vector_norm(h, dim=dim, keepdim=True, dtype=torch.float32).square_().div_(h.shape[dim])
+    return h.mul_(mean.add_(EPSILON).rsqrt_().to(h.dtype))
 
 
 class _Channels:
@@ -130,7 +131,8 @@ class _LeanUnits:
         cells = torch.arange(height * width)
         row, column = cells // width, cells % width
         box = row // box_height * across + column // box_width
-        self.units = torch.cat([F.one_hot(of) for of in (row, column, box)], 1).t().float().contiguous()  # [units, L]
+        units = torch.cat([F.one_hot(of) for of in (row, column, box)], 1).t().contiguous()
+        self.units = units.to(block.means.weight.dtype)  # [units, L]
         self.sizes = [height, width, len(self.units) - height - width]
         by_row, by_column, by_box, by_cell = block.means.weight.chunk(4, dim=1)
         self.maps = [one.t() / USUAL_MEMBERS for one in (by_row, by_column, by_box)]

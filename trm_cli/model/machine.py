@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trm_cli.errors import UsageError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 CPU_MATRIX, GPU_MATRIX = 1536, 8192  # rows of the matrices whose product gives the peak
 PEAK_TRIES, PEAK_SECONDS = 5, 1.0  # at most, but once at least
 MOST_THREADS = 4096
@@ -24,11 +24,13 @@ USUAL_CACHE = 2**19  # bytes
 KEEPS_MEMORY = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**28)}
 
 
-def choose_machine(device: str, threads: int | None = None, dtype: str = "auto") -> tuple[torch.device, torch.dtype]:
-    """Where to compute, and in which number type.
+def choose_machine(
+    device: str, threads: int | None = None, dtype: str = "auto"
+) -> tuple[torch.device, torch.dtype | None]:
+    """Where to compute, and in which number type; None is what a network is fastest in there.
 
     device  auto prefers cuda, then mps, then cpu.
-    dtype   auto is bfloat16 on cuda and float32 elsewhere.
+    dtype   auto, float32, bfloat16, or int8, which is for CPUs.
     """
     if threads is not None:
         if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
@@ -40,9 +42,11 @@ def choose_machine(device: str, threads: int | None = None, dtype: str = "auto")
         raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
     if not there[chosen]:
         raise UsageError(f"--device {device}: torch finds no such device here; use --device auto")
-    types = DTYPES | {"auto": DTYPES["bfloat16" if chosen == "cuda" else "float32"]}
+    types = {"auto": None, **DTYPES}
     if dtype not in types:
-        raise UsageError(f"--dtype {dtype}: choose auto, {' or '.join(DTYPES)}")
+        raise UsageError(f"--dtype {dtype}: choose {', '.join(types)}")
+    if dtype == "int8" and chosen != "cpu":
+        raise UsageError("--dtype int8: is for CPUs; leave it out, or add --device cpu")
     return torch.device(chosen), types[dtype]
 
 
@@ -94,12 +98,13 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
     A processor that has no arithmetic for a number type takes seconds for one.
     """
     size = CPU_MATRIX if device.type == "cpu" else GPU_MATRIX
-    first, second = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    first, second = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    multiply = torch._int_mm if dtype == torch.int8 else torch.matmul
     times: list[float] = []
     while len(times) < PEAK_TRIES and sum(times) < PEAK_SECONDS:
         synchronise(device)
         began = time.perf_counter()
-        first @ second
+        multiply(first, second)
         synchronise(device)
         times.append(time.perf_counter() - began)
     return 2 * size**3 / min(times)

@@ -41,7 +41,7 @@ def check_variables() -> None:
 
 def own_machine(
     device: str, threads: int | None, dtype: str = "auto", *, gpus: int | None
-) -> "tuple[torch.device, torch.dtype]":
+) -> "tuple[torch.device, torch.dtype | None]":
     """As `choose_machine`, for this process; a worker has its own GPU, or its share of the threads of a CPU.
 
     gpus  how many workers the user asked for.

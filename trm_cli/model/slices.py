@@ -20,6 +20,7 @@ from trm_cli.model.faults import is_out_of_memory, logger
 from trm_cli.model.lean import lean
 from trm_cli.model.machine import second_level_cache
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.number_types import type_of
 
 SMALL = 1_000_000  # weights; the products of fewer are so small that threads wait longer than they share them
 CACHES = 4  # second-level caches that the widest activations of a slice may fill; fewer or more were slower
@@ -153,6 +154,8 @@ def rows_in_cache(network: TinyRecursiveModel) -> int:
     """Puzzles that a network is to compute together: all of them where there is no such cache."""
     if network.y_init.device.type != "cpu":
         return sys.maxsize
+    if type_of(network) == torch.int8:  # sums of its products take four times the room of what is multiplied
+        return 1
     return max(1, CACHES * second_level_cache() // widest_activations(network))
 
 

@@ -22,6 +22,7 @@ from trm_cli.config import ModelConfig, SolveConfig
 from trm_cli.errors import ModelError, UsageError
 from trm_cli.model.machine import choose_machine, memory_in_use, peak_flops, synchronise
 from trm_cli.model.network import TinyRecursiveModel, compile_network
+from trm_cli.model.number_types import compute_in, fastest_type, name_of_type, type_of
 from trm_cli.solving.engine import run
 from trm_cli.tasks.base import Task, Tokens, generator_of
 from trm_cli.weights.convert import Given, recognise
@@ -51,7 +52,7 @@ class Speed:
 
 
 def measure_all(
-    build: Callable[[torch.device, torch.dtype], Pair],
+    build: Callable[[torch.device, torch.dtype | None], Pair],
     task: Task,
     *,
     device: str,
@@ -69,7 +70,7 @@ def measure_all(
         puzzles = list(made.puzzles)
         for count in threads:
             torch.set_num_threads(count)
-            peak = peak_flops(number_type, where)
+            peak = peak_flops(type_of(network), where)
             for size in batch_sizes:
                 yield measure(network, task, puzzles, batch_size=size, seconds=seconds, peak=peak, official=official)
 
@@ -111,7 +112,7 @@ def measure(
     return Speed(
         batch_size,
         torch.get_num_threads(),
-        str(network.y_init.dtype).removeprefix("torch."),
+        name_of_type(network),
         rate,
         work,
         work / peak,
@@ -139,24 +140,33 @@ def step_flops(config: ModelConfig) -> int:
 
 
 def random_network(
-    config: ModelConfig, device: torch.device, dtype: torch.dtype, *, compiles: bool = False
+    config: ModelConfig, device: torch.device, dtype: torch.dtype | None, *, compiles: bool = False
 ) -> TinyRecursiveModel:
     """A network that was not trained."""
     torch.manual_seed(0)
-    network = TinyRecursiveModel(config).eval().requires_grad_(False).to(device, dtype)
+    network = TinyRecursiveModel(config).eval().requires_grad_(False).to(device)
+    compute_in(network, dtype)
     if compiles:
         compile_network(network)
     return network
 
 
 def official_pair(
-    checkout: Path, config: ModelConfig, task: str, device: torch.device, dtype: torch.dtype, *, compiles: bool = False
+    checkout: Path,
+    config: ModelConfig,
+    task: str,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    *,
+    compiles: bool = False,
 ) -> Pair:
     """A network with random weights, and one of the official code with the same ones.
 
     Raises UsageError where that code is not there, or has no such networks.
     """
     module = _official_module(checkout)
+    ours = random_network(config, device, torch.float32)
+    dtype = dtype or fastest_type(ours)
     arguments: dict[str, Any] = {
         "batch_size": 1,
         "seq_len": config.num_cells,
@@ -174,11 +184,10 @@ def official_pair(
         "pos_encodings": "none" if config.mixer == "mlp" else "rope",
         "halt_max_steps": config.N_sup,
         "halt_exploration_prob": 0.0,
-        "forward_dtype": str(dtype).removeprefix("torch."),
+        "forward_dtype": "float32" if dtype == torch.int8 else str(dtype).removeprefix("torch."),
         "mlp_t": config.mixer == "mlp",
     }
     theirs: nn.Module = module.TinyRecursiveReasoningModel_ACTV1(arguments).eval().requires_grad_(False)
-    ours = random_network(config, torch.device("cpu"), torch.float32)
     try:
         found = recognise(theirs.state_dict(), Given(task, n=config.n, T=config.T, num_heads=config.num_heads))
         ours.load_state_dict(found.tensors)
@@ -187,9 +196,10 @@ def official_pair(
         is_theirs = False
     if not is_theirs:
         raise UsageError("--against: the official code has no networks of this kind; choose --recipe paper")
+    compute_in(ours, dtype)
     if compiles:
         compile_network(ours)
-    return ours.to(device, dtype), theirs.to(device)
+    return ours, theirs.to(device)
 
 
 def _official_module(checkout: Path) -> Any:

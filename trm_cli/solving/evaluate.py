@@ -35,6 +35,7 @@ from trm_cli.weights.tensors import LoadedModel
 FORMAT = 3  # of the file that keeps counts; before 3 it had no budgets
 KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
 LARGEST_KEPT = 16 * MEBIBYTE  # of that file: counts, and a character for each puzzle and network
+USUAL_TYPE = "float32"  # which goes without saying
 NUM_BINS = 10  # of the halt head's probability
 CURVES = (  # that a card shows
     *("solved_within_steps", "solved_within_attempts", "steps_within_attempts"),
@@ -239,6 +240,7 @@ class Evaluated:
     model_sha256: str
     settings: SolveConfig
     tally: Tally
+    dtype: str = USUAL_TYPE  # that it was computed in
 
     @property
     def puzzles(self) -> int:
@@ -468,7 +470,8 @@ def _key(evaluated: Evaluated) -> str:
     settings = evaluated.settings
     parts = [evaluated.name, f"{evaluated.puzzles:,} puzzles", f"at most {settings.max_steps} steps"]
     parts += [trials(settings)] if settings.attempts > 1 else []
-    return ", ".join([*parts, *unusual(settings)])
+    parts += unusual(settings)
+    return ", ".join([*parts, *([evaluated.dtype] if evaluated.dtype != USUAL_TYPE else [])])
 
 
 def trials(settings: SolveConfig) -> str:

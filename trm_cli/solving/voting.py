@@ -19,6 +19,7 @@ from torch import Tensor
 from trm_cli.config import SolveConfig
 from trm_cli.errors import FileError, ModelError, PuzzleError, UsageError
 from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.number_types import type_of
 from trm_cli.solving.engine import solving_translated
 from trm_cli.tasks.base import Tokens
 from trm_cli.tasks.problems import Decoded, Demonstrated, Grid, Problem, ProblemData, View, key
@@ -200,7 +201,13 @@ class Voter:
 
     @classmethod
     def open(
-        cls, task: Demonstrated, name: str | None, revision: str | None, *, device: torch.device, dtype: torch.dtype
+        cls,
+        task: Demonstrated,
+        name: str | None,
+        revision: str | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype | None,
     ) -> "Voter":
         """Open a checkpoint and its table; raises ModelError where it has none, or they do not fit."""
         return cls.of(task, open_model(name, task=task.name, device=device, dtype=dtype, revision=revision))
@@ -211,6 +218,8 @@ class Voter:
         config = loaded.network.config
         if not config.looks_up_puzzles:
             raise ModelError(f"model {loaded.checkpoint.name!r} knows no puzzles; choose another")
+        if type_of(loaded.network) == torch.int8:
+            raise UsageError("--dtype int8: problems can be learned, which 8-bit integers cannot; leave it out")
         table = PuzzleTable(loaded.folder / TABLE_FILE, (config.num_puzzles, config.hidden_size))
         return cls(task, loaded, table)
 

@@ -128,15 +128,16 @@ def open_model(
     """Find a checkpoint and load it, ready to run; raises ModelError where it cannot.
 
     num_cells  of a board; None leaves a checkpoint at its own size, whatever it is.
-    dtype      that it computes in; float32 if nothing is said.
+    dtype      that it computes in; what it is fastest in if nothing is said.
     compiles   torch.compile the net: the first step takes a minute, every other one less.
     """
     from trm_cli.model.network import compile_network
+    from trm_cli.model.number_types import compute_in
     from trm_cli.weights.tensors import load_checkpoint
 
     found = find_model(name, task=task, num_cells=num_cells, revision=revision)
     loaded = load_checkpoint(found.folder, source=found.source, device=device, num_cells=num_cells)
-    loaded.network.to(dtype)
+    compute_in(loaded.network, dtype)
     if compiles:
         compile_network(loaded.network)
     return loaded

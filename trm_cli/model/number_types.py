@@ -1,0 +1,95 @@
+"""What a network computes in: float32, bfloat16 or, on a CPU, 8-bit integers.
+
+Shapes: N rows of K channels, and M channels that a linear map makes of them.
+"""
+
+import math
+import time
+
+import torch
+from torch import Tensor, nn
+
+from trm_cli.errors import UsageError
+from trm_cli.model.layers import AttentionBlock, Linear, SwiGLU
+from trm_cli.model.network import TinyRecursiveModel
+
+LARGEST = 127  # of the 8-bit integers that are used, so that they are symmetric
+SMALLEST = 1e-12  # scale of a row, which may be all zeros
+GAIN = 1.4  # how much faster a product has to be in another type: too narrow nets are at half, others at 1.7 and more
+TRIED_ROWS, TRIES = 64, 3  # of a product that is timed
+
+
+class Int8Linear(nn.Module):
+    """A linear map of 8-bit integers, with one scale for each row of its input and one for each row of its weights."""
+
+    def __init__(self, linear: Linear) -> None:
+        super().__init__()
+        scale = linear.weight.abs().amax(1).clamp(min=SMALLEST) / LARGEST
+        weight = (linear.weight / scale[:, None]).round().to(torch.int8)
+        self.register_buffer("weight", weight.t().contiguous())  # [K, M]
+        self.register_buffer("scale", scale)  # [M]
+
+    weight: Tensor
+    scale: Tensor
+
+    def forward(self, h: Tensor) -> Tensor:
+        rows = h.reshape(-1, h.shape[-1])
+        scale = rows.abs().amax(-1, keepdim=True).clamp(min=SMALLEST) / LARGEST
+        product = torch._int_mm((rows / scale).round().to(torch.int8), self.weight)
+        return (product * scale * self.scale).view(*h.shape[:-1], -1)
+
+
+def compute_in(network: TinyRecursiveModel, dtype: torch.dtype | None) -> None:
+    """Have a network compute in a number type: None is what it is fastest in without being less accurate.
+
+    In int8, the products of its SwiGLUs and of its attention are; what lies between them is float32.
+    Raises UsageError where this processor has no arithmetic for int8.
+    """
+    if dtype is None:
+        dtype = fastest_type(network)
+    if dtype != torch.int8:
+        network.to(dtype)
+        return
+    if gain_of(dtype, TRIED_ROWS, network.config.hidden_size, 2 * network.config.channel_width) < 1:
+        raise UsageError("--dtype int8: slower than float32 on this processor; leave it out")
+    network.float()
+    for part in [part for part in network.net.modules() if isinstance(part, SwiGLU | AttentionBlock)]:
+        for name, linear in list(part.named_children()):
+            if isinstance(linear, Linear):
+                setattr(part, name, Int8Linear(linear))
+
+
+def type_of(network: TinyRecursiveModel) -> torch.dtype:
+    """What the products of a network are computed in."""
+    is_int8 = any(isinstance(part, Int8Linear) for part in network.net.modules())
+    return torch.int8 if is_int8 else network.y_init.dtype
+
+
+def name_of_type(network: TinyRecursiveModel) -> str:
+    """The same as --dtype spells it."""
+    return str(type_of(network)).removeprefix("torch.")
+
+
+def fastest_type(network: TinyRecursiveModel) -> torch.dtype:
+    """bfloat16 on CUDA; on a CPU that has arithmetic for it, too, if the network is wide enough."""
+    device, config = network.y_init.device.type, network.config
+    if device != "cpu":
+        return torch.bfloat16 if device == "cuda" else torch.float32
+    gain = gain_of(torch.bfloat16, TRIED_ROWS, config.hidden_size, 2 * config.channel_width)
+    return torch.bfloat16 if gain > GAIN else torch.float32
+
+
+def gain_of(dtype: torch.dtype, rows: int, inner: int, columns: int) -> float:
+    """How many times as fast as in float32 a CPU multiplies matrices in another type."""
+    return _seconds(torch.float32, rows, inner, columns) / _seconds(dtype, rows, inner, columns)
+
+
+def _seconds(dtype: torch.dtype, rows: int, inner: int, columns: int) -> float:
+    multiply = torch._int_mm if dtype == torch.int8 else torch.matmul
+    first, second = (torch.ones(shape).to(dtype) for shape in ((rows, inner), (inner, columns)))
+    fastest = math.inf
+    for _ in range(TRIES + 1):  # the first prepares
+        began = time.perf_counter()
+        multiply(first, second)
+        fastest = min(fastest, time.perf_counter() - began)
+    return fastest
