@@ -15,8 +15,10 @@ from trm_cli.model.network import TinyRecursiveModel
 
 LARGEST = 127  # of the 8-bit integers that are used, so that they are symmetric
 SMALLEST = 1e-12  # scale of a row, which may be all zeros
-GAIN = 1.4  # how much faster a product has to be in another type: too narrow nets are at half, others at 1.7 and more
-TRIED_ROWS, TRIES = 64, 3  # of a product that is timed
+GAIN = 1.25  # how much faster a product has to be in another type; narrow nets are at half, wide ones at 1.7 and more
+TRIED_ROWS, TRIED_COLUMNS, TRIES = 64, 1024, 8  # of a product that is timed, at most; the first try prepares
+USUAL_PRODUCT = (256, 1024)  # inner and columns of one that says what a processor can do
+HOPELESS = 10  # times as long as in float32: a processor without arithmetic for a type takes a thousand times as long
 
 
 class Int8Linear(nn.Module):
@@ -40,7 +42,7 @@ class Int8Linear(nn.Module):
 
 
 def compute_in(network: TinyRecursiveModel, dtype: torch.dtype | None) -> None:
-    """Have a network compute in a number type: None is what it is fastest in without being less accurate.
+    """Have a network compute in a number type; None is what it is fastest in.
 
     In int8, the products of its SwiGLUs and of its attention are; what lies between them is float32.
     Raises UsageError where this processor has no arithmetic for int8.
@@ -50,7 +52,7 @@ def compute_in(network: TinyRecursiveModel, dtype: torch.dtype | None) -> None:
     if dtype != torch.int8:
         network.to(dtype)
         return
-    if gain_of(dtype, TRIED_ROWS, network.config.hidden_size, 2 * network.config.channel_width) < 1:
+    if gain_of(dtype, *USUAL_PRODUCT) < 1:
         raise UsageError("--dtype int8: slower than float32 on this processor; leave it out")
     network.float()
     for part in [part for part in network.net.modules() if isinstance(part, SwiGLU | AttentionBlock)]:
@@ -75,21 +77,29 @@ def fastest_type(network: TinyRecursiveModel) -> torch.dtype:
     device, config = network.y_init.device.type, network.config
     if device != "cpu":
         return torch.bfloat16 if device == "cuda" else torch.float32
-    gain = gain_of(torch.bfloat16, TRIED_ROWS, config.hidden_size, 2 * config.channel_width)
+    gain = gain_of(torch.bfloat16, config.hidden_size, 2 * config.channel_width)
     return torch.bfloat16 if gain > GAIN else torch.float32
 
 
-def gain_of(dtype: torch.dtype, rows: int, inner: int, columns: int) -> float:
-    """How many times as fast as in float32 a CPU multiplies matrices in another type."""
-    return _seconds(torch.float32, rows, inner, columns) / _seconds(dtype, rows, inner, columns)
+def gain_of(dtype: torch.dtype, inner: int, columns: int) -> float:
+    """How many times as fast as in float32 a core multiplies matrices in another type."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other where others compute, too
+    try:
+        usual = _seconds(torch.float32, inner, columns)
+        return usual / _seconds(dtype, inner, columns, hopeless=HOPELESS * usual)
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _seconds(dtype: torch.dtype, rows: int, inner: int, columns: int) -> float:
+def _seconds(dtype: torch.dtype, inner: int, columns: int, hopeless: float = math.inf) -> float:
+    """The fastest of a few tries; of two, where both are hopeless."""
     multiply = torch._int_mm if dtype == torch.int8 else torch.matmul
-    first, second = (torch.ones(shape).to(dtype) for shape in ((rows, inner), (inner, columns)))
-    fastest = math.inf
-    for _ in range(TRIES + 1):  # the first prepares
+    shapes = (TRIED_ROWS, inner), (inner, min(columns, TRIED_COLUMNS))
+    first, second = (torch.ones(shape).to(dtype) for shape in shapes)
+    times: list[float] = []
+    while len(times) < TRIES and not (len(times) == 2 and min(times) > hopeless):
         began = time.perf_counter()
         multiply(first, second)
-        fastest = min(fastest, time.perf_counter() - began)
-    return fastest
+        times.append(time.perf_counter() - began)
+    return min(times)
