@@ -190,14 +190,15 @@ def test_batches_that_take_turns_come_to_what_one_does(
 
     monkeypatch.setattr(engine, "Batch", Counted)
     found = []
-    for count in (1, 2):
+    for wanted, size in ((1, 7), (2, 7), (2, 1)):
         begun.clear()
-        monkeypatch.setattr(engine, "num_batches", lambda _, count=count: count)
-        solved = solve_stream(network, Sudoku(), iter(small_data.puzzles[:20]), batch_size=7, settings=settings)
+        monkeypatch.setattr(engine, "num_batches", lambda _, wanted=wanted: wanted)
+        solved = solve_stream(network, Sudoku(), iter(small_data.puzzles[:20]), batch_size=size, settings=settings)
         found.append([(one.answer.tolist(), one.total_steps, one.depth, one.solved) for one in solved])
+        count = min(wanted, size)
         assert len({batch for batch, _ in begun}) == count
-        assert max(attempts for _, attempts in begun) == math.ceil(7 / count)
-    assert found[0] == found[1]
+        assert max(attempts for _, attempts in begun) == math.ceil(size / count)
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_gpu_gets_as_many_puzzles_as_its_free_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,8 +207,9 @@ def run(
     views = Views(task, network.config.num_cells, wanted=settings.views, seed=settings.seed)
     search = Search(puzzles, views, settings, rules.legal_tokens, examine=examine, ahead=not watched)
     compute = SlicedNetwork(network, whole=watched)
-    batches = [Batch(network, settings, compute) for _ in range(1 if watched else num_batches(network.y_init.device))]
-    share = math.ceil(batch_size / len(batches))
+    count = 1 if watched else min(batch_size, num_batches(network.y_init.device))
+    batches = [Batch(network, settings, compute) for _ in range(count)]
+    share = math.ceil(batch_size / count)
     begun = deque[Begun]()
     while not stops():
         with solving_translated():
