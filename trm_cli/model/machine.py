@@ -92,6 +92,11 @@ def keep_freed_memory() -> None:
             library.mallopt(*setting)
 
 
+def multiply(first: Tensor, second: Tensor) -> Tensor:
+    """The product of two matrices of one number type; of 8-bit integers, in 32 bits."""
+    return torch._int_mm(first, second) if first.dtype == torch.int8 else torch.matmul(first, second)
+
+
 def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
     """Operations a second that one large matrix product reaches, the best of a few tries.
 
@@ -99,7 +104,6 @@ def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
     """
     size = CPU_MATRIX if device.type == "cpu" else GPU_MATRIX
     first, second = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    multiply = torch._int_mm if dtype == torch.int8 else torch.matmul
     times: list[float] = []
     while len(times) < PEAK_TRIES and sum(times) < PEAK_SECONDS:
         synchronise(device)

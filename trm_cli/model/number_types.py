@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trm_cli.errors import UsageError
 from trm_cli.model.layers import AttentionBlock, Linear, SwiGLU
+from trm_cli.model.machine import multiply
 from trm_cli.model.network import TinyRecursiveModel
 
 LARGEST = 127  # of the 8-bit integers that are used, so that they are symmetric
@@ -37,7 +38,7 @@ class Int8Linear(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         rows = h.reshape(-1, h.shape[-1])
         scale = rows.abs().amax(-1, keepdim=True).clamp(min=SMALLEST) / LARGEST
-        product = torch._int_mm((rows / scale).round().to(torch.int8), self.weight)
+        product = multiply((rows / scale).round().to(torch.int8), self.weight)
         return (product * scale * self.scale).view(*h.shape[:-1], -1)
 
 
@@ -94,7 +95,6 @@ def gain_of(dtype: torch.dtype, inner: int, columns: int) -> float:
 
 def _seconds(dtype: torch.dtype, inner: int, columns: int, hopeless: float = math.inf) -> float:
     """The fastest of a few tries; of two, where both are hopeless."""
-    multiply = torch._int_mm if dtype == torch.int8 else torch.matmul
     shapes = (TRIED_ROWS, inner), (inner, min(columns, TRIED_COLUMNS))
     first, second = (torch.ones(shape).to(dtype) for shape in shapes)
     times: list[float] = []

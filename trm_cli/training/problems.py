@@ -19,7 +19,7 @@ from torch import Tensor
 from trm_cli.config import AUGMENTATIONS, SolveConfig, TrainConfig
 from trm_cli.errors import UsageError
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.solving.engine import Stops
+from trm_cli.solving.engine import Stops, batch_size_for
 from trm_cli.solving.search import Attempt, Outcome
 from trm_cli.solving.voting import Prediction, ProblemRows, Voter, predict
 from trm_cli.tasks.base import PADDING, Dataset, Task, Tokens
@@ -33,7 +33,7 @@ from trm_cli.weights.facts import numbers_of
 
 MOST_VIEWS = 10_000  # of a new problem
 SEEDS = 2**32  # of numpy's older generator, which views are drawn with
-CPU_BATCH, GPU_BATCH = 16, 512  # boards of the validation set looked at together
+CPU_BATCH = 16  # boards of the validation set looked at together on a CPU
 CPU_CELLS, GPU_CELLS = 1_800, 230_400  # of all boards in a step of adapting: few large ones, or more small ones
 
 
@@ -178,7 +178,7 @@ class PuzzleTrainer(Trainer):
         """
         assert isinstance(validation, PuzzlePairs)
         network = self.ema_network(validation.puzzles.shape[1])
-        size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        size = CPU_BATCH if self.device.type == "cpu" else batch_size_for(network)
         found: list[Outcome] = []
         for begin in range(0, len(validation), size):
             chosen = slice(begin, begin + size)
