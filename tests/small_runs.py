@@ -37,7 +37,8 @@ class SmallRun:
     def events(self) -> Iterator[Event]:
         """Train and yield what happens."""
         run = Run(self.plan, self.folder, find_state(self.folder) if self.is_resumed else None)
-        data = split_data(self.plan, self.data, ["generated"], ["generated.csv"])
+        made = self.data if self.plan.is_generated else None
+        data = split_data(self.plan, self.data, ["generated"], ["generated.csv"], made)
         command = "trm train"
         return start_run(run, data, self.limits, device=CPU, command=command, start=self.start, stopped=self.stopped)
 

@@ -66,7 +66,7 @@ def test_recipes_are_completed_of_the_task() -> None:
     names = completed("trm train maze --recipe ")
     assert sorted(names) == sorted(recipe_names("maze"))
     assert "mlp" not in names
-    assert completed("trm bench train sudoku -r ml") == ["mlp"]
+    assert completed("trm bench train sudoku -r ml") == ["mlp", "mlp-large"]
 
 
 def test_files_are_left_to_the_shell() -> None:

@@ -57,7 +57,7 @@ def test_a_wrong_override_says_what_is_right(setting: str, message: str) -> None
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="choose from: fast, hrm, hrm-tiny, large, mlp, paper, sizes, tiny"):
+    with pytest.raises(UsageError, match="choose from: fast, hrm, hrm-tiny, large, mlp, mlp-large, paper, sizes, tiny"):
         get_recipe("sudoku", "huge")
 
 

@@ -1,19 +1,30 @@
 """Puzzles made while a run goes on."""
 
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
+from tests.conftest import small_config, sudokus
 from tests.small_runs import CPU, SmallRun
+from trm_cli.errors import UsageError
 from trm_cli.tasks import get_task
 from trm_cli.tasks.base import Dataset, as_rows, draw_transforms, generator_of, rules_of
 from trm_cli.tasks.maze_generator import WantedMazes
+from trm_cli.tasks.sudoku import Sudoku
+from trm_cli.tasks.sudoku_generator import WantedSudokus
+from trm_cli.tasks.tables import dataset_bytes
 from trm_cli.training.batches import Examples, Supply
-from trm_cli.training.data import split
+from trm_cli.training.data import RunData, load_data, split
+from trm_cli.training.distributed import Workers
+from trm_cli.training.fresh import make_elsewhere
+from trm_cli.training.loop import build_trainer
 from trm_cli.training.recipes import Recipe, get_recipe
-from trm_cli.training.run import Limits, Plan
+from trm_cli.training.run import Limits, Plan, Run
 from trm_cli.weights.tensors import load_checkpoint
 
 
@@ -35,13 +46,15 @@ def examples_of(training: Dataset) -> Examples:
     return Examples.on_device(training.puzzles.copy(), training.answers.copy(), one_way, CPU)
 
 
-def supply_of(recipe: Recipe, training: Dataset, validation: Dataset) -> Supply:
+def supply_of(
+    recipe: Recipe, training: Dataset, validation: Dataset, *, rows: NDArray[np.int64] | None = None
+) -> Supply:
     return Supply(
         generator_of(get_task("maze")),
         recipe.wanted,
         5,
+        rows=np.arange(len(training)) if rows is None else rows,
         validation=validation.puzzles,
-        num_examples=len(training),
         per_step=recipe.train.fresh_puzzles,
         seed=0,
     )
@@ -76,12 +89,86 @@ def test_what_a_step_sees_does_not_depend_on_where_the_run_was_resumed() -> None
 def test_a_slice_without_puzzles_of_the_validation_set_is_filled_up() -> None:
     recipe = small_recipe()
     training, validation = parts_of(recipe)
-    supply = supply_of(recipe, training, validation)
-    made = supply.make_slice(0)
-    supply.validation = as_rows(made.puzzles[:20])
-    again = supply.make_slice(0)
+    maker = supply_of(recipe, training, validation).maker
+    made = maker.make_slice(0)
+    again = replace(maker, validation=made.puzzles[:20]).make_slice(0)
     assert len(again) == len(made) == 30
-    assert not np.isin(as_rows(again.puzzles), supply.validation).any()
+    assert not np.isin(as_rows(again.puzzles), as_rows(made.puzzles[:20])).any()
+
+
+def test_only_puzzles_that_the_generator_made_give_way() -> None:
+    recipe = small_recipe()
+    training, validation = parts_of(recipe)
+    examples, rows = examples_of(training), np.arange(1, 30, 2)
+    supply = supply_of(recipe, training, validation, rows=rows)
+    before = examples.puzzles.clone()
+    supply.renew(examples, 8)  # 64 of slices of 15: all of them, several times
+    changed = (examples.puzzles != before).any(1).nonzero().ravel().tolist()
+    assert set(changed) <= set(rows.tolist())
+    assert len(changed) > 10
+
+
+def test_slices_come_from_another_process_until_it_is_ended() -> None:
+    recipe = small_recipe()
+    maker = supply_of(recipe, *parts_of(recipe)).maker
+    others = multiprocessing.active_children()
+    slices = make_elsewhere(maker, 3)
+    (process,) = set(multiprocessing.active_children()) - set(others)
+    assert np.array_equal(next(slices).puzzles, maker.make_slice(3).puzzles)
+    process.kill()
+    process.join()
+    later = [next(slices) for _ in range(3)]  # of which at most one lies in the pipe
+    for number, made in enumerate(later, 4):
+        assert np.array_equal(made.puzzles, maker.make_slice(number).puzzles)
+
+
+def test_the_other_process_ends_when_nobody_takes_its_slices() -> None:
+    recipe, others = small_recipe(), multiprocessing.active_children()
+    slices = make_elsewhere(supply_of(recipe, *parts_of(recipe)).maker, 0)
+    next(slices)
+    (process,) = set(multiprocessing.active_children()) - set(others)
+    del slices
+    process.join(30)
+    assert process.exitcode == 0
+
+
+def test_what_the_generator_refuses_is_raised_where_the_slice_is_wanted() -> None:
+    maker = supply_of(small_recipe(), *parts_of(small_recipe())).maker
+    slices = make_elsewhere(replace(maker, wanted=WantedMazes(4, min_path=99)), 0)
+    with pytest.raises(UsageError, match="in a maze of 5x5 it has 2 to 17"):
+        next(slices)
+
+
+def test_generated_puzzles_are_renewed_beside_those_of_a_file(tmp_path: Path) -> None:
+    """The file's stay; a resumed run has the puzzles that were generated when it began."""
+    collected = sudokus(30, side=4, givens=(6, 8), seed=1)
+    file = tmp_path / "collected.csv"
+    file.write_bytes(dataset_bytes(collected, Sudoku(), gzipped=False))
+    recipe = get_recipe("sudoku", "large")
+    train = replace(recipe.train, batch_size=4, steps=30, decay_by="steps", validation=10, compile=False)
+    wanted = WantedSudokus(40, minimal=True)
+    recipe = replace(recipe, model=small_config(), train=train, data=wanted)
+    plan = Plan(recipe, Sudoku(), [str(file), "generate"])
+    data = load_data(plan, {}, lambda done, wanted: None)
+    assert (len(data.training), len(data.generated or [])) == (60, 40)
+
+    def puzzles_after(steps: int, data: RunData) -> set[bytes]:
+        trainer = build_trainer(plan, data, None, None, device=CPU, workers=Workers())
+        assert trainer.supply is not None
+        trainer.supply.renew(trainer.batch.examples, steps)
+        return {row.tobytes() for row in trainer.batch.examples.puzzles.numpy()}
+
+    first, later = puzzles_after(0, data), puzzles_after(60, data)
+    kept = {row.tobytes() for row in collected.puzzles}
+    assert first & kept == later & kept
+    assert len(later - first) > 20
+    run = Run(plan, tmp_path / "run")
+    run.begin({}, data.sources, [data.generated] if data.generated else [])
+    assert load_data(plan, run.read_data(), unwanted).sha256 == data.sha256
+
+
+def unwanted(done: int, wanted: int) -> None:
+    raise AssertionError("puzzles were generated again")
 
 
 def run_of(recipe: Recipe, data: Dataset, folder: Path) -> SmallRun:

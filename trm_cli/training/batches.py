@@ -5,17 +5,19 @@ and the steps it has had; when it halts, a fresh puzzle takes its place. Every t
 shape, so that a step never waits for the host.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trm_cli.config import TrainConfig
 from trm_cli.model.network import TinyRecursiveModel
-from trm_cli.tasks.base import Dataset, Generator, Tokens, Transforms, Wanted, as_rows
+from trm_cli.tasks.base import Dataset, Generator, Tokens, Transforms, Wanted
+from trm_cli.training.fresh import Maker, make_elsewhere
 
 SLICE = 256  # fresh puzzles that are made and put in place together
 TENSORS = ("puzzles", "answers", "y", "z", "steps", "least_steps", "halted", "noise")  # of a rolling batch
@@ -51,8 +53,8 @@ class Examples:
 class Supply:
     """Replaces examples by fresh puzzles, `per_step` in every step, slice after slice.
 
-    validation    puzzles [N, L] that must not come.
-    num_examples  how many there are to replace.
+    rows        [N] examples to replace, all of which the generator made.
+    validation  puzzles [N, L] that must not come.
     """
 
     def __init__(
@@ -61,42 +63,30 @@ class Supply:
         wanted: Wanted,
         side: int,
         *,
+        rows: NDArray[np.int64],
         validation: Tokens,
-        num_examples: int,
         per_step: int,
         seed: int,
     ) -> None:
-        self.generator = generator
-        self.size = min(SLICE, num_examples)
-        self.num_slices = num_examples // self.size
-        self.wanted = replace(wanted, puzzles=self.size)
-        self.side = side
-        self.validation = as_rows(validation)
+        self.size = min(SLICE, len(rows))
+        self.slices = torch.from_numpy(rows[: len(rows) // self.size * self.size]).view(-1, self.size)
+        self.maker = Maker(generator, replace(wanted, puzzles=self.size), side, validation, seed)
         self.per_step = per_step
-        self.seed = seed
         self.placed = 0  # slices so far
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="puzzles")
-        self.coming: tuple[int, Future[Dataset]] | None = None  # the slice being made, its number
+        self.coming: Iterator[Dataset] | None = None
 
     def renew(self, examples: Examples, step: int) -> None:
         """Put in place all slices that are due before a step of the run."""
         due = step * self.per_step // self.size
-        self.placed = max(self.placed, due - self.num_slices)  # what was replaced since is not made
+        if self.coming is None:
+            self.placed = max(0, due - len(self.slices))  # what was replaced since is not made
+            self.coming = make_elsewhere(self.maker, self.placed)
         while self.placed < due:
-            number, coming = self.coming or (None, None)
-            made = coming.result() if coming and number == self.placed else self.make_slice(self.placed)
-            first = self.placed % self.num_slices * self.size
+            made = next(self.coming)
+            rows = self.slices[self.placed % len(self.slices)].to(examples.puzzles.device)
             for old, new in ((examples.puzzles, made.puzzles), (examples.answers, made.answers)):
-                old[first : first + self.size] = torch.from_numpy(new).to(old.device)
+                old[rows] = torch.from_numpy(new).to(old.device)
             self.placed += 1
-        if self.coming is None or self.coming[0] != self.placed:
-            self.coming = (self.placed, self.thread.submit(self.make_slice, self.placed))
-
-    def make_slice(self, number: int) -> Dataset:
-        """The slice of that number, without the validation set's puzzles."""
-        made = self.generator.generate(self.wanted, size=self.side, seed=(self.seed, number + 1))
-        fresh = np.flatnonzero(~np.isin(as_rows(made.puzzles), self.validation))
-        return made.rows(np.resize(fresh, self.size)) if len(fresh) < self.size else made
 
 
 class RollingBatch:

@@ -25,7 +25,7 @@ class RunData:
     validation: Dataset  # not trained on; of problems, see `pairs_to_judge_by`
     names: list[str]  # of the sources, as the card says them
     sources: list[str]  # as typed, but good from any folder
-    generated: Dataset | None = None  # all puzzles, where none came from elsewhere
+    generated: Dataset | None = None  # those that the task's generator made for the run, if it made any
     problems: ProblemData | None = None  # the data set behind it, of a task that is learned from demonstrations
     smaller: "tuple[RunData, ...]" = ()  # the same of smaller boards, the smallest first, where there are several sizes
 
@@ -97,19 +97,20 @@ def _load_size(
     """The data of a plan for one size from what was read, and puzzles to generate in place of each None."""
     kept_here = kept.get(plan.recipe.model.num_cells)
     whole = [(*_generate(plan, kept_here, progress), GENERATE) if source is None else source for source in found]
-    sources = [source for _, _, source in whole]
-    return split_data(
-        replace(plan, sources=sources), join([data for data, _, _ in whole]), [name for _, name, _ in whole], sources
-    )
+    names, sources = [name for _, name, _ in whole], [source for _, _, source in whole]
+    made = next((data for data, _, source in whole if source == GENERATE), None)
+    return split_data(plan, join([data for data, _, _ in whole]), names, sources, made)
 
 
-def split_data(plan: Plan, whole: Dataset, names: list[str], sources: list[str]) -> RunData:
-    """The data of a run, of which some puzzles become the validation set."""
+def split_data(
+    plan: Plan, whole: Dataset, names: list[str], sources: list[str], generated: Dataset | None = None
+) -> RunData:
+    """The data of a run, of which some puzzles become the validation set; `generated`: those made for the run."""
     _refuse_other_size(plan, whole)
     training, validation = split(
         whole, validation=plan.recipe.train.validation, subsample=plan.subsample, seed=plan.seed
     )
-    return RunData(training, validation, names, sources, whole if plan.is_generated else None)
+    return RunData(training, validation, names, sources, generated)
 
 
 def split(data: Dataset, *, validation: int, subsample: int | None, seed: int) -> tuple[Dataset, Dataset]:

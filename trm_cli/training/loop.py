@@ -24,7 +24,7 @@ from trm_cli.model.network import TinyRecursiveModel
 from trm_cli.solving.engine import Stops, never
 from trm_cli.solving.evaluate import Scores, score
 from trm_cli.solving.voting import register_of
-from trm_cli.tasks.base import HELD_OUT, Dataset, Task, draw_transforms, generator_of
+from trm_cli.tasks.base import HELD_OUT, Dataset, Task, as_rows, draw_transforms, generator_of
 from trm_cli.tasks.problems import Demonstrated
 from trm_cli.training.batches import Examples, Supply
 from trm_cli.training.data import RunData, joint_sha256, refuse_misfits
@@ -356,12 +356,13 @@ def _examples(plan: Plan, data: RunData, device: torch.device) -> tuple[Examples
     examples = Examples.on_device(training.puzzles, training.answers, pool, device)
     if not recipe.train.fresh_puzzles or data.generated is None:
         return examples, None
+    made_here = np.isin(as_rows(training.puzzles), as_rows(data.generated.puzzles))
     supply = Supply(
         generator_of(plan.task),
         recipe.wanted,
         recipe.model.height,
+        rows=np.flatnonzero(made_here),
         validation=data.validation.puzzles,
-        num_examples=len(training),
         per_step=recipe.train.fresh_puzzles,
         seed=seed,
     )

@@ -6,6 +6,7 @@ Sudoku
 `large`  the same, four times as wide, for a GPU: as good as the minutes it is given.
 `sizes`  6x6, 9x9, 12x12 and 16x16, which take turns; to be started from a network of `fast`.
 `mlp`    9x9; the paper's token-mixing network with every later improvement, at a CPU's size.
+`mlp-large`  9x9; the same at the paper's size, for a GPU.
 `paper`  9x9; the paper's own numbers, for a day on a GPU.
 `hrm`    9x9; the paper's baseline, the Hierarchical Reasoning Model, in its own numbers.
 `hrm-tiny`  6x6; the same at a CPU's size, minutes on two cores.
@@ -67,6 +68,7 @@ class Recipe:
 
 
 # Sections that several recipes share.
+DEEP: Any = {"hidden_size": 512, "channel_width": 1536, "n": 6, "T": 3}  # as in the paper
 WIDE: Any = {"hidden_size": 128, "channel_width": 384}
 OFTEN: Any = {"report_every": 25, "evaluate_every": 250}
 BY_TIME: Any = {"steps": 1_000_000, "decay_by": "time", "ema_decay": 0.999, "compile": True}
@@ -78,11 +80,13 @@ OF_PROBLEMS: Any = {"puzzle_lr": 1e-2, "puzzle_decay": 0.1, "symmetries": False}
 
 # At a CPU's size.
 UNITS = ModelConfig(mixer="units", hidden_size=32, channel_width=96, num_prefix=0, n=3, T=1, start="random")
+TOKENS = replace(UNITS, mixer="mlp", glu="normalised", token_width=256, num_prefix=7)
 CONVOLUTION = replace(UNITS, **OF_MAZES, mixer="convolution", n=6, T=2, N_sup=8)
 ATTENTION: Any = {"rotary": "2d", "hidden_size": 64, "channel_width": 192, "num_heads": 4, "num_prefix": 1, "T": 2}
 SMALL_BATCHES = TrainConfig(
     batch_size=64, steps=40_000, adamw_lr=1e-3, adamw_decay=0.0, ema_decay=0.998, halt_weight=0.1, hint_share=0.5
 )
+MINIMAL = WantedSudokus(puzzles=5_000, minimal=True)
 MAZES = replace(SMALL_BATCHES, batch_size=32, hint_share=0.0, fresh_puzzles=16, **ENDLESS)
 ATTENTION_BATCHES = replace(SMALL_BATCHES, muon_lr=0.005, hint_share=0.0)
 
@@ -113,18 +117,27 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
     ("sudoku", "fast"): (UNITS, SMALL_BATCHES, WantedSudokus()),
     ("sudoku", "large"): (
         replace(UNITS, **WIDE),
-        replace(SMALL_BATCHES, batch_size=768, hint_share=0.3, **BY_TIME),
-        WantedSudokus(),
+        replace(SMALL_BATCHES, batch_size=768, hint_share=0.3, fresh_puzzles=2, **BY_TIME),
+        MINIMAL,
     ),
     ("sudoku", "sizes"): (
         replace(UNITS, **LARGE_BOARD, smallest=6),
         replace(SMALL_BATCHES, batch_size=16, validation=100, evaluate_every=1_000),
         WantedSudokus(puzzles=5_000, least_givens=110, most_givens=180),
     ),
-    ("sudoku", "mlp"): (
-        replace(UNITS, mixer="mlp", glu="normalised", token_width=256, num_prefix=7, **WIDE),
-        replace(SMALL_BATCHES, hint_share=0.8),
-        WantedSudokus(),
+    ("sudoku", "mlp"): (replace(TOKENS, **WIDE), replace(SMALL_BATCHES, hint_share=0.8), WantedSudokus()),
+    ("sudoku", "mlp-large"): (  # arXiv:2601.19085, run x182m, with averaged weights and random starts
+        replace(TOKENS, **DEEP),
+        replace(
+            SMALL_BATCHES,
+            batch_size=384,
+            adamw_lr=3e-4,
+            hint_share=0.4,
+            label_smoothing=0.1,
+            fresh_puzzles=2,
+            **BY_TIME,
+        ),
+        MINIMAL,
     ),
     ("sudoku", "paper"): (PAPER, PAPER_TRAIN, WantedSudokus()),
     ("sudoku", "hrm"): (HRM, HRM_TRAIN, WantedSudokus()),
