@@ -1,6 +1,8 @@
 """Puzzles made while a run goes on."""
 
 import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,7 +116,10 @@ def test_slices_come_from_another_process_until_it_is_ended() -> None:
     others = multiprocessing.active_children()
     slices = make_elsewhere(maker, 3)
     (process,) = set(multiprocessing.active_children()) - set(others)
+    assert process.pid
+    os.kill(process.pid, signal.SIGINT)  # as of Ctrl-C on a terminal, while it starts
     assert np.array_equal(next(slices).puzzles, maker.make_slice(3).puzzles)
+    assert process.is_alive()
     process.kill()
     process.join()
     later = [next(slices) for _ in range(3)]  # of which at most one lies in the pipe

@@ -7,7 +7,7 @@ its many calls of torch. The process needs no torch, and ends with the one that 
 import multiprocessing
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
@@ -42,9 +42,24 @@ def make_elsewhere(maker: Maker, first: int) -> Iterator[Dataset]:
     """
     context = multiprocessing.get_context("spawn")  # a forked copy of a process that computes may hang
     receiver, sender = context.Pipe(duplex=False)
-    context.Process(target=_send_slices, args=(maker, first, sender), daemon=True).start()
+    process = context.Process(target=_send_slices, args=(maker, first, sender), daemon=True)
+    with _ctrl_c_held():  # the process inherits that: whoever takes its slices decides what Ctrl-C means
+        process.start()
     sender.close()
     return _receive_slices(maker, first, receiver)
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Let Ctrl-C wait, on systems where a signal can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive_slices(maker: Maker, first: int, receiver: Connection) -> Iterator[Dataset]:
@@ -60,7 +75,6 @@ def _receive_slices(maker: Maker, first: int, receiver: Connection) -> Iterator[
 
 def _send_slices(maker: Maker, first: int, sender: Connection) -> None:
     """Make slices for as long as someone takes them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever takes them decides what Ctrl-C means
     with suppress(BrokenPipeError):
         try:
             for number in count(first):
