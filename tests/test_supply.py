@@ -45,7 +45,7 @@ def parts_of(recipe: Recipe) -> tuple[Dataset, Dataset]:
 
 def examples_of(training: Dataset) -> Examples:
     one_way = draw_transforms(get_task("maze"), 25, count=1, rng=np.random.default_rng(0))
-    return Examples.on_device(training.puzzles.copy(), training.answers.copy(), one_way, CPU)
+    return Examples.on_device(training.puzzles, training.answers, one_way, CPU)
 
 
 def supply_of(
@@ -157,8 +157,8 @@ def test_generated_puzzles_are_renewed_beside_those_of_a_file(tmp_path: Path) ->
     data = load_data(plan, {}, lambda done, wanted: None)
     assert (len(data.training), len(data.generated or [])) == (60, 40)
 
-    def puzzles_after(steps: int, data: RunData) -> set[bytes]:
-        trainer = build_trainer(plan, data, None, None, device=CPU, workers=Workers())
+    def puzzles_after(steps: int, data: RunData, rank: int = 0) -> set[bytes]:
+        trainer = build_trainer(plan, data, None, None, device=CPU, workers=Workers(rank))
         assert trainer.supply is not None
         trainer.supply.renew(trainer.batch.examples, steps)
         return {row.tobytes() for row in trainer.batch.examples.puzzles.numpy()}
@@ -167,6 +167,7 @@ def test_generated_puzzles_are_renewed_beside_those_of_a_file(tmp_path: Path) ->
     kept = {row.tobytes() for row in collected.puzzles}
     assert first & kept == later & kept
     assert len(later - first) > 20
+    assert len(puzzles_after(60, data, rank=1) - later - kept) > 20  # another worker has its own
     run = Run(plan, tmp_path / "run")
     run.begin({}, data.sources, [data.generated] if data.generated else [])
     assert load_data(plan, run.read_data(), unwanted).sha256 == data.sha256

@@ -43,8 +43,8 @@ class Examples:
     ) -> "Examples":
         """Copy arrays of tokens [N, L] and a pool of symmetries to the device."""
         return cls(
-            puzzles=torch.from_numpy(puzzles).to(device),
-            answers=torch.from_numpy(answers).to(device),
+            puzzles=torch.tensor(puzzles, device=device),
+            answers=torch.tensor(answers, device=device),
             cells=torch.from_numpy(symmetries.cells).to(device).long(),
             symbols=torch.from_numpy(symmetries.symbols).to(device),
         )

@@ -22,6 +22,7 @@ from torch import Tensor
 from trm_cli.errors import TrainingError
 from trm_cli.model.ranks import PATIENCE, check_variables, is_worker
 
+SEED_STRIDE = 1_000_003  # between the seeds of two workers
 SECONDS_TO_SAVE = 600  # that workers are given after Ctrl-C
 LOST_CONTACT = "lost contact with another worker; its own message says why"
 
@@ -40,6 +41,10 @@ class Workers:
     def is_first(self) -> bool:
         """Whether this is the one that evaluates, writes and talks."""
         return self.rank == 0
+
+    def own_seed(self, seed: int) -> int:
+        """What this one draws by in a run of that seed; the first one, by the seed itself."""
+        return (seed + SEED_STRIDE * self.rank) % 2**63
 
     def average(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over the workers, all in one message."""

@@ -332,10 +332,10 @@ def build_trainer(
         table = known.whole() if known else None
         return PuzzleTrainer(network, pairs, recipe.train, seed=seed, table=table, workers=workers)
     if not data.smaller:
-        examples, supply = _examples(plan, data, device)
+        examples, supply = _examples(plan, data, device, workers)
         return Trainer(network, examples, recipe.train, seed=seed, workers=workers, supply=supply)
     plans = [plan.of_size(one.num_cells) for one in data.sizes]
-    fed = [_examples(sized, one, device) for sized, one in zip(plans, data.sizes, strict=True)]
+    fed = [_examples(sized, one, device, workers) for sized, one in zip(plans, data.sizes, strict=True)]
     return SizesTrainer(
         network,
         [examples for examples, _ in fed],
@@ -348,8 +348,8 @@ def build_trainer(
     )
 
 
-def _examples(plan: Plan, data: RunData, device: torch.device) -> tuple[Examples, Supply | None]:
-    """What a run of one size draws its puzzles from, and what renews them, if anything does."""
+def _examples(plan: Plan, data: RunData, device: torch.device, workers: Workers) -> tuple[Examples, Supply | None]:
+    """What a worker draws puzzles of one size from, and what renews them, if anything does."""
     recipe, seed, training = plan.recipe, plan.seed, data.training
     num_transforms = SYMMETRY_POOL if recipe.train.symmetries else 1
     pool = draw_transforms(plan.task, recipe.model.num_cells, count=num_transforms, rng=np.random.default_rng(seed))
@@ -364,7 +364,7 @@ def _examples(plan: Plan, data: RunData, device: torch.device) -> tuple[Examples
         rows=np.flatnonzero(made_here),
         validation=data.validation.puzzles,
         per_step=recipe.train.fresh_puzzles,
-        seed=seed,
+        seed=workers.own_seed(seed),
     )
     return examples, supply
 

@@ -154,7 +154,7 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
     ("maze", "fast"): (CONVOLUTION, MAZES, WantedMazes(puzzles=3_000)),
     ("maze", "large"): (
         replace(CONVOLUTION, **WIDE),
-        replace(MAZES, batch_size=256, **BY_TIME),
+        replace(MAZES, batch_size=256, **BY_TIME | {"fresh_puzzles": 8}),
         WantedMazes(puzzles=3_000),
     ),
     ("maze", "attention"): (  # arXiv:2601.19085, run x07b, with averaged weights and a cosine

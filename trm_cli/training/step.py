@@ -38,7 +38,6 @@ from trm_cli.training.distributed import Workers
 from trm_cli.training.optim import EMA, build_optimizers, rate_factor, set_rate
 
 SUMS = ("steps", "loss", "answer_loss", "halting_loss", "cell_accuracy", "gradient_norm", "halted", "halted_right")
-SEED_STRIDE = 1_000_003  # between the seeds of two workers
 CPU_BATCH = 32  # puzzles of the validation set solved together on a CPU
 
 
@@ -96,8 +95,7 @@ class Trainer:
         self.ema = EMA(network, config.ema_decay)
         self.optimizers = build_optimizers(network, config)
         self.rate = 1.0  # share of the full learning rates
-        seed_here = (seed + SEED_STRIDE * self.workers.rank) % 2**63
-        self.generator = torch.Generator(self.device).manual_seed(seed_here)
+        self.generator = torch.Generator(self.device).manual_seed(self.workers.own_seed(seed))
         slots = slots_per_worker(config.batch_size, self.workers.count)
         self.batch = self.batch_class(self.working, examples, config, slots, self.generator)
         self.step = 0
