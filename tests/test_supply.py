@@ -154,7 +154,7 @@ def test_generated_puzzles_are_renewed_beside_those_of_a_file(tmp_path: Path) ->
     wanted = WantedSudokus(40, minimal=True)
     recipe = replace(recipe, model=small_config(), train=train, data=wanted)
     plan = Plan(recipe, Sudoku(), [str(file), "generate"])
-    data = load_data(plan, {}, lambda done, wanted: None)
+    data = load_data(plan, {}, unseen)
     assert (len(data.training), len(data.generated or [])) == (60, 40)
 
     def puzzles_after(steps: int, data: RunData, rank: int = 0) -> set[bytes]:
@@ -168,9 +168,17 @@ def test_generated_puzzles_are_renewed_beside_those_of_a_file(tmp_path: Path) ->
     assert first & kept == later & kept
     assert len(later - first) > 20
     assert len(puzzles_after(60, data, rank=1) - later - kept) > 20  # another worker has its own
+    collected_alone = replace(
+        data, training=data.training.rows(np.flatnonzero([row.tobytes() in kept for row in data.training.puzzles]))
+    )
+    assert build_trainer(plan, collected_alone, None, None, device=CPU, workers=Workers()).supply is None
     run = Run(plan, tmp_path / "run")
     run.begin({}, data.sources, [data.generated] if data.generated else [])
     assert load_data(plan, run.read_data(), unwanted).sha256 == data.sha256
+
+
+def unseen(done: int, wanted: int) -> None:
+    """Nobody looks at the progress."""
 
 
 def unwanted(done: int, wanted: int) -> None:

@@ -66,7 +66,7 @@ def _receive_slices(maker: Maker, first: int, receiver: Connection) -> Iterator[
     for number in count(first):
         try:
             made = receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):  # between two slices, or in the middle of one
             made = maker.make_slice(number)
         if isinstance(made, UsageError):
             raise made
