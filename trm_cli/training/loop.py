@@ -354,14 +354,16 @@ def _examples(plan: Plan, data: RunData, device: torch.device, workers: Workers)
     num_transforms = SYMMETRY_POOL if recipe.train.symmetries else 1
     pool = draw_transforms(plan.task, recipe.model.num_cells, count=num_transforms, rng=np.random.default_rng(seed))
     examples = Examples.on_device(training.puzzles, training.answers, pool, device)
-    made_here = data.generated is not None and np.isin(as_rows(training.puzzles), as_rows(data.generated.puzzles))
-    if not recipe.train.fresh_puzzles or not np.any(made_here):
+    if not recipe.train.fresh_puzzles or data.generated is None:
+        return examples, None
+    made_here = np.flatnonzero(np.isin(as_rows(training.puzzles), as_rows(data.generated.puzzles)))
+    if not len(made_here):  # a subsample of a file's alone
         return examples, None
     supply = Supply(
         generator_of(plan.task),
         recipe.wanted,
         recipe.model.height,
-        rows=np.flatnonzero(made_here),
+        rows=made_here,
         validation=data.validation.puzzles,
         per_step=recipe.train.fresh_puzzles,
         seed=workers.own_seed(seed),

@@ -70,6 +70,7 @@ class Recipe:
 # Sections that several recipes share.
 DEEP: Any = {"hidden_size": 512, "channel_width": 1536, "n": 6, "T": 3}  # as in the paper
 WIDE: Any = {"hidden_size": 128, "channel_width": 384}
+MINIMAL = WantedSudokus(puzzles=5_000, minimal=True)
 OFTEN: Any = {"report_every": 25, "evaluate_every": 250}
 BY_TIME: Any = {"steps": 1_000_000, "decay_by": "time", "ema_decay": 0.999, "compile": True}
 ENDLESS: Any = {"symmetries": False, "validation": 500}  # where no puzzle is seen twice
@@ -86,7 +87,6 @@ ATTENTION: Any = {"rotary": "2d", "hidden_size": 64, "channel_width": 192, "num_
 SMALL_BATCHES = TrainConfig(
     batch_size=64, steps=40_000, adamw_lr=1e-3, adamw_decay=0.0, ema_decay=0.998, halt_weight=0.1, hint_share=0.5
 )
-MINIMAL = WantedSudokus(puzzles=5_000, minimal=True)
 MAZES = replace(SMALL_BATCHES, batch_size=32, hint_share=0.0, fresh_puzzles=16, **ENDLESS)
 ATTENTION_BATCHES = replace(SMALL_BATCHES, muon_lr=0.005, hint_share=0.0)
 
@@ -126,7 +126,7 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
         WantedSudokus(puzzles=5_000, least_givens=110, most_givens=180),
     ),
     ("sudoku", "mlp"): (replace(TOKENS, **WIDE), replace(SMALL_BATCHES, hint_share=0.8), WantedSudokus()),
-    ("sudoku", "mlp-large"): (  # arXiv:2601.19085, run x182m, with averaged weights and random starts
+    ("sudoku", "mlp-large"): (  # arXiv:2601.19085, run x182m, but for n, T, averaged weights and random starts
         replace(TOKENS, **DEEP),
         replace(
             SMALL_BATCHES,
@@ -154,7 +154,7 @@ SECTIONS: dict[tuple[str, str], tuple[ModelConfig, TrainConfig, Wanted | None]] 
     ("maze", "fast"): (CONVOLUTION, MAZES, WantedMazes(puzzles=3_000)),
     ("maze", "large"): (
         replace(CONVOLUTION, **WIDE),
-        replace(MAZES, batch_size=256, **BY_TIME | {"fresh_puzzles": 8}),
+        replace(MAZES, batch_size=256, fresh_puzzles=8, **BY_TIME),
         WantedMazes(puzzles=3_000),
     ),
     ("maze", "attention"): (  # arXiv:2601.19085, run x07b, with averaged weights and a cosine
