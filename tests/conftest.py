@@ -1,6 +1,7 @@
 """What several test files need: small networks, real puzzles, a checkpoint folder."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from trm_cli.weights.tensors import save_checkpoint
 # Two threads on busy cores wait for each other most of the time, here and in child processes.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# A shell starts what it runs in the background deaf to Ctrl-C, and so would its children be.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"

@@ -35,7 +35,6 @@ class Terminal:
                 variables.pop(name, None)
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it in the background
             command = [sys.executable, "-m", "trm_cli", *map(str, words)]
             os.execve(sys.executable, command, variables)
         self.resize(columns, rows)

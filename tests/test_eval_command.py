@@ -73,7 +73,7 @@ def test_a_report_is_written_as_its_name_ends(data: Path, tmp_path: Path) -> Non
     done = trm(*evaluate, "-o", tmp_path / "report.pdf")
     assert (done.returncode, "name the report *.md" in done.stderr) == (2, True)
     done = trm(*evaluate, "--attempts", 4)
-    assert (done.returncode, "other networks or settings" in done.stderr) == (2, True)
+    assert (done.returncode, "other networks, number types or settings" in done.stderr) == (2, True)
 
 
 def test_two_models_are_compared_puzzle_by_puzzle(tmp_path: Path, untrained: Path) -> None:

@@ -196,7 +196,7 @@ def test_what_breaks_a_rule_or_changes_a_given_is_never_solved(ten: Dataset) -> 
 @pytest.mark.parametrize("until", [1, 6, 9])
 def test_an_evaluation_goes_on_where_it_was_interrupted(ten: Dataset, tmp_path: Path, until: int) -> None:
     network, settings = Retrying(ten, 0.8), SolveConfig(max_steps=2, attempts=4)
-    path, what = tmp_path / "kept.json", subject("d", [("w", settings)])
+    path, what = tmp_path / "kept.json", subject("d", [("w", "float32", settings)])
     begun = measured(network, ten, until=until, max_steps=2, attempts=4)
     write_kept(path, what, [begun])
     kept = read_kept(path, what)
@@ -210,11 +210,12 @@ def test_an_evaluation_goes_on_where_it_was_interrupted(ten: Dataset, tmp_path: 
 
 def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:
     path, settings = tmp_path / "kept.json", SolveConfig()
-    assert read_kept(path, subject("d", [("w", settings)])) is None
-    write_kept(path, subject("d", [("w", settings)]), [Tally()])
+    assert read_kept(path, subject("d", [("w", "float32", settings)])) is None
+    write_kept(path, subject("d", [("w", "float32", settings)]), [Tally()])
     others = {
-        "other data": subject("e", [("w", settings)]),
-        "other networks or settings": subject("d", [("w", replace(settings, attempts=3))]),
+        "other data": subject("e", [("w", "float32", settings)]),
+        "other networks, number types or settings": subject("d", [("w", "float32", replace(settings, attempts=3))]),
+        "types": subject("d", [("w", "bfloat16", settings)]),
     }
     for what, other in others.items():
         with pytest.raises(UsageError, match=what):
@@ -223,11 +224,11 @@ def test_kept_counts_of_something_else_are_refused(tmp_path: Path) -> None:
     old = [{**tally, "halted_at": [1, 2]} for tally in known["tallies"]]  # as in 0.1.0
     path.write_text(json.dumps({**known, "format": 1, "tallies": old}))
     with pytest.raises(UsageError, match=r"kept.json: was written by another version of trm; choose another name"):
-        read_kept(path, subject("d", [("w", settings)]))
+        read_kept(path, subject("d", [("w", "float32", settings)]))
     for content in ("{", "[]", json.dumps({"format": FORMAT, "tallies": [{"groups": 3}]}), '{"tallies": []}'):
         path.write_text(content)
         with pytest.raises(UsageError, match="keeps no evaluation"):
-            read_kept(path, subject("d", [("w", settings)]))
+            read_kept(path, subject("d", [("w", "float32", settings)]))
 
 
 def change_tally(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -270,7 +271,7 @@ KEPT: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 def test_kept_counts_that_no_evaluation_comes_to_are_refused(
     change: Callable[[dict[str, Any]], Any], message: str, ten: Dataset, tmp_path: Path
 ) -> None:
-    path, what = tmp_path / "kept.json", subject("d", [("w", SolveConfig(max_steps=2, attempts=4))])
+    path, what = tmp_path / "kept.json", subject("d", [("w", "float32", SolveConfig(max_steps=2, attempts=4))])
     tally = measured(Retrying(ten, 0.8), ten, until=6, max_steps=2, attempts=4)
     write_kept(path, what, [tally])
     known = json.loads(path.read_text())
@@ -285,7 +286,7 @@ def test_kept_counts_that_no_evaluation_comes_to_are_refused(
 
 
 def test_kept_counts_are_a_file_of_a_sensible_size(tmp_path: Path) -> None:
-    path, what = tmp_path / "kept.json", subject("d", [("w", SolveConfig())])
+    path, what = tmp_path / "kept.json", subject("d", [("w", "float32", SolveConfig())])
     path.symlink_to("/dev/zero")
     with pytest.raises(UsageError, match="a device or a pipe, not a file"):
         read_kept(path, what)

@@ -115,7 +115,9 @@ def evaluate_command(
     if record and not os.access(models[0].folder, os.W_OK):
         raise UsageError(f"{models[0].folder}: cannot be written; copy the checkpoint and give --model COPY")
     settings = [requests[0].settings_for(loaded) for loaded in models]
-    measured = subject(surveyed.sha256, [(loaded.sha256, own) for loaded, own in zip(models, settings, strict=True)])
+    types = [name_of_type(loaded.network) for loaded in models]
+    hashes = [loaded.sha256 for loaded in models]
+    measured = subject(surveyed.sha256, list(zip(hashes, types, settings, strict=True)))
     tallies = (read_kept(resume, measured) if resume else None) or [Tally() for _ in models]
     requests[0].launch()
     solver = this_solver()
@@ -160,10 +162,8 @@ def evaluate_command(
     if not solver.is_first:
         return
     evaluated = [
-        Evaluated(
-            data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally, name_of_type(loaded.network)
-        )
-        for loaded, own, tally in zip(models, settings, tallies, strict=True)
+        Evaluated(data.name, surveyed.sha256, loaded.checkpoint.name, loaded.sha256, own, tally, dtype)
+        for loaded, own, tally, dtype in zip(models, settings, tallies, types, strict=True)
     ]
     show_scores(evaluated, as_json=json, full=full)
     if output:

@@ -32,7 +32,7 @@ from trm_cli.weights.checkpoint import write_config
 from trm_cli.weights.facts import Group
 from trm_cli.weights.tensors import LoadedModel
 
-FORMAT = 3  # of the file that keeps counts; before 3 it had no budgets
+FORMAT = 4  # of the file that keeps counts; before 4 it had no types, before 3 no budgets
 KINDS = ("all", "source", "rating", "givens")  # of groups, in the order of a report
 LARGEST_KEPT = 16 * MEBIBYTE  # of that file: counts, and a character for each puzzle and network
 USUAL_TYPE = "float32"  # which goes without saying
@@ -359,11 +359,11 @@ def scores_of(counts: Counts, kind: str = "all", group: str = "all") -> Scores:
     return Scores(kind, group, counts.puzzles, cell=cell, mean_steps=steps, precision=precision, **shares)
 
 
-def subject(data_sha256: str, networks: list[tuple[str, SolveConfig]]) -> dict[str, Any]:
-    """What an evaluation measures: its data, and each network's weights and settings."""
+def subject(data_sha256: str, networks: list[tuple[str, str, SolveConfig]]) -> dict[str, Any]:
+    """What an evaluation measures: its data, and each network's weights, the type it computes in, and settings."""
     return {
         "data_sha256": data_sha256,
-        "networks": [{"sha256": sha256, **asdict(settings)} for sha256, settings in networks],
+        "networks": [{"sha256": sha256, "dtype": dtype, **asdict(settings)} for sha256, dtype, settings in networks],
     }
 
 
@@ -391,7 +391,7 @@ def read_kept(path: Path, measured: dict[str, Any]) -> list[Tally] | None:
         kept = checked(unsealed(content), _Kept)
         for name, value in measured.items():
             if getattr(kept, name) != value:
-                what = {"data_sha256": "data"}.get(name, "networks or settings")
+                what = {"data_sha256": "data"}.get(name, "networks, number types or settings")
                 raise UsageError(f"{path}: was measured with other {what}; choose another name")
         networks, tallies = measured["networks"], kept.tallies
         if len(tallies) != len(networks):
@@ -412,7 +412,7 @@ def _kept_tally(kept: dict[str, Any], network: dict[str, Any], *, compares: bool
     puzzles = tally.whole.puzzles
     if not puzzles:
         return Tally()
-    settings = SolveConfig(**{name: value for name, value in network.items() if name != "sha256"})
+    settings = SolveConfig(**{name: value for name, value in network.items() if name not in ("sha256", "dtype")})
     steps, tried = settings.steps_of(0), 0 if settings.searches_tree else settings.num_attempts
     budgets = budgets_of(settings) if settings.num_attempts > 1 else []
     series = {
