@@ -74,7 +74,7 @@ def watch(
 
     Examples:
     trm watch
-    trm watch examples/maze-7-steps.txt --inner
+    trm watch examples/maze-hard.txt --inner
     trm watch sudoku --grid 3x3 --save run.html
     trm watch --replay trace.jsonl --tree tree.svg
     """

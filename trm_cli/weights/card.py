@@ -144,7 +144,8 @@ def _training(record: Record) -> str:
         f"(`{training.held_out_sha256[:16]}`)",
         f"- where these puzzles come from: {', '.join(known) or 'the data set does not say'}",
         f"- {training.steps:,} optimizer steps of {training.train.batch_size} (puzzle, supervision step) "
-        f"pairs in {training.seconds / 60:.0f} minutes on {training.hardware}",
+        f"pairs in {training.seconds / 60:.0f} minutes on {training.hardware}"
+        + (f" for each of {training.workers} workers" if training.workers > 1 else ""),
         f"- seed {training.seed}, trm {training.versions.trm}, torch {training.versions.torch}, {training.started}",
         *([f"- {training.note}"] if training.note else []),
     ]
