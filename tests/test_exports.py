@@ -14,7 +14,8 @@ from rich.style import Style
 
 from tests.watched import HEADER, HEADER_INSIDE, HEADER_OF_TWO, run_inside, run_of_one, run_of_two
 from trm_cli.display import export
-from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, glyphs_of, page_of, rectangles, save_run
+from trm_cli.display.export import ARMS, animated_gif, animated_svg, film, glyphs_of, rectangles, save_run
+from trm_cli.display.page import page_of
 from trm_cli.errors import UsageError
 from trm_cli.solving.trace import Frame, Header, Moment
 from trm_cli.tasks.base import Puzzle

@@ -15,7 +15,7 @@ from trm_cli.api import Run
 from trm_cli.cli.app import app
 from trm_cli.display.boards import GUESS_PAPER, TAKEN_BACK_PAPER, VIOLATION_STYLE, Look, board_text, cell_style, view_of
 from trm_cli.display.charts import GREEN
-from trm_cli.display.export import page_of
+from trm_cli.display.page import page_of
 from trm_cli.display.screen import Scene, verdict
 from trm_cli.display.tree import course, outline, path_of, places
 from trm_cli.display.tree_chart import draw_tree

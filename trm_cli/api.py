@@ -32,7 +32,8 @@ from torch import Tensor
 
 from trm_cli.config import MOST_TOGETHER, ModelConfig, SolveConfig, given_settings, solve_config
 from trm_cli.display.boards import BoardView, Look, board_text
-from trm_cli.display.export import check_names, check_tree, page_of, save_run, save_tree
+from trm_cli.display.export import check_names, check_tree, save_run, save_tree
+from trm_cli.display.page import page_of
 from trm_cli.display.tree import Guess, guesses_of
 from trm_cli.errors import PuzzleError, UsageError, did_you_mean, first_line
 from trm_cli.files import making_folder

@@ -1,13 +1,12 @@
 """Keeping a watched run: a trace, an animated SVG or GIF that looks like the terminal, or a page."""
 
 import io
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.color import Color, blend_rgb, parse_rgb_hex
 from rich.color_triplet import ColorTriplet
@@ -16,20 +15,12 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from trm_cli.display.boards import (
-    FLASH_SOFT,
-    FLASH_STRONG,
-    TAKEN_BACK_STEPS,
-    Look,
-    between,
-    board_text,
-    view_of,
-    written,
-)
+from trm_cli.display.boards import FLASH_SOFT, FLASH_STRONG, Look, between, board_text, view_of, written
 from trm_cli.display.charts import plain
 from trm_cli.display.lines import widest
-from trm_cli.display.screen import CAPTION, GAP, HOTTEST, Scene, meanings, node_of, standing, verdict
-from trm_cli.display.tree import is_searched, is_tree, names_of, places
+from trm_cli.display.page import STEP_SECONDS, page_of
+from trm_cli.display.screen import CAPTION, GAP, Scene
+from trm_cli.display.tree import is_searched, is_tree
 from trm_cli.display.tree_chart import draw_tree
 from trm_cli.display.watch import FLASH_SECONDS, INNER_SHARE
 from trm_cli.errors import UsageError
@@ -44,7 +35,6 @@ DRAWN = (".svg", ".png")  # kinds of files that a tree is drawn in
 LEAST_SIZE, LARGEST_TILE = (80, 24), (30, 15)  # columns and rows of a picture, of a board of several
 FIGURES = 38  # columns beside a board
 TREE_ROWS = 13  # below it, where there is a search to show
-STEP_SECONDS = 0.8  # that a step stays in an animation if nothing is said
 LAST_SECONDS = 3.0  # that the end stays before it begins anew
 PAPER, INK = (13, 17, 23), (214, 220, 228)
 NAMED = ("484f58", "e5534b", "57ab5a", "c69026", "539bf5", "b083f0", "39c5cf", "909dab")  # black to white
@@ -270,87 +260,6 @@ def _outline(column: int, number: int, shape: Rectangle) -> str:
     x, y = (column + left) * CELL_WIDTH, (number + top) * CELL_HEIGHT
     width, height = (right - left) * CELL_WIDTH, (bottom - top) * CELL_HEIGHT
     return f"M{x:.4g} {y:.4g}h{width:.4g}v{height:.4g}h{-width:.4g}z"
-
-
-TEMPLATE = Path(__file__).with_name("page.html")
-SHAPE = ("height", "width", "box_height", "box_width")
-
-
-def page_of(header: Header, moments: Iterable[Moment], *, pause: float | None = None) -> str:
-    """The player of a run as one HTML document, for a file or an iframe.
-
-    A step stays for `pause` seconds when it plays, or as long as is easy to follow.
-    """
-    task, moments = header.task, list(moments)
-    questions = [moment.frames for moment in moments if moment.is_question]
-    run = {
-        **{name: value for name, value in vars(header).items() if name != "task"},
-        "task": task.name,
-        "seconds": pause or STEP_SECONDS,
-        "layout": task.layout.value,
-        "roles": [{"name": name, **vars(role)} for name, role in task.roles.items()],
-        "praise": task.praise,
-        "meanings": meanings(header),
-        "hottest": HOTTEST,
-        "trees": _trees(moments) if is_tree(header) else [],
-        "puzzles": [[dict(zip(SHAPE, view_of(frame).shape, strict=True)) for frame in each] for each in questions],
-        "moments": [
-            {
-                "page": moment.page,
-                "inside": moment.is_inside,
-                "frames": [{"place": place, **_frame(moment.frames[place], header)} for place in sorted(moment.moved)],
-            }
-            for moment in moments
-        ],
-    }
-    told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
-    return TEMPLATE.read_text(encoding="utf-8").replace("/*RUN*/", told)
-
-
-def _trees(moments: list[Moment]) -> list[list[list[dict[str, Any]]]]:
-    """Of each page and puzzle the nodes of its whole tree; an empty list where nothing was searched."""
-    last = {moment.page: moment.frames for moment in moments}  # the latest of each page
-    return [[_nodes(frame) if frame.num_tried > 1 else [] for frame in frames] for frames in last.values()]
-
-
-def _nodes(frame: Frame) -> list[dict[str, Any]]:
-    return [
-        {
-            "x": place.x,
-            "depth": place.node.depth,
-            "parent": place.parent,
-            "guess": place.last_guess,
-            "violations": len(place.node.violated),
-            "solved": place.node.solved,
-        }
-        for place in places(frame)
-    ]
-
-
-def _frame(frame: Frame, header: Header) -> dict[str, Any]:
-    view, confidence, update = view_of(frame), frame.confidence, frame.update
-    cells = view.cells
-    roles = list(frame.task.roles)
-    return {
-        **{name: getattr(frame, name) for name in ("step", "max_steps", "change_y", "change_z", "seconds", "attempt")},
-        "inside": frame.is_inside,
-        "glyphs": [cell.glyph for cell in cells],
-        "roles": [roles.index(cell.role) for cell in cells],
-        "confidence": None if confidence is None else (100 * confidence).round().astype(int).tolist(),
-        "changed": sorted(frame.changed),
-        "violations": sorted(frame.violated),
-        "guessed": sorted(view.guessed),
-        "taken_back": sorted(view.taken_back),
-        "guesses": names_of(frame.guesses, frame),
-        "back": names_of(frame.taken_back, frame) if frame.step <= TAKEN_BACK_STEPS else [],
-        "node": node_of(frame),
-        "tried": frame.num_tried,
-        "halt": frame.halt_probability,
-        "verdict": verdict(frame, header).plain,
-        "stands": standing(frame).plain,
-        "ending": "" if not frame.is_last else "solved" if frame.solved else "failed",
-        "update": update and {**vars(update), "heat": [round(value / HOTTEST, 3) for value in update.heat.tolist()]},
-    }
 
 
 GIF_CELL_WIDTH, GIF_CELL_HEIGHT, GIF_MARGIN = 10, 21, 14  # pixels

@@ -1,167 +1,31 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>trm watch</title>
-<style>
-:root {
-  color-scheme: light;
-  --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --line: #d1d9e0; --heavy: #59636e;
-  --panel: #f6f8fa; --guess: #9aa2ab; --certain: #0879a8; --new: #f2c037; --violation: #cf222e;
-  --violation-paper: #ffdce0; --halt: #1a7f4b; --moving: #7455c8; --weak: 30%; --contrast: #000000 20%;
-  --filled: #7a34c0; --filled-paper: #8445c9; --taken: 22%;
-}
-:root[data-theme="dark"] {
-  color-scheme: dark;
-  --paper: #0d1117; --ink: #f0f6fc; --faint: #9198a1; --line: #2d333b; --heavy: #7d8590;
-  --panel: #151b23; --guess: #7f8790; --certain: #2fc3ee; --new: #f2c037; --violation: #ff9aa2;
-  --violation-paper: #742a36; --halt: #3fb984; --moving: #a58fe0; --weak: 65%; --contrast: #ffffff 20%;
-  --filled: #c08cf5; --filled-paper: #7b3fb0; --taken: 45%;
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.4;
-  font: 15px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1160px; min-height: 100vh; margin: 0 auto; padding: 16px 20px 0; display: flex; flex-direction: column;
-  --room: max(240px, calc(100vh - 138px)); }
-header { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: baseline; margin-bottom: 14px; }
-h1 { font-size: 19px; font-weight: 600; margin: 0; }
-header p { margin: 0; color: var(--faint); flex: 1 1 200px; }
-button, select { font: inherit; color: var(--ink); background: var(--panel); cursor: pointer;
-  border: 1px solid var(--line); border-radius: 6px; padding: 5px 12px; }
-button:hover { border-color: var(--heavy); }
-:focus-visible { outline: 2px solid var(--certain); outline-offset: 2px; }
-.stage { flex: 1; }
-.stage.single { display: grid; gap: 20px 32px; align-content: start;
-  grid-template-columns: minmax(0, min(720px, var(--room))) minmax(300px, 460px); }
-.boards { display: grid; gap: 10px 20px;
-  grid-template-columns: repeat(var(--across), minmax(0, clamp(80px, calc((var(--room) - 40px) / var(--down) - 50px), 260px))); }
-.single .boards { display: block; order: -1; }
-figure { margin: 0; min-width: 0; }
-figcaption { color: var(--faint); font-size: 13px; line-height: 17px; height: 34px; margin-bottom: 4px; overflow: hidden; }
-figcaption b { color: var(--ink); font-weight: 600; }
-.solved { color: var(--halt); } .failed { color: var(--violation); }
-.board { display: grid; border: 2px solid var(--heavy); border-radius: 4px; overflow: hidden;
-  container-type: inline-size; width: 100%; }
-.cell { aspect-ratio: 1; display: grid; place-items: center; border: 0 solid var(--line);
-  border-width: 0 1px 1px 0; font-variant-numeric: tabular-nums; position: relative;
-  font-size: calc(58cqw / var(--columns)); line-height: 1; }
-.cell.box-right { border-right: 2px solid var(--heavy); }
-.cell.box-below { border-bottom: 2px solid var(--heavy); }
-.cell.last-column { border-right: 0; } .cell.last-row { border-bottom: 0; }
-.path .cell { border-width: 0; font-size: calc(85cqw / var(--columns)); }
-.path { border-width: 1px; border-color: var(--line); }
-.changed { text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px; }
-.changed::after { content: ""; position: absolute; inset: 0; background: var(--new); opacity: 0;
-  animation: flash .7s ease-out; pointer-events: none; }
-@keyframes flash { from { opacity: .75; } to { opacity: 0; } }
-@media (prefers-reduced-motion: reduce) { .changed::after { animation: none; } }
-.stage:not(.single) .told { display: flex; flex-wrap: wrap; gap: 0 24px; align-items: baseline; margin-bottom: 8px; }
-.stage:not(.single) .legend { margin: 0; }
-.verdict { font-size: 17px; font-weight: 600; margin: 0 0 4px; min-height: 26px; }
-.call { color: var(--faint); margin: 0 0 6px; min-height: 21px; }
-.reading { display: grid; grid-template-columns: 118px 66px 1fr; align-items: end; gap: 12px;
-  padding: 3px 0; border-bottom: 1px solid var(--line); }
-.reading span:first-child { color: var(--faint); }
-.reading b { text-align: right; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.bars { display: flex; align-items: end; gap: 2px; height: 22px; }
-.bars i { flex: 1 1 0; max-width: 16px; min-height: 1px; background: currentColor; opacity: .35; }
-.bars i.now { opacity: 1; } .bars i.later { opacity: .12; }
-.bars.done { align-items: center; }
-.bars.done i { flex: none; max-width: none; height: 4px; border-radius: 2px; opacity: 1; }
-.inside { display: flex; gap: 14px; margin-top: 12px; color: var(--faint); font-size: 13px; }
-.guesses { grid-template-columns: 118px 1fr; }
-.guesses span:last-child { color: var(--filled); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.guesses s { color: var(--faint); margin-left: 10px; }
-.tree { display: block; width: 100%; margin-top: 12px; overflow: visible; }
-.tree path { fill: none; stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
-.tree g { cursor: pointer; }
-.tree circle { fill: var(--panel); stroke: var(--guess); vector-effect: non-scaling-stroke; }
-.tree text { fill: var(--faint); text-anchor: middle; dominant-baseline: central; pointer-events: none; }
-.tree .later { opacity: 0; pointer-events: none; }
-.tree path.now { stroke: var(--filled); stroke-width: 2; }
-.tree g.now circle { stroke: var(--filled); }
-.tree g.now text { fill: var(--ink); }
-.tree g.shown circle { fill: var(--filled-paper); stroke: var(--filled-paper); }
-.tree g.shown text { fill: #ffffff; font-weight: 700; }
-.tree g.right circle { fill: var(--halt); stroke: var(--halt); }
-.tree g.right text { fill: var(--paper); font-weight: 700; }
-.heat { display: grid; width: 150px; flex: none; }
-.heat i { aspect-ratio: 1; }
-.inside p { margin: 0 0 8px; }
-.scale { display: flex; gap: 8px; align-items: center; }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 12px 0 0; padding: 0; list-style: none;
-  color: var(--faint); font-size: 13px; }
-.legend li { display: flex; gap: 6px; align-items: center; }
-.swatch { width: 16px; height: 12px; border-radius: 3px; flex: none; font-weight: 700; text-align: center; line-height: 12px; }
-.swatch.wide { width: 44px; }
-.controls { display: flex; flex-wrap: wrap; gap: 8px 10px; align-items: center; margin-top: 10px;
-  position: sticky; bottom: 0; background: var(--paper); padding: 10px 0 12px; }
-.controls input { flex: 1 1 220px; accent-color: var(--certain); }
-.controls output { min-width: 96px; color: var(--faint); font-variant-numeric: tabular-nums; }
-#play { min-width: 82px; }
-dialog { color: var(--ink); background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
-  padding: 18px 22px; width: min(620px, calc(100vw - 24px)); max-height: calc(100vh - 24px); }
-dialog::backdrop { background: rgb(0 0 0 / 45%); }
-dialog h2 { font-size: 16px; margin: 0 0 8px; }
-dialog dl { display: grid; grid-template-columns: 132px 1fr; gap: 3px 14px; margin: 0 0 14px; }
-dialog dt { color: var(--faint); } dialog dd { margin: 0; }
-dialog .legend { margin: 0 0 14px; font-size: inherit; color: inherit; }
-kbd { border: 1px solid var(--line); border-radius: 4px; padding: 0 5px; background: var(--panel); font: inherit; }
-@media (max-width: 700px) {
-  main { padding: 12px 12px 0; }
-  .stage.single { grid-template-columns: minmax(0, 1fr); }
-  .boards { gap: 10px; grid-template-columns: repeat(var(--across), minmax(0, 260px)); }
-  .controls { gap: 6px; }
-  .controls input { order: -1; flex-basis: 100%; }
-  .controls output { flex: 1; text-align: center; min-width: 0; }
-  .controls select { padding: 5px 4px; }
-  dialog dl { grid-template-columns: 1fr; gap: 0; } dialog dd { margin-bottom: 6px; }
-}
-</style>
-<style id="roles"></style>
-</head>
-<body>
-<main>
-<header><h1 id="title"></h1><p id="model"></p>
-<button id="what" type="button" title="What is shown">?</button><button id="theme" type="button">Dark</button></header>
-<div id="stage"><div id="told" class="told"></div><div id="boards" class="boards"></div></div>
-<div class="controls">
-<button id="back" type="button" aria-label="One step back">&#8592;</button>
-<button id="play" type="button">Play</button>
-<button id="forth" type="button" aria-label="One step forth">&#8594;</button>
-<input id="slider" type="range" min="0" value="0" aria-label="Step">
-<output id="place" for="slider"></output>
-<select id="speed" aria-label="Speed"></select>
-</div>
-</main>
-<dialog id="help" aria-labelledby="help-title">
-<h2 id="help-title">What is shown</h2>
-<dl id="meanings"></dl>
-<ul id="colours" class="legend"></ul>
-<p><kbd>space</kbd> play, pause &nbsp; <kbd>&#8592;</kbd> <kbd>&#8594;</kbd> step &nbsp;
-<kbd>Home</kbd> <kbd>End</kbd> first, last &nbsp; <kbd>+</kbd> <kbd>-</kbd> speed &nbsp; <kbd>?</kbd> this help</p>
-<button id="close" type="button">Close</button>
-</dialog>
-<script type="application/json" id="run">/*RUN*/</script>
-<script>
 "use strict";
 const run = JSON.parse(document.getElementById("run").textContent);
 const $ = (id) => document.getElementById(id);
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const HEAT = ["#26214a", "#57156d", "#8f2669", "#c73e4c", "#ed6925", "#fba41a", "#fcffa4"];
 const isTree = run.search !== "none", BARS = 64;
-let at = 0, speed = 2, timer = null;
+let at = 0, speed = 2, isPlaying = false, isStepping = false, timer = null;
+// What a run that is still computed changes: `ask` for what follows the last moment, false where nothing does.
+const hooks = {
+  ask: () => false, shown: () => {}, playLabel: () => (at === moments.length - 1 ? "Replay" : "Play"),
+};
 
-// Each moment names only the frames that are new in it: fill in those that stay.
-const moments = [];
-for (const moment of run.moments) {
-  const before = moments.length && moments[moments.length - 1].page === moment.page
-    ? moments[moments.length - 1].frames : [];
-  const frames = before.map((frame) => ({ ...frame, isNew: false }));
+// The moments so far; the finished steps of every puzzle, by page and place, each with its moment; and by
+// moment, how many there are by then.
+const moments = [], finished = {}, sofar = [];
+
+// Add a moment, which names only the frames that are new in it: fill in those that stay.
+function addMoment(moment) {
+  const last = moments[moments.length - 1], number = moments.length;
+  const frames = last && last.page === moment.page ? last.frames.map((frame) => ({ ...frame, isNew: false })) : [];
   for (const frame of moment.frames) frames[frame.place] = { ...frame, isNew: true };
   moments.push({ page: moment.page, inside: moment.inside, frames });
+  sofar.push(frames.map((frame, place) => {
+    const steps = finished[`${moment.page} ${place}`] ??= [];
+    if (!moment.inside && frame.isNew && frame.step > 0) steps.push({ number, frame });
+    return steps.length;
+  }));
+  $("slider").max = number;
 }
 
 function element(name, classes, text) {
@@ -247,16 +111,6 @@ function board(frame, puzzle) {
   return drawn;
 }
 
-// The finished steps of every puzzle, by page and place, each with its moment; and by moment, how many there are by then.
-const finished = {}, sofar = [];
-moments.forEach((moment, number) => {
-  moment.frames.forEach((frame, place) => {
-    const steps = finished[`${moment.page} ${place}`] ??= [];
-    if (!moment.inside && frame.isNew && frame.step > 0) steps.push({ number, frame });
-  });
-  sofar.push(moment.frames.map((_, place) => finished[`${moment.page} ${place}`].length));
-});
-
 // What the steps of a puzzle came to, each with its moment; of many, those around the moment that is shown.
 function history(place, of) {
   const steps = finished[`${moments[at].page} ${place}`];
@@ -268,6 +122,7 @@ const upTo = (series) => series.filter((item) => item.number <= at);
 
 function reading(name, value, colour, series = [], most = 0) {
   const line = element("div", "reading"), bars = element("div", "bars"), now = upTo(series).length - 1;
+  line.title = MEANINGS[name] ?? "";
   line.append(element("span", "", name), element("b", "", value), bars);
   bars.style.color = `var(--${colour})`;
   const top = most || Math.max(...series.map((item) => item.value), 1e-9);
@@ -279,6 +134,7 @@ function reading(name, value, colour, series = [], most = 0) {
   return line;
 }
 
+const MEANINGS = Object.fromEntries(run.meanings);
 const percent = (share) => share === null ? "-" : `${(100 * share).toFixed(1)}%`;
 const norm = (value) => value === null ? "-" : value.toFixed(3);
 const mean = (values) => values ? values.reduce((sum, value) => sum + value, 0) / values.length / 100 : 0;
@@ -338,7 +194,7 @@ const SVG = (() => {
 const TREE_WIDTH = 440, TREE_HEIGHT = 290, ROW = 44, LEAST_ROW = 14, LARGEST = 9;
 let drawn = null;  // the tree on the screen, its nodes, and what was last marked in it
 
-function drawTree(key, nodes, ends) {
+function drawTree(key, nodes) {
   const part = (name, attributes) => {
     const made = document.createElementNS(SVG, name);
     for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
@@ -365,7 +221,8 @@ function drawTree(key, nodes, ends) {
       symbol.textContent = node.guess.split("=")[1];
       group.append(symbol);
     }
-    group.addEventListener("click", () => go(ends[number]));
+    group.addEventListener("click", () =>
+      go(finished[key].filter(({ frame }) => frame.attempt === number).pop()?.number ?? at));
     return group;
   });
   svg.append(...lines.filter((line) => line), ...circles);
@@ -374,10 +231,8 @@ function drawTree(key, nodes, ends) {
 
 function tree(frame, nodes, place) {
   const key = `${moments[at].page} ${place}`;
-  if (!drawn || drawn.key !== key) {
-    const ends = [];
-    for (const step of finished[key]) ends[step.frame.attempt] = step.number;
-    drawn = drawTree(key, nodes, ends);
+  if (!drawn || drawn.key !== key || drawn.circles.length !== nodes.length) {
+    drawn = drawTree(key, nodes);
     nodes.forEach((_, number) => { mark(number, "later"); });
   }
   const way = new Set();
@@ -446,6 +301,7 @@ function where(moment) {
 function show(place) {
   at = Math.max(0, Math.min(moments.length - 1, place));
   const { page, frames } = moments[at], isOne = frames.length === 1, first = page * run.rows * run.columns + 1;
+  const hadFocus = $("boards").contains(document.activeElement);
   $("stage").className = isOne ? "stage single" : "stage";
   $("boards").style.setProperty("--across", Math.min(run.columns, frames.length));
   $("boards").style.setProperty("--down", Math.ceil(frames.length / run.columns));
@@ -458,29 +314,54 @@ function show(place) {
   $("told").replaceChildren(...(isOne ? [told(frames[0], 0)] : [tally(frames), legend()]));
   const which = isOne ? `puzzle ${first}` : `puzzles ${first} to ${first + frames.length - 1}`;
   $("model").textContent = `${run.model}, ${run.num_parameters.toLocaleString("en")} parameters` +
-    (run.num_puzzles > 1 ? `; ${which} of ${run.num_puzzles}` : "");
+    (run.num_puzzles > 1 ? `; ${which} of ${run.num_puzzles}` : "") + (run.remark ? `; ${run.remark}` : "");
   $("slider").value = at;
   $("place").textContent = where(moments[at]);
   $("slider").setAttribute("aria-valuetext", where(moments[at]));
-  if (timer === null) $("play").textContent = at === moments.length - 1 ? "Replay" : "Play";
+  labelPlay();
+  hooks.shown(hadFocus);
 }
+
+function labelPlay() { $("play").textContent = isPlaying ? "Pause" : hooks.playLabel(); }
 
 function pause() {
   clearTimeout(timer);
-  timer = null;
-  $("play").textContent = at === moments.length - 1 ? "Replay" : "Play";
+  isPlaying = false;
+  labelPlay();
 }
 
+// Show this moment for its time, then the next one.
 function tick() {
-  if (at === moments.length - 1) return pause();
-  const stay = moments[at].inside ? run.seconds / 4 : run.seconds;
-  timer = setTimeout(() => { show(at + 1); tick(); }, 1000 * stay / SPEEDS[speed]);
+  const stay = moments[at].inside ? run.seconds / 4 : run.seconds, isLast = at === moments.length - 1;
+  if (isLast && !hooks.ask()) return pause();
+  timer = setTimeout(advance, (1000 * stay) / SPEEDS[speed]);
+}
+
+function advance() {
+  timer = null;
+  if (at === moments.length - 1) return;  // what follows is on its way: `arrive` goes on
+  show(at + 1);
+  tick();
+}
+
+// More moments came.
+function arrive() {
+  if (isStepping) show(at + 1);
+  else if (isPlaying && timer === null) advance();
+  isStepping = false;
+}
+
+function stepForth() {
+  pause();
+  if (at < moments.length - 1) show(at + 1);
+  else isStepping = hooks.ask();
 }
 
 function toggle() {
-  if (timer !== null) return pause();
-  if (at === moments.length - 1) show(0);
-  $("play").textContent = "Pause";
+  if (isPlaying) return pause();
+  if (at === moments.length - 1 && !hooks.ask()) show(0);
+  isPlaying = true;
+  labelPlay();
   tick();
 }
 
@@ -489,7 +370,7 @@ function go(place) { pause(); show(place); }
 function setSpeed(index) {
   speed = Math.max(0, Math.min(SPEEDS.length - 1, index));
   $("speed").value = String(speed);
-  if (timer !== null) { clearTimeout(timer); tick(); }
+  if (isPlaying && timer !== null) { clearTimeout(timer); tick(); }
 }
 
 function setTheme(name) {
@@ -500,7 +381,7 @@ function setTheme(name) {
 // While the help is open, what is shown waits.
 let wasPlaying = false;
 function openHelp() {
-  wasPlaying = timer !== null;
+  wasPlaying = isPlaying;
   pause();
   $("help").showModal();
 }
@@ -512,7 +393,7 @@ for (const [name, meaning] of run.meanings) $("meanings").append(element("dt", "
 $("colours").append(...colours());
 
 const KEYS = {
-  " ": toggle, ArrowLeft: () => go(at - 1), ArrowRight: () => go(at + 1), Home: () => go(0),
+  " ": toggle, ArrowLeft: () => go(at - 1), ArrowRight: stepForth, Home: () => go(0),
   End: () => go(moments.length - 1), "+": () => setSpeed(speed + 1), "=": () => setSpeed(speed + 1),
   "-": () => setSpeed(speed - 1), "?": openHelp,
 };
@@ -528,7 +409,7 @@ document.addEventListener("keydown", (event) => {
 });
 $("play").addEventListener("click", toggle);
 $("back").addEventListener("click", () => go(at - 1));
-$("forth").addEventListener("click", () => go(at + 1));
+$("forth").addEventListener("click", stepForth);
 $("slider").addEventListener("input", () => go(Number($("slider").value)));
 $("speed").addEventListener("change", () => setSpeed(Number($("speed").value)));
 $("theme").addEventListener("click", () =>
@@ -536,18 +417,20 @@ $("theme").addEventListener("click", () =>
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
 
-SPEEDS.forEach((value, index) => {
-  const option = element("option", "", `${value}x`);
-  option.value = String(index);
-  $("speed").append(option);
-});
-$("title").textContent = `trm watch ${run.task}`;
-document.title = `trm watch ${run.task}`;
-$("slider").max = moments.length - 1;
-setTheme(dark.matches ? "dark" : "light");
-setSpeed(speed);
-show(0);
-if (!matchMedia("(prefers-reduced-motion: reduce)").matches) toggle();
-</script>
-</body>
-</html>
+function start(title) {
+  SPEEDS.forEach((value, index) => {
+    const option = element("option", "", value === Infinity ? "max" : `${value}x`);
+    option.value = String(index);
+    $("speed").append(option);
+  });
+  $("title").textContent = document.title = title;
+  setTheme(dark.matches ? "dark" : "light");
+  setSpeed(speed);
+  show(0);
+}
+
+if (run.moments) {
+  run.moments.forEach(addMoment);
+  start(`trm watch ${run.task}`);
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) toggle();
+}
