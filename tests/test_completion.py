@@ -40,7 +40,7 @@ def test_commands_tasks_and_options_are_completed() -> None:
         ("trm eval maze --starts ", words_of(SolveConfig, "starts")),
         ("trm solve sudoku --device ", ("auto", "cpu", "cuda", "mps")),
         ("trm solve sudoku --dtype ", ("auto", "float32", "bfloat16", "int8")),
-        ("trm models export sudoku --format ", ("onnx", "trm")),
+        ("trm models export sudoku --format ", ("onnx", "trm", "html")),
         ("trm models export sudoku --storage b", ("bfloat16",)),
         ("trm train sudoku --log-to ", ("tensorboard", "wandb")),
     ],

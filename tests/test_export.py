@@ -95,7 +95,7 @@ def test_a_storage_says_what_it_costs_in_the_card(storage: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--format", "gguf"], "choose onnx or trm"),
+        (["--format", "gguf"], "choose onnx, trm or html"),
         (["--storage", "int4", "--format", "trm"], "choose float32, bfloat16, int8"),
         (["--storage", "int8"], "is for --format trm"),
     ],

@@ -14,7 +14,7 @@ from trm_cli.cli.commands import Command, Group
 from trm_cli.cli.completion import complete_models, complete_tasks, complete_words
 from trm_cli.cli.help import INPUT_OUTPUT, NETWORK
 from trm_cli.errors import UsageError, printable
-from trm_cli.files import making_folder
+from trm_cli.files import making_folder, write_whole
 
 if TYPE_CHECKING:
     from trm_cli.weights.catalogue import Entry
@@ -275,21 +275,22 @@ def export(
         "-o",
         metavar="PATH",
         show_default=False,
-        help="The .onnx file, or the folder of the checkpoint.",
+        help="The .onnx or .html file, or the folder of the checkpoint.",
         rich_help_panel=INPUT_OUTPUT,
     ),
     file_format: str = Option(
         "onnx",
         "--format",
-        metavar="onnx|trm",
-        help="onnx: one supervision step; trm: a checkpoint.",
+        metavar="onnx|trm|html",
+        help="onnx: one supervision step; trm: a checkpoint; html: a page in which the network thinks.",
         rich_help_panel=INPUT_OUTPUT,
-        autocompletion=complete_words("onnx", "trm"),
+        autocompletion=complete_words("onnx", "trm", "html"),
     ),
-    storage: str = Option(
-        "float32",
+    storage: Optional[str] = Option(
+        None,
         metavar="float32|bfloat16|int8",
-        help="How a checkpoint keeps its numbers.",
+        show_default="float32; of a page, bfloat16 if it were over 1 MB",
+        help="How a checkpoint or a page keeps its numbers.",
         rich_help_panel=INPUT_OUTPUT,
         autocompletion=complete_words("float32", "bfloat16", "int8"),
     ),
@@ -306,16 +307,19 @@ def export(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a model as ONNX or in a smaller storage.
+    """Write a model as ONNX, in a smaller storage, or as a web page.
 
-    A smaller checkpoint says in its card what the storage changes, as measured.
+    A smaller checkpoint says in its card what the storage changes, as measured. A page is one file
+    that needs neither a server nor a network: puzzles are typed there, and solved there.
 
-    Example: trm models export sudoku --format trm --storage bfloat16 -o small
+    Examples:
+    trm models export sudoku --format html -o sudoku.html
+    trm models export sudoku --format trm --storage bfloat16 -o small
     """
-    if file_format not in ("onnx", "trm"):
-        raise UsageError(f"--format {file_format}: choose onnx or trm")
-    if file_format == "onnx" and storage != "float32":
-        raise UsageError("--storage: is for --format trm; drop it")
+    if file_format not in ("onnx", "trm", "html"):
+        raise UsageError(f"--format {file_format}: choose onnx, trm or html")
+    if file_format == "onnx" and storage not in (None, "float32"):
+        raise UsageError("--storage: is for --format trm or html; drop it")
     options.refuse_full(output, force)
 
     from trm_cli.weights.catalogue import find_by_name
@@ -329,7 +333,15 @@ def export(
         if file_format == "onnx":
             export_onnx(found, output, replaces=force)
             return
-        with making_folder(output, replaces=force) as folder:
-            words = export_checkpoint(found, folder, storage, num_puzzles=num_puzzles, command=options.as_typed())
+        if file_format == "html":
+            from trm_cli.display.live import live_page
+
+            page, kept = live_page(found, storage=storage)
+            write_whole(output, page.encode(), replaces=force)
+            words = f"{output}: {len(page.encode()):,} bytes, the weights in {kept}"
+        else:
+            command = options.as_typed()
+            with making_folder(output, replaces=force) as folder:
+                words = export_checkpoint(found, folder, storage or "float32", num_puzzles=num_puzzles, command=command)
     if not quiet:
         typer.echo(words, err=True)

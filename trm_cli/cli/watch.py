@@ -2,6 +2,8 @@
 
 import os
 import re
+import tempfile
+import webbrowser
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -17,6 +19,10 @@ from trm_cli.errors import UsageError
 if TYPE_CHECKING:
     from trm_cli.api import Run
     from trm_cli.solving.replay import Trace
+    from trm_cli.tasks.base import Task
+    from trm_cli.tasks.inputs import Source
+
+FPS = 20.0  # frames drawn a second, at most, if nothing is said
 
 
 @options.with_options(chosen=options.SOLVING, machine=options.MACHINE)
@@ -40,7 +46,7 @@ def watch(
         rich_help_panel=SCREEN,
     ),
     fps: float = Option(
-        20.0, min=1, max=60, metavar="N", help="Frames drawn a second, at most.", rich_help_panel=SCREEN
+        FPS, min=1, max=60, metavar="N", help="Frames drawn a second, at most.", rich_help_panel=SCREEN
     ),
     save: Optional[list[Path]] = Option(
         None,
@@ -63,6 +69,9 @@ def watch(
         help="Show a saved trace.jsonl again; needs no network.",
         rich_help_panel=INPUT_OUTPUT,
     ),
+    web: bool = Option(
+        False, "--web", help="Open a page in which the browser computes the run.", rich_help_panel=SCREEN
+    ),
     force: options.Force = False,
     machine: Any = options.GROUP,
     quiet: options.Quiet = False,
@@ -77,6 +86,7 @@ def watch(
     trm watch examples/maze-hard.txt --inner
     trm watch sudoku --grid 3x3 --save run.html
     trm watch --replay trace.jsonl --tree tree.svg
+    trm watch sudoku --web
     """
     from trm_cli.display.export import check_names, check_tree, check_tree_name, save_run, save_tree
     from trm_cli.display.watch import Viewer
@@ -97,6 +107,13 @@ def watch(
         if (place := os.path.realpath(path)) in places:
             raise UsageError(f"{path}: named twice for an output; give each a name of its own")
         places.add(place)
+    if web:
+        others = {"save": save, "tree": tree, "replay": replay, "grid": shape != (1, 1), "fps": fps != FPS, **machine}
+        if typed := next((name for name, value in others.items() if value not in (None, False, "auto", [])), None):
+            raise UsageError(f"--web: the page has no --{typed}; drop it")
+        request = options.Request(model, revision, chosen, machine, quiet)
+        _open_page(words or [], request, inner=inner, checks=check, pause=pause)
+        return
     if replay and words:
         raise UsageError("--replay: the trace names its task and puzzles; leave out TASK and FILE")
     if replay:
@@ -123,15 +140,11 @@ def _computed(
     Where rules decide: attempts at puzzles, as many at once as `shape` has rows times columns. Where answers are
     voted on: the tests of one problem that the network knows, as it is, in all steps, as for a vote.
     """
-    from trm_cli.tasks import get_task, task_names
-    from trm_cli.tasks.inputs import find_puzzles, read_example, read_problems, read_puzzles
+    from trm_cli.tasks.inputs import read_example, read_problems, read_puzzles
     from trm_cli.tasks.problems import Demonstrated, refuse_unchecked
     from trm_cli.weights.catalogue import find_model
 
-    names = words or task_names()[:1]
-    task, sources = (get_task(names[0]), []) if len(names) == 1 and names[0] in task_names() else find_puzzles(words)
-    if len(sources) > 1:
-        raise UsageError(f"{sources[1].name}: one file or puzzle at a time can be watched; put them in one file")
+    task, sources = _asked(words)
     if isinstance(task, Demonstrated):
         if not sources:
             raise UsageError(f"no {task.name} task comes with trm: give a file of one")
@@ -158,3 +171,35 @@ def _computed(
     from trm_cli.api import Watch
 
     return Watch(loaded, task, request.settings_for(loaded), checks, inner, shape).run(list(puzzles))
+
+
+def _asked(words: list[str]) -> "tuple[Task, list[Source]]":
+    """The task, and where its puzzles stand: in one place, or nowhere, where examples are meant."""
+    from trm_cli.tasks import get_task, task_names
+    from trm_cli.tasks.inputs import find_puzzles
+
+    names = words or task_names()[:1]
+    if len(names) == 1 and names[0] in task_names():
+        return get_task(names[0]), []
+    task, sources = find_puzzles(words)
+    if len(sources) > 1:
+        raise UsageError(f"{sources[1].name}: one file or puzzle at a time can be watched; put them in one file")
+    return task, sources
+
+
+def _open_page(words: list[str], request: options.Request, *, inner: bool, checks: bool, pause: float | None) -> None:
+    """Write the page of a network with these puzzles, print its path and have the system's browser open it."""
+    from trm_cli.display.live import live_page
+    from trm_cli.tasks.inputs import read_puzzles
+    from trm_cli.weights.catalogue import find_model
+
+    task, sources = _asked(words)
+    puzzles = read_puzzles(task, sources[0]) if sources else None
+    size = puzzles.num_cells if puzzles else None
+    found = find_model(request.model, task=task.name, num_cells=size, revision=request.revision)
+    page, _ = live_page(found, puzzles=puzzles, given=request.settings, inner=inner, checks=checks, pause=pause)
+    path = Path(tempfile.mkdtemp(prefix="trm-"), f"{task.name}.html")
+    path.write_text(page, encoding="utf-8")
+    typer.echo(path)
+    if not webbrowser.open(path.as_uri()):
+        typer.echo("trm: no browser was found; open this file in one", err=True)

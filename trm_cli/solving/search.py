@@ -129,15 +129,15 @@ class Views:
         drawn.cells[0], drawn.symbols[0] = np.arange(num_cells), np.arange(len(drawn.symbols[0]))
         both = np.concatenate([drawn.cells, drawn.symbols.astype(np.int64)], axis=1)
         different = np.sort(np.unique(both, axis=0, return_index=True)[1])  # in the order drawn
-        self._there = drawn.rows(different[:wanted])
-        self._back = self._there.inverse()
-        self.count = len(self._there.cells)
+        self.there = drawn.rows(different[:wanted])
+        self._back = self.there.inverse()
+        self.count = len(self.there.cells)
 
     def show(self, puzzle: Tokens, view: int) -> Tokens:
         """A puzzle [L] as it looks in a view."""
         if self.count == 1:
             return puzzle
-        shown: Tokens = self._there.rows(np.array([view])).apply(puzzle[None])[0]
+        shown: Tokens = self.there.rows(np.array([view])).apply(puzzle[None])[0]
         return shown
 
     def undo(self, answers: Tokens, views: Sequence[int]) -> Tokens:
@@ -148,7 +148,7 @@ class Views:
         """Beliefs [L, V] about a puzzle in a view, as those about the puzzle as it is."""
         if self.count == 1:
             return beliefs
-        back, names = self._back.cells[view], self._there.symbols[view]
+        back, names = self._back.cells[view], self.there.symbols[view]
         undone: Beliefs = beliefs[back][:, names]
         return undone
 

@@ -131,7 +131,8 @@ def read_column(
     is_row  whether the first field of the first line is a question already, as there is no header.
     Raises PuzzleError where there is no column of questions, or nothing in it.
     """
-    names = _column_names(next(csv.reader([header])), f"{source}:{number}")
+    with TableLines([], number, has_comments=has_comments).named(source):
+        names = _column_names(next(csv.reader([header])), f"{source}:{number}")
     chosen = [names.index(name) for name in QUESTION_COLUMNS if name in names]
     column = chosen[0] if chosen else 0
     if not chosen and not is_row(names[0]):

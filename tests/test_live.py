@@ -1,0 +1,479 @@
+"""The page in which a network thinks, in a real browser: the frames and words of the terminal, what a visitor does."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from typer.testing import CliRunner
+
+from tests.live_pages import (
+    BROWSER,
+    READY,
+    Given,
+    Open,
+    as_shipped,
+    for_board,
+    found,
+    in_worker,
+    opening,
+    page_text,
+    task_of,
+)
+from trm_cli.cli.app import app
+from trm_cli.config import solve_config
+from trm_cli.display.live import LARGEST_PAGE, live_page, with_what_follows
+from trm_cli.display.page import page_of
+from trm_cli.display.screen import meanings
+from trm_cli.errors import PuzzleError, TRMError, UsageError
+from trm_cli.solving.engine import examiner, header_of, moments
+from trm_cli.solving.trace import Header, Moment
+from trm_cli.tasks import get_task
+from trm_cli.tasks.base import Puzzle
+from trm_cli.tasks.inputs import Source, read_puzzles
+from trm_cli.weights.catalogue import refuse_board
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CLOSE = 1e-3  # of what is measured
+PLAY, VERDICT, MESSAGE = "#play", "#verdict", "#message"
+IS_OVER = "() => isOver && at === moments.length - 1"
+GLYPHS = "[...document.querySelectorAll('.cell')].map((cell) => cell.textContent || '.').join('')"
+RUN = """async ([text, settings, inner]) => {
+    READY
+    const task = TASKS[shipped.task], { tokens, height } = task.readOne(text, 1, "");
+    const how = { settings: { ...shipped.settings, ...settings }, views: new Views(shipped.views, height), inner };
+    const frames = [...watchPuzzle(networkFor(task, tokens.length), task, tokens, how)];
+    return frames.map((frame) => ({ step: frame.step, attempt: frame.attempt, answer: [...frame.answer],
+      is_last: frame.is_last, guesses: frame.guesses.map(({ cell, token }) => [cell, token]),
+      halt: frame.halt_probability }));
+}""".replace("READY", READY)
+
+
+@pytest.fixture(scope="module")
+def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    with opening(tmp_path_factory.mktemp("pages")) as open_it:
+        yield open_it
+
+
+def run_in_torch(name: str, puzzle: Puzzle, given: Given, *, inner: bool) -> tuple[Header, list[Moment]]:
+    """The run that `trm watch` shows: its header, and its moments."""
+    loaded = as_shipped(name)
+    task, network = get_task(loaded.checkpoint.task), for_board(loaded, puzzle.tokens.size)
+    settings = solve_config(loaded.checkpoint.solving, dict(given))
+    header = header_of(loaded, settings, 1, inner=inner)
+    return header, list(moments(network, task, [puzzle], settings=settings, inner=inner, examine=examiner(task)))
+
+
+def puzzle_of(task: str, text: str) -> Puzzle:
+    return next(iter(read_puzzles(get_task(task), Source("puzzle", text=text))))
+
+
+# Few steps an attempt: what an unfinished answer wanders to depends on the last bits of its numbers.
+SHORT: Given = (("max_steps", 2), ("retry_steps", 2), ("step_limit", 40))
+ONCE: Given = (("max_steps", 3), ("search", "none"), ("attempts", 1))
+SEARCHED = "....13.4.......6....4..7.29....8....57.9...........367..92..8..........632...49.."
+WATCHED: dict[str, tuple[str, str, Given, bool]] = {
+    "a search": ("sudoku", SEARCHED, SHORT, False),
+    "every call of the net": ("sudoku", SEARCHED, ONCE, True),
+    "calls in a search": ("sudoku-small", SEARCHED, SHORT, True),
+    "a maze": ("maze", (EXAMPLES / "maze-15x15.txt").read_text(), (), False),
+    "calls in a maze, in several views": ("maze", (EXAMPLES / "maze-9x9.txt").read_text(), (("max_steps", 1),), True),
+}
+
+
+@pytest.mark.parametrize("case", WATCHED.values(), ids=WATCHED)
+def test_every_moment_is_drawn_as_a_saved_run(open_page: Open, case: tuple[str, str, Given, bool]) -> None:
+    name, text, given, inner = case
+    puzzle = puzzle_of(task_of(name).name, text)
+    header, run = run_in_torch(name, puzzle, given, inner=inner)
+    page = open_page(name, given=given).page
+    page.evaluate("(text) => take(text)", header.task.write(puzzle.tokens))
+    if inner:
+        page.check("#inner")
+    page.select_option("#speed", label="max")
+    page.click(PLAY)
+    page.wait_for_function(IS_OVER, timeout=60_000)
+    told = page.evaluate("moments.map(({ inside, frames }) => ({ inside, ...frames[0] }))")
+    saved = re.search(r'<script type="application/json" id="run">(.*?)</script>', page_of(header, run), re.DOTALL)
+    assert saved is not None
+    kept = json.loads(saved[1])
+    assert len(told) == len(kept["moments"])
+    for ours, theirs in zip(kept["moments"], told, strict=True):
+        frame = ours["frames"][0]
+        measured = {"halt", "change_y", "change_z", "seconds", "confidence", "update"}
+        assert {key: theirs[key] for key in frame.keys() - measured} == {k: frame[k] for k in frame.keys() - measured}
+        for key in ("halt", "change_y", "change_z"):
+            assert theirs[key] == (frame[key] if frame[key] is None else pytest.approx(frame[key], abs=CLOSE))
+        assert (theirs["confidence"] is None) == (frame["confidence"] is None)
+        np.testing.assert_allclose(theirs["confidence"] or 0, frame["confidence"] or 0, atol=1)
+        if frame["update"]:
+            heat = theirs["update"].pop("heat")
+            np.testing.assert_allclose(heat, frame["update"].pop("heat"), atol=2e-3)
+            assert theirs["update"].pop("change") == pytest.approx(frame["update"].pop("change"), abs=CLOSE)
+            assert theirs["update"] == frame["update"]
+    trees = page.evaluate("run.trees")
+    nodes = [{key: node[key] for key in kept["trees"][0][0][0]} for node in trees[0][0]] if trees[0][0] else []
+    assert nodes == (kept["trees"][0][0] if kept["trees"] else [])
+    assert page.evaluate("run.meanings") == [list(pair) for pair in meanings(header)]
+
+
+SETTINGS = {
+    "flat": {"search": "flat", "attempts": 5, "max_steps": 2, "step_limit": 0},
+    "by votes": {"search": "flat", "attempts": 5, "max_steps": 3, "step_limit": 0, "select": "mode"},
+    "by the halt head": {"search": "flat", "attempts": 4, "max_steps": 3, "step_limit": 0, "select": "q"},
+    "by the margin": {"search": "flat", "attempts": 4, "max_steps": 2, "step_limit": 0, "select": "margin"},
+    "by the residual": {"search": "best-first", "attempts": 4, "max_steps": 3, "select": "residual"},
+    "never halting": {"search": "none", "attempts": 1, "max_steps": 7, "halt": "never"},
+    "halting on its word": {"search": "best-first", "attempts": 9, "halt": "q"},
+    "limited": {"search": "best-first", "max_steps": 3, "retry_steps": 2, "step_limit": 12},
+}
+
+
+@pytest.mark.parametrize("given", SETTINGS.values(), ids=SETTINGS)
+def test_attempts_follow_the_settings_as_on_the_command_line(open_page: Open, given: dict[str, Any]) -> None:
+    loaded, text = as_shipped("sudoku-small"), SEARCHED
+    page, task = open_page("sudoku-small").page, get_task("sudoku")
+    settings = solve_config(loaded.checkpoint.solving, given)
+    told = in_worker(page, RUN, [text, with_what_follows(settings), False])
+    run = moments(loaded.network, task, [puzzle_of("sudoku", text)], settings=settings, examine=examiner(task))
+    frames = [moment.frames[0] for moment in run][1:]
+    assert [(one["step"], one["attempt"], one["is_last"], one["guesses"], one["answer"]) for one in told] == [
+        (f.step, f.attempt, f.is_last, [[g.cell, g.token] for g in f.guesses], f.answer.tolist()) for f in frames
+    ]
+
+
+def test_further_attempts_at_a_maze_go_through_the_same_views(open_page: Open) -> None:
+    loaded = as_shipped("maze")
+    page, task = open_page("maze").page, get_task("maze")
+    settings = solve_config(loaded.checkpoint.solving, {"max_steps": 1})
+    for name in ("maze-15x15.txt", "maze-hard.txt"):
+        puzzle = puzzle_of("maze", (EXAMPLES / name).read_text())
+        told = in_worker(page, RUN, [task.write(puzzle.tokens), with_what_follows(settings), False])
+        frames = moments(
+            for_board(loaded, puzzle.tokens.size), task, [puzzle], settings=settings, examine=examiner(task)
+        )
+        expected = [moment.frames[0].answer.tolist() for moment in frames][1:]
+        assert len(expected) > 1
+        assert [one["answer"] for one in told] == expected
+
+
+def solve(page: Page) -> None:
+    page.select_option("#speed", label="max")
+    page.click(PLAY)
+    page.wait_for_function(IS_OVER, timeout=60_000)
+
+
+@pytest.mark.parametrize("name", ["sudoku", "maze"])
+def test_its_examples_are_solved(open_page: Open, name: str) -> None:
+    page = open_page(name).page
+    count = page.evaluate("shelf.length")
+    assert count >= 7
+    for number in range(count):
+        page.select_option("#pick", str(number))
+        solve(page)
+        expect(page.locator(VERDICT)).to_have_class("verdict solved")
+        expect(page.locator(VERDICT)).to_have_text(re.compile(r"^solved in \d"))
+
+
+def test_a_page_is_no_larger_than_a_megabyte_and_says_which_network_it_is() -> None:
+    for name in ("sudoku", "maze", "sudoku-small", "sudoku-mlp", "sudoku-large-boards"):
+        text, _ = page_text(name)
+        assert len(text.encode()) <= LARGEST_PAGE
+    assert "</script" not in re.sub(r"</script>\n", "", text.split("</head>")[1])
+
+
+def test_step_takes_one_step_and_solve_goes_on(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    question = page.evaluate(GLYPHS)
+    expect(page.locator(PLAY)).to_have_text("Solve")
+    page.click("#forth")
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+    assert page.evaluate(GLYPHS) != question
+    page.click("#forth")
+    expect(page.locator("#place")).to_have_text("step 2 of 16")
+    page.click("#back")
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+    expect(page.locator(PLAY)).to_have_text("Go on")
+    page.click(PLAY)
+    expect(page.locator(PLAY)).to_have_text("Pause")
+    page.click(PLAY)
+    page.wait_for_timeout(300)
+    count = page.evaluate("moments.length")
+    page.wait_for_timeout(700)
+    assert page.evaluate("moments.length") == count  # it waits
+    solve(page)
+    expect(page.locator(PLAY)).to_have_text("Replay")
+    count = page.evaluate("moments.length")
+    page.click("#forth")  # there is no other
+    assert page.evaluate("[at, moments.length]") == [count - 1, count]
+    page.select_option("#speed", label="0.25x")
+    page.click(PLAY)
+    expect(page.locator(PLAY)).to_have_text("Pause")
+    assert page.evaluate("[at, moments.length]") == [0, count]
+
+
+def test_what_is_typed_is_the_puzzle(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.click("#forth")
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+    page.click("#clear")
+    assert page.evaluate(GLYPHS) == "." * 81
+    assert page.evaluate("$('pick').selectedOptions[0].text") == "your own"
+    page.click(".cell:nth-child(1)")
+    for digit in "53":
+        page.keyboard.type(digit)
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.type("x")  # is no digit
+    page.keyboard.type("7")
+    assert page.evaluate(GLYPHS) == "53" + "." * 9 + "7" + "." * 69
+    page.keyboard.press("Backspace")
+    assert page.evaluate(GLYPHS) == "53" + "." * 79
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "row 2, column 3: empty"
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")  # leaves the board: a step
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+
+
+def paste(page: Page, text: str) -> None:
+    page.evaluate(
+        """(text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", text);
+            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+        }""",
+        text,
+    )
+
+
+def test_what_is_pasted_in_any_spelling_can_be_picked(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    text = "\n".join(line for line in (EXAMPLES / "spellings.txt").read_text().splitlines())
+    puzzles = list(read_puzzles(get_task("sudoku"), Source("puzzle", text=text)))
+    paste(page, text)
+    options = page.locator("#pick option", has_text="pasted")
+    assert options.count() == len(puzzles) > 1
+    for number, puzzle in enumerate(puzzles, 1):
+        page.select_option("#pick", label=f"pasted {number}")
+        assert page.evaluate(GLYPHS) == get_task("sudoku").write(puzzle.tokens)
+    page.click("#write")
+    page.fill("#text textarea", get_task("sudoku").write(puzzles[0].tokens))
+    page.click("#take")
+    assert page.evaluate(GLYPHS) == get_task("sudoku").write(puzzles[0].tokens)
+    solve(page)
+    expect(page.locator(VERDICT)).to_have_class("verdict solved")
+
+
+BAD = {
+    "repeated": ("sudoku", "55" + "." * 79),
+    "short": ("sudoku", "53..7"),
+    "letters": ("sudoku", "53..x" + "." * 76),
+    "a maze": ("sudoku", "S.\n.G\n"),
+    "two goals": ("maze", "S.G\n...\n..G\n"),
+    "no way": ("maze", "S#\n#G\n"),
+    "another size": ("sudoku", "1..4..1..1..4..1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD)
+def test_a_bad_puzzle_gets_the_words_of_the_command_line(open_page: Open, case: tuple[str, str]) -> None:
+    name, text = case
+    page = open_page(name).page
+    before = page.evaluate(GLYPHS)
+    paste(page, text)
+    with pytest.raises(TRMError) as caught:
+        refuse_board(found(name).checkpoint, read_puzzles(task_of(name), Source("puzzle", text=text)).num_cells)
+    expect(page.locator(MESSAGE)).to_have_text(str(caught.value))
+    assert page.evaluate(GLYPHS) == before  # nothing is lost
+    page.select_option("#pick", "0")
+    expect(page.locator(MESSAGE)).to_be_hidden()
+
+
+def test_a_bad_puzzle_that_was_typed_is_refused_when_it_is_to_be_solved(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.click("#clear")
+    page.click(".cell:nth-child(1)")
+    page.keyboard.type("5")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.type("5")
+    page.click(PLAY)
+    with pytest.raises(PuzzleError) as caught:
+        puzzle_of("sudoku", page.evaluate(GLYPHS))
+    expect(page.locator(MESSAGE)).to_have_text(str(caught.value))
+    assert page.evaluate("moments.length") == 1
+    page.click(".cell:nth-child(2)")
+    page.keyboard.press("Delete")
+    expect(page.locator(MESSAGE)).to_be_hidden()
+
+
+def test_a_puzzle_without_a_solution_is_tried_once_and_told_why(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    paste(page, "".join((EXAMPLES / "no-solution.txt").read_text().split("\n")[-2:]))
+    solve(page)
+    expect(page.locator(VERDICT)).to_have_text("not solved in 16 steps: no solution exists")
+    expect(page.locator(VERDICT)).to_have_class("verdict failed")
+
+
+def test_a_maze_is_drawn_with_the_mouse_and_with_keys(open_page: Open) -> None:
+    page = open_page("maze").page
+    paste(page, "S...\n....\n....\n...G\n")
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.cell')].map((cell) => cell.getBoundingClientRect().toJSON())"
+    )
+    middle = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
+
+    def drag(*cells: int) -> None:
+        page.mouse.move(*middle[cells[0]])
+        page.mouse.down()
+        for cell in cells[1:]:
+            page.mouse.move(*middle[cell], steps=3)
+        page.mouse.up()
+
+    write = "task.write(puzzle.tokens)"
+    drag(4, 5, 6)
+    assert page.evaluate(write) == "S   ### " + " " * 7 + "G"
+    drag(5, 6)  # a wall that is pressed opens
+    assert page.evaluate(write) == "S   #   " + " " * 7 + "G"
+    drag(15, 11, 10)
+    assert page.evaluate(write) == "S   #     G     "
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.type("g")
+    assert page.evaluate(write) == "S   #        G# "
+    solve(page)
+    expect(page.locator(VERDICT)).to_have_text(re.compile(r"^solved in \d+ step"))
+
+
+def test_it_fits_a_phone_and_digits_can_be_tapped(open_page: Open) -> None:
+    for name in ("sudoku", "maze"):
+        page = open_page(name, 390, 844).page
+        page.click("#forth")
+        expect(page.locator("#place")).to_have_text(re.compile("step 1 of 16"))
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        board, controls = (page.locator(part).bounding_box() for part in (".board", ".controls"))
+        assert board is not None
+        assert controls is not None
+        assert board["width"] > 350
+        assert board["y"] + board["height"] < controls["y"] < controls["y"] + controls["height"] <= 844
+    page = open_page("sudoku", 390, 844).page
+    page.click("#clear")
+    page.click(".cell:nth-child(41)")
+    page.click(".pad button:nth-child(8)")
+    assert page.evaluate(GLYPHS) == "." * 40 + "8" + "." * 40
+    page.click(".pad button:last-child")
+    assert page.evaluate(GLYPHS) == "." * 81
+
+
+def test_readings_have_tooltips_and_cells_have_labels(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.click("#forth")
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+    titles = page.evaluate("[...document.querySelectorAll('.reading')].map((line) => line.title)")
+    assert titles == page.evaluate("run.meanings.filter(([name]) => name !== 'depth').map(([, meaning]) => meaning)")
+    labels = page.evaluate("[...document.querySelectorAll('.cell')].map((cell) => cell.getAttribute('aria-label'))")
+    assert labels[2] == "row 1, column 3: 7, given"
+    assert re.fullmatch(r"row 1, column 1: [1-9], filled(, violation)?", labels[0])
+    assert page.evaluate("document.querySelectorAll('.cell[tabindex=\"0\"]').length") == 1
+    nameless = "[...document.querySelectorAll('button, select, input, textarea')].filter((one) => " + (
+        "!(one.textContent.trim() || one.getAttribute('aria-label') || one.closest('label'))).length"
+    )
+    assert page.evaluate(nameless) == 0
+    page.click("#card")
+    expect(page.locator("#card-text h1")).to_have_text("sudoku: a Tiny Recursive Model for sudoku")
+    page.keyboard.press("Escape")
+    assert "426,625 parameters; solved 100.0% of " in page.inner_text("#model")
+
+
+def test_it_stays_responsive_while_the_network_thinks(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.select_option("#pick", label="example 9")
+    page.select_option("#speed", label="max")
+    page.click(PLAY)
+    page.wait_for_function("() => moments.length > 3")
+    page.keyboard.press(" ")
+    page.evaluate("document.activeElement.blur()")
+    expect(page.locator(PLAY)).to_have_text("Go on")
+    page.select_option("#pick", label="example 1")  # drops what is being computed
+    page.click("#forth")
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+    assert page.evaluate("moments.length") == 2
+
+
+def test_boards_of_other_sizes_are_solved_by_a_network_for_several(open_page: Open) -> None:
+    page = open_page("sudoku-large-boards").page
+    for name, cells in (("6x6", 36), ("12x12", 144), ("16x16", 256)):
+        paste(page, (EXAMPLES / f"{name}.txt").read_text())
+        assert page.evaluate("puzzle.tokens.length") == cells
+        solve(page)
+        expect(page.locator(VERDICT)).to_have_class("verdict solved")
+
+
+def test_no_error_no_word_in_the_console_and_no_request_but_for_the_page(open_page: Open) -> None:
+    tab = open_page("maze")
+    solve(tab.page)
+    assert (tab.errors, tab.console) == ([], [])
+    assert tab.requests
+    assert all(address.startswith(("file://", "blob:null/")) for address in tab.requests)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"storage": "int8"}, "--storage int8: a page keeps float32 or bfloat16"),
+        (
+            {"given": {"noise": 0.1, "attempts": 2}},
+            "a page in a browser: no attempt in it is drawn by lot; drop --noise",
+        ),
+        ({"given": {"starts": "random"}}, "a page in a browser: no attempt in it is drawn by lot"),
+    ],
+    ids=["storage", "noise", "starts"],
+)
+def test_what_a_page_cannot_do_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(words)}"):
+        live_page(found("sudoku"), **given)
+
+
+def test_views_of_several_sizes_are_refused() -> None:
+    with pytest.raises(UsageError, match="let --views be 1"):
+        live_page(found("sudoku-large-boards"), given={"views": 2, "attempts": 3})
+
+
+def test_the_more_exact_storage_is_taken_that_fits() -> None:
+    assert [page_text(name)[1] for name in ("sudoku", "sudoku-small", "maze")] == ["bfloat16", "float32", "float32"]
+    assert page_text("sudoku-small", storage="bfloat16")[1] == "bfloat16"
+
+
+def test_it_is_exported_and_watched_by_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(app, ["models", "export", "sudoku-4x4", "--format", "html", "-o", str(page)])
+    assert done.exit_code == 0
+    assert done.stderr == f"{page}: {page.stat().st_size:,} bytes, the weights in float32\n"
+    opened: list[str] = []
+
+    def open_browser(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = CliRunner().invoke(app, ["watch", str(EXAMPLES / "4x4.txt"), "--web", "--inner", "--search", "none"])
+    path = Path(done.stdout.strip())
+    assert (done.exit_code, opened) == (0, [path.as_uri()])
+    saved = re.search(r'id="run">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
+    assert saved is not None
+    run = json.loads(saved[1])
+    puzzles = read_puzzles(get_task("sudoku"), Source("x", EXAMPLES / "4x4.txt"))
+    assert run["network"]["examples"] == [get_task("sudoku").write(puzzle.tokens) for puzzle in puzzles]
+    assert (run["inner"], run["search"], run["model"]) == (True, "none", "sudoku-4x4")
+
+
+@pytest.mark.parametrize("option", [["--save", "x.html"], ["--grid", "2x2"], ["--threads", "2"], ["--fps", "5"]])
+def test_options_that_say_nothing_about_the_page_are_refused(option: list[str]) -> None:
+    done = CliRunner().invoke(app, ["watch", "--web", *option])
+    assert (done.exit_code, done.stderr) == (2, f"trm: --web: the page has no {option[0]}; drop it\n")
