@@ -262,8 +262,9 @@ def test_what_is_pasted_in_any_spelling_can_be_picked(open_page: Open) -> None:
         page.select_option("#pick", label=f"pasted {number}")
         assert page.evaluate(GLYPHS) == get_task("sudoku").write(puzzle.tokens)
     page.click("#write")
-    page.fill("#text textarea", get_task("sudoku").write(puzzles[0].tokens))
+    page.fill("#words", get_task("sudoku").write(puzzles[0].tokens))
     page.click("#take")
+    expect(page.locator("#write-dialog")).to_be_hidden()
     assert page.evaluate(GLYPHS) == get_task("sudoku").write(puzzles[0].tokens)
     solve(page)
     expect(page.locator(VERDICT)).to_have_class("verdict solved")
@@ -292,6 +293,18 @@ def test_a_bad_puzzle_gets_the_words_of_the_command_line(open_page: Open, case: 
     assert page.evaluate(GLYPHS) == before  # nothing is lost
     page.select_option("#pick", "0")
     expect(page.locator(MESSAGE)).to_be_hidden()
+
+
+def test_a_bad_text_stays_in_its_dialog_with_the_message(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.click("#write")
+    page.fill("#words", "55" + "." * 79)
+    page.click("#take")
+    expect(page.locator("#words-message")).to_have_text(re.compile("^puzzle:1:2: row 1 has the given 5 twice"))
+    page.fill("#words", "5" + "." * 80)
+    page.click("#take")
+    expect(page.locator("#write-dialog")).to_be_hidden()
+    assert page.evaluate(GLYPHS) == "5" + "." * 80
 
 
 def test_a_bad_puzzle_that_was_typed_is_refused_when_it_is_to_be_solved(open_page: Open) -> None:
@@ -380,12 +393,11 @@ def test_readings_have_tooltips_and_cells_have_labels(open_page: Open) -> None:
     assert labels[2] == "row 1, column 3: 7, given"
     assert re.fullmatch(r"row 1, column 1: [1-9], filled(, violation)?", labels[0])
     assert page.evaluate("document.querySelectorAll('.cell[tabindex=\"0\"]').length") == 1
-    nameless = "[...document.querySelectorAll('button, select, input, textarea')].filter((one) => " + (
-        "!(one.textContent.trim() || one.getAttribute('aria-label') || one.closest('label'))).length"
-    )
-    assert page.evaluate(nameless) == 0
+    nameless = """[...document.querySelectorAll('button, select, input, textarea')].filter((one) =>
+        !(one.textContent.trim() || one.closest('label') || one.ariaLabel || one.getAttribute('aria-labelledby')))"""
+    assert page.evaluate(f"{nameless}.length") == 0
     page.click("#card")
-    expect(page.locator("#card-text h1")).to_have_text("sudoku: a Tiny Recursive Model for sudoku")
+    expect(page.locator("#card-dialog h1")).to_have_text("sudoku: a Tiny Recursive Model for sudoku")
     page.keyboard.press("Escape")
     assert "426,625 parameters; solved 100.0% of " in page.inner_text("#model")
 

@@ -26,7 +26,19 @@ def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
         yield open_it
 
 
-@pytest.mark.parametrize(("name", "size", "count"), [("sudoku", 9, 50), ("maze", 15, 40), ("maze", 30, 10)])
+PUZZLES = [
+    ("sudoku", 9, 50),
+    ("sudoku-small", 9, 50),
+    ("sudoku-mlp", 9, 50),
+    ("sudoku-6x6", 6, 50),
+    ("sudoku-4x4", 4, 50),
+    ("sudoku-large-boards", 12, 50),
+    ("maze", 15, 40),
+    ("maze", 30, 10),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "count"), PUZZLES)
 def test_the_numbers_are_those_of_torch(open_page: Open, name: str, size: int, count: int) -> None:
     page = open_page(name).page
     loaded = as_shipped(name)

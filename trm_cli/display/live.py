@@ -35,6 +35,7 @@ ALLOWED = f"{SCRIPTS} blob: 'wasm-unsafe-eval'; worker-src blob:"
 RULES = tuple(sorted(path.stem for path in (WEB / "tasks").iterdir()))  # tasks whose rules are written there
 TASK_SCRIPTS = ("spelling.js", *(f"tasks/{name}.js" for name in RULES), "inputs.js")
 WORKER_SCRIPTS = ("random.js", "recursion.js", "layers.js", "network.js", "search.js", "engine.js", "worker.js")
+PAGE_SCRIPTS = ("player.js", "frames.js", "live.js")
 SEEDS = 2**32  # that torch's generator of a CPU tells apart
 CORNERS = 4  # cells of the board whose views tell those of every size
 
@@ -90,9 +91,8 @@ def live_page(
             "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
             "weights": _packed(list(state.values()), kind),
         }
-        page = filled_page(
-            {**run, "network": network}, scripts=_scripts(), style=read_parts("live.css"), allowed=ALLOWED
-        )
+        parts = {"tools": read_parts("live.html"), "style": read_parts("live.css"), "scripts": _scripts()}
+        page = filled_page({**run, "network": network}, **parts, allowed=ALLOWED)
         if len(page.encode()) <= LARGEST_PAGE:
             break
     return page, kind
@@ -161,4 +161,4 @@ def _scripts() -> str:
         script(read_parts(*TASK_SCRIPTS), ' id="tasks"'),
         script(read_parts(*WORKER_SCRIPTS), ' type="text/plain" id="thinking"'),
     ]
-    return "".join([*parts, script(read_parts("player.js", "live.js"))])
+    return "".join([*parts, script(read_parts(*PAGE_SCRIPTS))])

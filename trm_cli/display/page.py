@@ -67,16 +67,23 @@ def script(text: str, attributes: str = "") -> str:
     return f"<script{attributes}>\n{text}</script>\n"
 
 
-def filled_page(run: dict[str, Any], *, scripts: str, style: str = "", allowed: str = SCRIPTS) -> str:
+def filled_page(run: dict[str, Any], *, scripts: str, tools: str = "", style: str = "", allowed: str = SCRIPTS) -> str:
     """The document of a run.
 
     scripts  elements, in the order in which they run.
+    tools    elements above the boards.
     style    beside that of the player.
     allowed  what scripts may be, as a Content-Security-Policy says it.
     """
     told = json.dumps(run, separators=(",", ":")).replace("<", "\\u003c")  # no tag can end there
     page = (WEB / "page.html").read_text(encoding="utf-8")
-    parts = {"/*ALLOWED*/": allowed, "/*STYLE*/": style, "<!--SCRIPTS-->": scripts, "/*RUN*/": told}
+    parts = {
+        "/*ALLOWED*/": allowed,
+        "/*STYLE*/": style,
+        "<!--TOOLS-->": tools,
+        "<!--SCRIPTS-->": scripts,
+        "/*RUN*/": told,
+    }
     for place, text in parts.items():
         page = page.replace(place, text, 1)
     return page

@@ -31,8 +31,8 @@ function* watchPuzzle(network, task, puzzle, { settings, views, inner }) {
       const change_z = rootMeanSquare(difference(latents(z), latents(before[1]))) / rootMeanSquare(latents(z));
       seconds += (performance.now() - began) / 1000;
       const end = {
-        ...about, step: attempt.steps, answer, halted, seconds, confidence: confidenceOf(shares, V, attempt.view, views),
-        halt_probability: probability, change_y: moved / rootMeanSquare(y), change_z, update: null,
+        ...about, step: attempt.steps, answer, halted, seconds,
+        confidence: confidenceOf(shares, V, attempt.view, views), halt_probability: probability, change_y: moved / rootMeanSquare(y), change_z, update: null,
         is_last: chosen === attempt, finding: chosen === attempt && !attempt.solved ? search.finding : null,
       };
       last = inner ? yield* insideFrames(network, calls, last, end, attempt, views, puzzle) : end;
@@ -63,7 +63,7 @@ function* insideFrames(network, calls, last, end, attempt, views, puzzle) {
     const [streams, out] = calls[place], [following] = calls[Math.min(place + 1, calls.length - 1)];
     const recursion = Math.floor(place / (config.n + 1)) + 1, number = (place % (config.n + 1)) + 1;
     const stream = streams.length === 3 ? "z" : "y";
-    const moved = stream === "z" ? difference(following[following.length - 1], streams[2]) : difference(out, streams[0]);
+    const moved = stream === "z" ? difference(following.at(-1), streams[2]) : difference(out, streams[0]);
     const update = {
       stream, recursion, number, call: spelled(config, streams.length, number),
       heat: views.place(heatOfCells(network, moved, L), attempt.view),

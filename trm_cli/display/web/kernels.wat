@@ -90,7 +90,8 @@
     (local.set $x (f32x4.add (f32x4.mul (local.get $x) (local.get $r)) (v128.const f32x4 0.5 0.5 0.5 0.5)))
     (local.set $x (f32x4.add (f32x4.mul (f32x4.mul (local.get $x) (local.get $r)) (local.get $r)) (local.get $r)))
     (local.set $x (f32x4.mul (f32x4.add (local.get $x) (v128.const f32x4 1 1 1 1))
-      (i32x4.shl (i32x4.add (i32x4.trunc_sat_f32x4_s (local.get $n)) (v128.const i32x4 127 127 127 127)) (i32.const 23))))
+      (i32x4.shl (i32x4.add (i32x4.trunc_sat_f32x4_s (local.get $n)) (v128.const i32x4 127 127 127 127))
+                 (i32.const 23))))
     (f32x4.div (v128.const f32x4 1 1 1 1) (f32x4.add (local.get $x) (v128.const f32x4 1 1 1 1))))
 
   ;; act [rows, width] = silu(gate) * up of gate_up [rows, 2 * width]; the width is a multiple of 4.

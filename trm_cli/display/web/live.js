@@ -1,12 +1,9 @@
 // A network that thinks on this page: the player, with moments that a worker computes as they are asked for.
 
 const shipped = run.network, task = TASKS[run.task];
-const GUESS_SHOWN = 2;  // steps of a node in which the guesses that it takes back are shown
 let puzzle = null;  // {tokens, height, width}: what is to be solved
 let runNumber = 0;  // of the run at it, so that what an earlier one still computes is dropped
 let isBegun = false, isAsked = false, isOver = false;
-let last = null;  // the latest finished step, as the worker told it
-let nodes = [];  // of the tree: the latest of each attempt
 let selected = 0;  // the cell that keys fill in
 
 const worker = new Worker(URL.createObjectURL(new Blob([$("tasks").textContent, $("thinking").textContent])));
@@ -51,8 +48,8 @@ function begin() {
 
 function refuseBoard(cells) {
   if (shipped.boards.includes(cells)) return;
-  throw new PuzzleError(`model '${run.model}' is for grids of ${shipped.board} cells, the puzzles have ${cells} cells; ` +
-    "choose another with --model");
+  throw new PuzzleError(`model '${run.model}' is for grids of ${shipped.board} cells, ` +
+    `the puzzles have ${cells} cells; choose another with --model`);
 }
 
 // Show a puzzle, not begun.
@@ -61,156 +58,47 @@ function pose(next) {
   puzzle = next;
   runNumber++;
   isBegun = isAsked = isOver = isStepping = false;
-  last = drawn = null;
-  nodes = [];
+  drawn = null;
   const [height, width, box_height, box_width] = task.shape(puzzle.tokens.length);
   run.puzzles = [[{ height, width, box_height, box_width }]];
   run.trees = [[[]]];
   moments.length = sofar.length = 0;
   for (const key of Object.keys(finished)) delete finished[key];
-  const max_steps = shipped.settings.max_steps;
-  addMoment({ page: 0, inside: false, frames: [frameOf({ step: 0, max_steps, answer: puzzle.tokens, attempt: 0,
-    guesses: [], seconds: 0, confidence: null, halt_probability: null, change_y: null, change_z: null })] });
+  addMoment({ page: 0, inside: false, frames: [questionFrame()] });
   say("");
   show(0);
 }
 
-// A state of the worker as the player draws it, in the words of the terminal.
-function frameOf(state) {
-  const { tokens, width } = puzzle, before = last, isInside = Boolean(state.inside);
-  const cells = task.cells(tokens, state.answer), places = [...tokens.keys()];
-  const violations = state.confidence ? task.violations(tokens, state.answer).map(({ cell }) => cell) : [];
-  const named = ({ cell, token }) =>
-    `r${Math.floor(cell / width) + 1}c${(cell % width) + 1}=${task.write(tokens.map(() => token))[0]}`;
-  const isMade = ({ cell, token }) => state.guesses.some((guess) => guess.cell === cell && guess.token === token);
-  const back = state.attempt === before?.attempt ? before.back : before ? before.guesses.filter((g) => !isMade(g)) : [];
-  const isBackShown = state.step <= GUESS_SHOWN, guessed = inOrder(state.guesses);
-  const tried = 1 + Math.max(state.attempt, before?.attempt ?? 0), number = (state.attempt + 1).toLocaleString("en");
-  const measured = isInside ? before ?? { change_y: null, change_z: null, seconds: 0 } : state;
-  const about = {
-    ...state, back, inside: isInside, tried, violations, solved: Boolean(state.confidence) && !violations.length,
-  };
-  if (state.step && (!isInside || !nodes[state.attempt])) noteNode(about, named);
-  if (state.step && !isInside) last = about;
-  if (state.is_last) isOver = true;
-  return {
-    place: 0, step: state.step, max_steps: state.max_steps, inside: isInside, attempt: state.attempt, tried,
-    change_y: measured.change_y, change_z: measured.change_z, seconds: measured.seconds, violations,
-    glyphs: cells.map(({ glyph }) => glyph),
-    roles: cells.map(({ role }) => run.roles.findIndex(({ name }) => name === role)),
-    confidence: state.confidence && Array.from(state.confidence, (share) => Math.round(100 * share)),
-    changed: state.step ? places.filter((cell) => state.answer[cell] !== (before?.answer ?? tokens)[cell]) : [],
-    guessed, taken_back: isBackShown ? inOrder(back).filter((cell) => !guessed.includes(cell)) : [],
-    guesses: state.guesses.map(named), back: isBackShown ? back.map(named) : [],
-    node: tried === state.attempt + 1 ? number : `${number} of ${tried.toLocaleString("en")}`,
-    halt: isInside ? null : state.halt_probability, verdict: verdictOf(about), stands: standingOf(about),
-    ending: !state.is_last ? "" : about.solved ? "solved" : "failed",
-    update: state.update && { ...state.update,
-      heat: Array.from(state.update.heat, (value) => value / run.hottest) },
-  };
+// Show a message, or none, on the page or in a dialog.
+function say(words, place = "message") {
+  $(place).textContent = words;
+  $(place).hidden = !words;
 }
 
-const inOrder = (guesses) => guesses.map(({ cell }) => cell).sort((first, second) => first - second);
-const brokenRules = (count) => (count === 1 ? "1 violation" : `${count} violations`);
-const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-
-// How the puzzle stands, plainly, and what is waited for; as display/screen.py.
-function verdictOf(state) {
-  const stands = state.solved ? run.praise : brokenRules(state.violations.length);
-  const fired = state.halt_probability > 0.5;
-  if (!state.confidence) return state.step ? "no answer yet" : "not begun";
-  if (state.is_last) {
-    const steps = counted(state.step, "step"), isSearch = isTree && state.tried > 1;
-    const course = isSearch ? courseOf(state) : state.attempt ? `${steps} (attempt ${state.attempt + 1})` : steps;
-    if (state.solved) return `${run.praise} in ${course}`;
-    if (state.finding && state.finding !== "unknown") return `not ${run.praise} in ${course}: ${shipped.findings[state.finding]}`;
-    return `not ${run.praise}: ${stands} after ${course}${fired ? ", the halt head fired" : ""}`;
-  }
-  if (state.inside) return stands;
-  if (state.halted || state.step === state.max_steps) {
-    return `${isTree ? "node" : "attempt"} ${(state.attempt + 1).toLocaleString("en")} ended: ${stands}`;
-  }
-  if (state.solved) return `${run.praise}, ${run.halt === "never" ? "going on" : "waiting for the halt head"}`;
-  return fired ? `halt head fired, ${stands}, going on` : stands;
-}
-
-// In two or three words.
-function standingOf(state) {
-  if (state.solved) return run.praise;
-  if (state.is_last) return `not ${run.praise}`;
-  return state.confidence ? brokenRules(state.violations.length) : "no answer yet";
-}
-
-// What a search took: steps of all its nodes, the nodes, and the most guesses of one of them.
-function courseOf(state) {
-  const steps = nodes.reduce((sum, node) => sum + node.step, 0), depth = Math.max(...nodes.map((node) => node.depth));
-  const found = `${counted(nodes.length, "node")}, ${depth} guess${depth === 1 ? "" : "es"} deep`;
-  return state.solved ? `${counted(steps, "step")}: ${found}` : `${counted(steps, "step")} (${found})`;
-}
-
-// Keep a node of the tree as its latest step left it, and lay the tree out anew where it grew.
-function noteNode(state, named) {
-  const guess = state.guesses.length ? named(state.guesses[state.guesses.length - 1]) : "";
-  const isNew = !nodes[state.attempt];
-  nodes[state.attempt] = {
-    ...nodes[state.attempt], guess, parent: state.parent, depth: state.guesses.length, step: state.step,
-    violations: state.violations.length, solved: state.solved,
-  };
-  if (isNew) placeNodes();
-  run.trees = [[nodes.length > 1 && isTree ? nodes : []]];
-}
-
-// Leaves side by side, every other node above the middle of its branches; as display/tree.py.
-function placeNodes() {
-  const branches = nodes.map(() => []), waiting = [];
-  let leaves = 0;
-  nodes.forEach(({ parent }, number) => (parent === null ? waiting : branches[parent]).push(number));
-  waiting.reverse();
-  const isReady = new Set();
-  while (waiting.length) {
-    const number = waiting.pop(), below = branches[number];
-    if (!below.length) nodes[number].x = leaves++;
-    else if (isReady.has(number)) nodes[number].x = (nodes[below[0]].x + nodes[below[below.length - 1]].x) / 2;
-    else {
-      isReady.add(number);
-      waiting.push(number, ...[...below].reverse());
-    }
-  }
-}
-
-// ---- What a visitor does.
-
-function say(words) {
-  $("message").textContent = words;
-  $("message").hidden = !words;
-}
-
-const picker = element("select"), shelf = [];  // puzzles to pick: those that come with the page, and pasted ones
-picker.id = "pick";
-picker.setAttribute("aria-label", "Puzzle");
+const shelf = [];  // puzzles to pick: those that come with the page, and pasted ones
 
 function shelve(puzzles, name) {
   puzzles.forEach((one, index) => {
     const option = element("option", "", `${name} ${index + 1}`);
     option.value = String(shelf.push(one) - 1);
-    picker.append(option);
+    $("pick").append(option);
   });
 }
 
-// Read puzzles in any spelling; the first is shown, all can be picked. False where a message says why not.
-function take(text) {
+// Read puzzles in any spelling; the first is shown, all can be picked. False where a message at `place` says why not.
+function take(text, place = "message") {
   let puzzles;
   try {
     puzzles = readPuzzles(task, text);
     refuseBoard(puzzles[0].tokens.length);
   } catch (error) {
     if (!(error instanceof PuzzleError)) throw error;
-    say(error.message);
+    say(error.message, place);
     return false;
   }
   const first = shelf.length;
   shelve(puzzles, "pasted");
-  picker.value = String(first);
+  $("pick").value = String(first);
   pose(puzzles[0]);
   return true;
 }
@@ -220,7 +108,7 @@ function change(edit) {
   const tokens = puzzle.tokens.slice();
   edit(tokens);
   if (tokens.every((token, cell) => token === puzzle.tokens[cell])) return;
-  picker.value = "";
+  $("pick").value = "";
   pose({ ...puzzle, tokens });
 }
 
@@ -268,9 +156,10 @@ function select(cell) {
 function drawCells(focuses) {
   const drawn = $("boards").querySelector(".board"), [frame] = moments[at].frames;
   selected = Math.min(selected, drawn.children.length - 1);
-  $("boards").parentElement.classList.toggle("posed", at === 0);
+  $("side").classList.toggle("posed", at === 0);
   drawn.setAttribute("role", "group");
-  drawn.setAttribute("aria-label", `${run.task} of ${puzzle.height} by ${puzzle.width}, ${stepOf(frame)}: ${frame.verdict}`);
+  const board = `${run.task} of ${puzzle.height} by ${puzzle.width}`;
+  drawn.setAttribute("aria-label", `${board}, ${stepOf(frame)}: ${frame.verdict}`);
   [...drawn.children].forEach((cell, place) => {
     const row = Math.floor(place / puzzle.width) + 1, column = (place % puzzle.width) + 1;
     const role = run.roles[frame.roles[place]].name, states = [frame.glyphs[place] || "", role];
@@ -341,88 +230,52 @@ document.addEventListener("paste", (event) => {
   take(event.clipboardData.getData("text/plain"));
 });
 
-function button(id, text, title, press) {
-  const made = element("button", "", text);
-  made.id = id;
-  made.type = "button";
-  made.title = title;
-  made.addEventListener("click", press);
-  return made;
-}
-
-function dialogOf(id, heading) {
-  const dialog = element("dialog"), title = element("h2", "", heading);
-  dialog.id = id;
-  title.id = `${id}-title`;
-  dialog.setAttribute("aria-labelledby", title.id);
-  dialog.append(title);
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  document.body.append(dialog);
-  return dialog;
-}
-
-function buildTools() {
-  const tools = element("div", "tools"), message = element("p", "message"), side = element("div", "side");
-  picker.addEventListener("change", () => pose(shelf[Number(picker.value)]));
-  const own = element("option", "", "your own");
-  own.value = "";
-  own.hidden = true;
-  picker.append(own);
-  const inner = element("input"), label = element("label", "", "inside a step");
-  inner.type = "checkbox";
-  inner.checked = run.inner;
-  inner.id = "inner";
-  label.title = "Show how z and y change with every call of the net";
-  label.prepend(inner);
-  inner.addEventListener("change", () => { run.inner = inner.checked; pose(puzzle); });
-  tools.append(
-    picker,
-    button("write", "Type or paste", `Give a ${run.task} as text`, () => $("text").showModal()),
-    button("clear", isMaze ? "No walls" : "Empty", "Start from an empty board", () => change((tokens) => {
-      tokens.forEach((token, cell) => { if (!Object.values(ENDS).includes(token) || !isMaze) tokens[cell] = isMaze ? OPEN_CELL : BLANK_CELL; });
-    })),
-    label);
-  message.id = "message";
-  message.hidden = true;
-  message.setAttribute("role", "alert");
-  $("stage").before(tools, message);
-  side.append($("boards"), padOf());
-  $("stage").append(side);
-  $("what").before(button("card", "Card", "What this network is, how it was trained, how good it is",
-    () => $("card-text").showModal()));
-}
-
 // Symbols to press, where there is no keyboard.
-function padOf() {
-  const pad = element("div", "pad");
-  if (isMaze) {
-    pad.append(element("span", "", "Draw walls with the mouse or a finger; drag S and G."));
-    return pad;
-  }
-  for (const symbol of [...SYMBOLS_TYPED.slice(0, shipped.side), "0"]) {
-    const key = button("", symbol === "0" ? "\u232b" : symbol, "", () => { fillIn(symbol); drawCells(false); });
+function buildPad() {
+  if (isMaze) return $("pad").append(element("span", "", "Draw walls with the mouse or a finger; drag S and G."));
+  return $("pad").append(...[...SYMBOLS_TYPED.slice(0, shipped.side), "0"].map((symbol) => {
+    const key = element("button", "", symbol === "0" ? "\u232b" : symbol);
+    key.type = "button";
     key.setAttribute("aria-label", symbol === "0" ? "empty the cell" : `fill in ${symbol}`);
-    pad.append(key);
-  }
-  return pad;
+    key.addEventListener("click", () => {
+      fillIn(symbol);
+      drawCells(false);
+    });
+    return key;
+  }));
 }
 
-function buildDialogs() {
-  const text = dialogOf("text", "Type or paste"), area = element("textarea"), hint = element("p", "hint", isMaze ? MAZE_HINT : SUDOKU_HINT);
-  area.rows = 10;
-  area.spellcheck = false;
-  area.setAttribute("aria-label", `A ${run.task} as text`);
-  text.append(hint, area, button("take", "Use it", "", () => {
-    text.close();
-    take(area.value);
-  }), button("drop", "Cancel", "", () => text.close()));
-  const card = dialogOf("card-text", run.model), words = element("div", "card");
-  words.innerHTML = shipped.card;  // made of text that was escaped
-  const close = button("shut", "Close", "", () => card.close());
-  close.className = "close";
-  card.prepend(close);
-  card.append(words);
+function clearBoard() {
+  change((tokens) => {
+    for (const [cell, token] of tokens.entries()) {
+      if (!isMaze) tokens[cell] = BLANK_CELL;
+      else if (!Object.values(ENDS).includes(token)) tokens[cell] = OPEN_CELL;
+    }
+  });
 }
+
+function openDialog(name) {
+  pause();
+  $(name).showModal();
+}
+
+for (const name of ["write-dialog", "card-dialog"]) {
+  $(name).addEventListener("click", (event) => { if (event.target === $(name)) $(name).close(); });
+}
+$("pick").addEventListener("change", () => pose(shelf[Number($("pick").value)]));
+$("write").addEventListener("click", () => openDialog("write-dialog"));
+$("take").addEventListener("click", () => {
+  say("", "words-message");
+  if (take($("words").value, "words-message")) $("write-dialog").close();
+});
+$("cancel").addEventListener("click", () => $("write-dialog").close());
+$("clear").addEventListener("click", clearBoard);
+$("inner").addEventListener("change", () => {
+  run.inner = $("inner").checked;
+  pose(puzzle);
+});
+$("card").addEventListener("click", () => openDialog("card-dialog"));
+$("shut").addEventListener("click", () => $("card-dialog").close());
 
 const KEYS_OF_BOARD = isMaze
   ? "On the board: draw walls, drag S and G; or arrows move, space builds or opens, S and G place, Escape leaves it."
@@ -431,9 +284,13 @@ $("colours").after(element("p", "", `${KEYS_OF_BOARD} A puzzle can be pasted any
 SPEEDS.push(Infinity);
 $("forth").textContent = "Step";
 $("forth").removeAttribute("aria-label");
-buildTools();
-buildDialogs();
+$("side").append($("pad"));
+$("inner").checked = run.inner;
+$("clear").textContent = isMaze ? "No walls" : "Empty";
+$("hint").textContent = isMaze ? MAZE_HINT : SUDOKU_HINT;
+$("card-words").innerHTML = shipped.card;  // made of text that was escaped
+buildPad();
 shelve(shipped.examples.flatMap((text) => readPuzzles(task, text)), "example");
 pose(shelf[0]);
-picker.value = "0";
+$("pick").value = "0";
 start(shipped.title);

@@ -53,7 +53,8 @@ class TinyRecursiveModel {
     }
     const prefix = this.tensors["embed.prefix"] ?? this.tensors["embed.puzzles"];  // with that, the others are zero
     for (let row = 0; row < prefix.data.length / D; row++) place(row, prefix.data, row);
-    for (let cell = 0; cell < L; cell++) place(config.num_prefix + cell, this.tensors["embed.tokens"].data, tokens[cell]);
+    const table = this.tensors["embed.tokens"].data;
+    for (let cell = 0; cell < L; cell++) place(config.num_prefix + cell, table, tokens[cell]);
     return x;
   }
 
