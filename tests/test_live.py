@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,89 @@ def test_a_puzzle_without_a_solution_is_tried_once_and_told_why(open_page: Open)
     expect(page.locator(VERDICT)).to_have_class("verdict failed")
 
 
+def test_keys_in_a_field_or_a_dialog_are_its_own(open_page: Open) -> None:
+    page = open_page("maze").page
+    page.click("#write")
+    page.focus("#words")
+    page.keyboard.type("S +-=?.G")
+    assert page.input_value("#words") == "S +-=?.G"
+    page.focus("#take")
+    before = page.evaluate(GLYPHS)
+    paste(page, "S.\n.G\n")
+    assert page.evaluate(GLYPHS) == before
+    page.click("#cancel")
+    page.click("#card")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    page.focus("#inner")
+    page.keyboard.press("Space")
+    assert page.is_checked("#inner")
+    page.focus("#pick")
+    page.keyboard.press("ArrowDown")
+    assert page.input_value("#pick") == "1"
+    assert page.evaluate("[at, moments.length, isPlaying, $('help').open]") == [0, 1, False, False]
+
+
+def test_a_press_before_the_step_before_has_come_is_heeded(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.select_option("#speed", label="max")
+    page.evaluate("$('forth').click(); $('play').click()")
+    page.wait_for_function(IS_OVER, timeout=60_000)
+    page.select_option("#pick", "1")
+    page.evaluate("$('forth').click(); $('back').click()")
+    page.wait_for_function("() => moments.length > 1")
+    assert page.evaluate("at") == 0
+    page.evaluate("$('play').click(); $('play').click(); $('play').click()")
+    page.wait_for_function(IS_OVER, timeout=60_000)
+
+
+def test_the_puzzle_of_a_visitor_stays_and_can_be_emptied_after_a_run(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.click(".cell:nth-child(1)")
+    page.keyboard.type("4")
+    own = page.evaluate("task.write(puzzle.tokens)")
+    page.select_option("#pick", "2")
+    page.select_option("#pick", label="your own")
+    assert page.evaluate(GLYPHS) == own
+    page.click("#clear")
+    page.click("#forth")
+    expect(page.locator("#place")).to_have_text("step 1 of 16")
+    page.click("#clear")  # of the answer on the board, for the puzzle is empty
+    assert page.evaluate(GLYPHS) == "." * 81
+
+
+def test_a_browser_that_cannot_run_it_is_told_so(open_page: Open, tmp_path: Path) -> None:
+    tab = open_page("sudoku-4x4")
+    page = tab.page
+    for number, (words, other) in enumerate(
+        (("DecompressionStream(", "Missing("), ("class Kernels {", "class Kernels (("))
+    ):
+        path = tmp_path / f"{number}.html"
+        path.write_text(page_text("sudoku-4x4")[0].replace(words, other, 1), encoding="utf-8")
+        page.goto(path.as_uri())
+        for _ in range(2):
+            page.click(PLAY)
+            expect(page.locator(MESSAGE)).to_have_text(
+                re.compile(r"^this browser cannot run the network.*; take one of 2023 or later$")
+            )
+            expect(page.locator(PLAY)).to_have_text("Solve")
+    assert tab.errors == ["Unexpected token '('"]
+    tab.errors.clear()
+
+
+def test_a_long_run_does_not_scroll_sideways(open_page: Open) -> None:
+    page = open_page("sudoku").page
+    page.select_option("#pick", label="example 9")
+    page.select_option("#speed", label="max")
+    page.click(PLAY)
+    page.wait_for_function("() => moments.length > 66", timeout=60_000)
+    page.click(PLAY)
+    for width in (320, 390, 768, 900, 1200):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.evaluate("Math.min(...[...document.querySelectorAll('.bars i')].map((bar) => bar.offsetWidth))") > 0
+
+
 def test_a_maze_is_drawn_with_the_mouse_and_with_keys(open_page: Open) -> None:
     page = open_page("maze").page
     paste(page, "S...\n....\n....\n...G\n")
@@ -354,6 +438,18 @@ def test_a_maze_is_drawn_with_the_mouse_and_with_keys(open_page: Open) -> None:
     assert page.evaluate(write) == "S   #   " + " " * 7 + "G"
     drag(15, 11, 10)
     assert page.evaluate(write) == "S   #     G     "
+    drag(10, 6, 5, 4, 8)  # over a wall, which stays
+    assert page.evaluate(write) == "S   #   G       "
+    drag(8, 10)
+    assert page.evaluate(write) == "S   #     G     "
+    page.mouse.move(*middle[12])
+    page.mouse.down()
+    page.mouse.move(*middle[15])  # at once: what lies between is drawn, too
+    page.mouse.up()
+    assert page.evaluate(write) == "S   #     G ####"
+    drag(15, 12)
+    assert page.evaluate(write) == "S   #     G     "
+    drag(10)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
     page.keyboard.press("ArrowLeft")
@@ -449,6 +545,18 @@ def test_no_error_no_word_in_the_console_and_no_request_but_for_the_page(open_pa
 def test_what_a_page_cannot_do_is_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(words)}"):
         live_page(found("sudoku"), **given)
+
+
+def test_a_search_in_mazes_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--search flat fills blanks, and a maze has none; drop it$"):
+        live_page(found("maze"), given={"search": "flat"})
+
+
+def test_a_network_with_a_table_of_puzzles_is_refused() -> None:
+    one = found("sudoku-mlp")
+    config = replace(one.checkpoint.model, num_puzzles=3)
+    with pytest.raises(UsageError, match="it keeps no table of puzzles"):
+        live_page(replace(one, checkpoint=replace(one.checkpoint, model=config)))
 
 
 def test_views_of_several_sizes_are_refused() -> None:

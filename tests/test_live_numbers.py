@@ -13,7 +13,7 @@ import wasmtime
 from tests.live_pages import BROWSER, READY, Open, as_shipped, for_board, generated, in_worker, opening, task_of
 from trm_cli.config import OF_HRM, ModelConfig
 from trm_cli.display.page import WEB
-from trm_cli.model.network import TinyRecursiveModel
+from trm_cli.model.network import TinyRecursiveModel, resized
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")
 CLOSE = 1e-3  # of y and the halt logit, both near 1
@@ -150,3 +150,35 @@ def test_normal_numbers_are_those_that_torch_draws(open_page: Open, count: int) 
 
 def test_the_kernels_are_what_their_text_says() -> None:
     assert wasmtime.wat2wasm((WEB / "kernels.wat").read_text(encoding="utf-8")) == (WEB / "kernels.wasm").read_bytes()
+
+
+@pytest.mark.parametrize("mixer", ["units", "convolution"])
+def test_smaller_mazes_are_those_of_torch(open_page: Open, mixer: str) -> None:
+    page = open_page("sudoku-4x4").page
+    torch.manual_seed(2)
+    board: dict[str, Any] = {"height": 9, "width": 9, "box_height": 1, "box_width": 1, "vocab_size": 6, "smallest": 5}
+    network = TinyRecursiveModel(replace(TINY, mixer=mixer, num_prefix=0, **board)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.15)
+    puzzle = generated("maze", 1, 7, seed=5)
+    tensors = {name: {"shape": list(t.shape), "data": t.flatten().tolist()} for name, t in network.state_dict().items()}
+    told = in_worker(
+        page,
+        f"""async ([config, tensors, tokens]) => {{
+            {READY}
+            for (const tensor of Object.values(tensors)) tensor.data = Float32Array.from(tensor.data);
+            const before = [shipped, weights];
+            [shipped, weights] = [{{ config, settings: {{ seed: 0 }} }}, tensors];
+            const network = networkFor(TASKS.maze, tokens.length);
+            [shipped, weights] = before;
+            delete networks[network.config.height];
+            const [y] = network.step(network.embed(tokens), ...network.startingState());
+            return [...y];
+        }}""",
+        [asdict(network.config), tensors, puzzle[0].tolist()],
+    )
+    smaller = resized(network, replace(network.config, height=7, width=7, smallest=0))
+    with torch.inference_mode():
+        y, *_ = smaller(smaller.embed(torch.from_numpy(puzzle.astype(np.int64))), *smaller.starting_state(1))
+    np.testing.assert_allclose(np.array(told), y.flatten().numpy(), atol=CLOSE, rtol=0)

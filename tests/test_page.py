@@ -195,7 +195,7 @@ def test_the_tree_grows_and_a_node_leads_to_its_last_step(page: Page, folder: Pa
     page.keyboard.press("End")
     assert page.evaluate(kinds) == ["now", "", "now", "", "now shown right"]
     assert page.locator(".guessed").all_text_contents() == ["2", "3"]
-    assert page.text_content(".guesses") == "depth 2r1c2=4 \u203a r2c1=3r1c2=3r2c1=2"
+    assert page.text_content(".guesses") == "depth 2r1c2=4 \u203a r2c1=3 r1c2=3 r2c1=2"
     page.dispatch_event(".tree g >> nth=1", "click")
     assert page.text_content("#place") == "step 2 of 2, node 2"
     assert page.evaluate(kinds) == ["now", "now shown", "later", "later", "later"]

@@ -190,7 +190,7 @@ class ModelConfig:
     @property
     def takes_corners(self) -> bool:
         """Whether a smaller board is to it no more than the corner of a larger one."""
-        return self.mixer == "convolution"
+        return self.mixer == "convolution" and self.box_height == self.box_width == 1
 
     @property
     def is_for_several(self) -> bool:

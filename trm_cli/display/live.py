@@ -32,7 +32,7 @@ LARGEST_PAGE = 1_000_000  # bytes, if nothing is said
 MOST_EXAMPLES, LARGE_EXAMPLES = 9, 3
 STEP_SECONDS = 0.4  # that a step stays
 ALLOWED = f"{SCRIPTS} blob: 'wasm-unsafe-eval'; worker-src blob:"
-RULES = tuple(sorted(path.stem for path in (WEB / "tasks").iterdir()))  # tasks whose rules are written there
+RULES = tuple(sorted(path.stem for path in (WEB / "tasks").glob("*.js")))  # tasks whose rules are written there
 TASK_SCRIPTS = ("spelling.js", *(f"tasks/{name}.js" for name in RULES), "inputs.js")
 WORKER_SCRIPTS = ("random.js", "recursion.js", "layers.js", "network.js", "search.js", "engine.js", "worker.js")
 PAGE_SCRIPTS = ("player.js", "frames.js", "live.js")
@@ -83,6 +83,7 @@ def live_page(
             "board": config.board,
             "boards": [side * side for side in range(1, config.height + 1) if config.fits(side * side)],
             "side": config.height,
+            "least": config.smallest or config.height,
             "examples": [task.write(puzzle.tokens) for puzzle in shown],
             "findings": {finding.name.lower(): finding.value for finding in Finding},
             "card": MarkdownIt("js-default").render(without_metadata(card(checkpoint))),
@@ -103,6 +104,10 @@ def _refuse(task: Task, config: ModelConfig, settings: SolveConfig) -> None:
     problem = ""
     if task.name not in RULES:
         problem = f"a page knows the rules of {' and '.join(RULES)}, not of {task.name}; choose another model"
+    elif config.looks_up_puzzles:
+        problem = "it keeps no table of puzzles; choose another model"
+    elif settings.search != "none" and not task.has_blanks:
+        problem = f"--search {settings.search} fills blanks, and a {task.name} has none; drop it"
     elif settings.num_attempts > 1 and (settings.noise or settings.starts == "random"):
         problem = "no attempt in it is drawn by lot; drop --noise, and let --starts be fixed"
     elif settings.views > 1 and config.is_for_several:
@@ -148,7 +153,7 @@ def _accuracy(entry: Entry) -> str:
     """What was measured, in words."""
     if entry.solved is None or entry.puzzles is None:
         return ""
-    solved = f"{entry.solved:.1%} of {entry.puzzles:,} puzzles of {entry.data}"
+    solved = f"{entry.solved:.1%} of {entry.puzzles:,} puzzles ({entry.data})"
     if entry.first_attempt is None:
         return f"solved {solved}"
     further = "its search" if entry.searches else f"up to {entry.attempts} attempts"

@@ -210,7 +210,8 @@ class TinyRecursiveModel(nn.Module):
         Read at the first position, as published; at the mean field where every symbol has one; at
         the largest value of each channel where a net sees one neighbourhood at a time.
         """
-        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if self.config.takes_corners else y[:, 0]
+        sees_near = self.config.mixer == "convolution"
+        summary = y.mean((1, 2)) if self.config.shares_symbols else y.amax(1) if sees_near else y[:, 0]
         logits: Tensor = self.halt_head(summary).float()
         return logits
 

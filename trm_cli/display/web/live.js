@@ -4,15 +4,13 @@ const shipped = run.network, task = TASKS[run.task];
 let puzzle = null;  // {tokens, height, width}: what is to be solved
 let runNumber = 0;  // of the run at it, so that what an earlier one still computes is dropped
 let isBegun = false, isAsked = false, isOver = false;
+let broken = "";  // why the worker cannot start
 let selected = 0;  // the cell that keys fill in
 
 const worker = new Worker(URL.createObjectURL(new Blob([$("tasks").textContent, $("thinking").textContent])));
 worker.postMessage({ kind: "load", network: shipped });
 worker.addEventListener("message", ({ data }) => {
-  if (data.kind === "error") {
-    pause();
-    return say(data.message);
-  }
+  if (data.kind === "error") return fail(data.message);
   if (data.run !== runNumber) return undefined;
   isAsked = false;
   isOver ||= data.done;
@@ -22,8 +20,21 @@ worker.addEventListener("message", ({ data }) => {
   return pause();
 });
 
+worker.addEventListener("error", () => {
+  broken = "this browser cannot run the network; take one of 2023 or later";
+  fail(broken);
+});
+
+function fail(words) {
+  isAsked = false;
+  pause();
+  say(words);
+  return false;
+}
+
 // Have the worker compute the next step; false where there is none.
 hooks.ask = () => {
+  if (broken) return fail(broken);
   if (isOver || (!isBegun && !begin())) return false;
   if (!isAsked) worker.postMessage({ kind: "step", run: runNumber });
   return isAsked = true;
@@ -65,6 +76,7 @@ function pose(next) {
   moments.length = sofar.length = 0;
   for (const key of Object.keys(finished)) delete finished[key];
   addMoment({ page: 0, inside: false, frames: [questionFrame()] });
+  buildPad();
   say("");
   show(0);
 }
@@ -78,8 +90,9 @@ function say(words, place = "message") {
 const shelf = [];  // puzzles to pick: those that come with the page, and pasted ones
 
 function shelve(puzzles, name) {
+  const before = [...$("pick").options].filter(({ text }) => text.startsWith(name)).length;
   puzzles.forEach((one, index) => {
-    const option = element("option", "", `${name} ${index + 1}`);
+    const option = element("option", "", `${name} ${before + index + 1}`);
     option.value = String(shelf.push(one) - 1);
     $("pick").append(option);
   });
@@ -103,13 +116,16 @@ function take(text, place = "message") {
   return true;
 }
 
-// Change a cell of the puzzle itself; what was computed was about another one.
+// Change the puzzle itself; what was computed was about another one.
+let own = null;  // what a visitor made of a puzzle
 function change(edit) {
   const tokens = puzzle.tokens.slice();
   edit(tokens);
-  if (tokens.every((token, cell) => token === puzzle.tokens[cell])) return;
+  if (tokens.every((token, cell) => token === puzzle.tokens[cell])) return at ? go(0) : undefined;
+  own = { ...puzzle, tokens };
+  $("own").hidden = false;
   $("pick").value = "";
-  pose({ ...puzzle, tokens });
+  return pose(own);
 }
 
 const isMaze = !task.hasBlanks, [OPEN_CELL, WALL_CELL] = [2, 1], ENDS = { S: 3, G: 4 };
@@ -128,8 +144,6 @@ function fillIn(key) {
   return change((tokens) => { tokens[selected] = symbol + 2; });
 }
 
-const MAZE_HINT = "Rows of # for a wall, a space or . for an open cell, one S and one G; or a CSV, or JSON.";
-const SUDOKU_HINT = "A line of 81, 0 or . for a blank; nine lines, with borders or without; a CSV, or JSON.";
 const BLANK_CELL = 1, SYMBOLS_TYPED = "123456789ABCDEFGHIJKLMNOP";
 
 function painted(token, key) {
@@ -198,42 +212,58 @@ $("boards").addEventListener("keydown", (event) => {
 // A press selects a cell; in a maze it draws walls, opens cells, or takes the start or the goal along.
 let stroke = null;
 $("boards").addEventListener("pointerdown", (event) => {
-  const cell = cellAt(event);
-  if (cell < 0 || event.button) return;
+  const cell = cellAt(event), isScroll = event.pointerType === "touch" && at > 0;  // over a run that is shown
+  if (cell < 0 || event.button || isScroll) return;
   event.preventDefault();
   select(cell);
   if (!isMaze) return;
   const token = puzzle.tokens[cell], isEnd = Object.values(ENDS).includes(token);
-  stroke = isEnd ? { end: token } : { token: painted(token, " ") };
-  draw(cell);
+  stroke = { end: isEnd ? token : null, token: painted(token, " "), before: puzzle.tokens };
+  draw([cell]);
 });
 document.addEventListener("pointermove", (event) => {
+  if (!(event.buttons & 1)) stroke = null;  // it was let go elsewhere
   const cell = stroke ? cellAt(event) : -1;
-  if (cell >= 0 && cell !== selected) {
-    select(cell);
-    draw(cell);
-  }
+  if (cell < 0 || cell === selected) return;
+  const cells = line(selected, cell);
+  selected = cell;
+  draw(cells);
+  select(cell);
 });
-document.addEventListener("pointerup", () => { stroke = null; });
-document.addEventListener("pointercancel", () => { stroke = null; });
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { stroke = null; });
 
-function draw(cell) {
+// The cells after `first` up to `last`: a pointer that moves fast skips some.
+function line(first, last) {
+  const { width } = puzzle, column = first % width, row = (first - column) / width;
+  const across = (last % width) - column, down = Math.floor(last / width) - row;
+  const steps = Math.max(Math.abs(across), Math.abs(down));
+  return Array.from({ length: steps }, (_, i) => {
+    const share = (i + 1) / steps;
+    return (row + Math.round(share * down)) * width + column + Math.round(share * across);
+  });
+}
+
+function draw(cells) {
   change((tokens) => {
-    if (stroke.end) moveEnd(tokens, stroke.end, cell);
-    else if (!Object.values(ENDS).includes(tokens[cell])) tokens[cell] = stroke.token;
+    if (stroke.end) {
+      tokens.set(stroke.before);  // what it was dragged over stays
+      moveEnd(tokens, stroke.end, cells[cells.length - 1]);
+    } else {
+      for (const cell of cells) if (!Object.values(ENDS).includes(tokens[cell])) tokens[cell] = stroke.token;
+    }
   });
 }
 
 document.addEventListener("paste", (event) => {
-  if (event.target.closest?.("textarea")) return;
+  if (document.querySelector("dialog[open]")) return;
   event.preventDefault();
   take(event.clipboardData.getData("text/plain"));
 });
 
-// Symbols to press, where there is no keyboard.
+// Symbols of the board to press, where there is no keyboard.
 function buildPad() {
-  if (isMaze) return $("pad").append(element("span", "", "Draw walls with the mouse or a finger; drag S and G."));
-  return $("pad").append(...[...SYMBOLS_TYPED.slice(0, shipped.side), "0"].map((symbol) => {
+  const symbols = isMaze ? [] : [...SYMBOLS_TYPED.slice(0, puzzle.width), "0"];
+  $("pad").replaceChildren(...symbols.map((symbol) => {
     const key = element("button", "", symbol === "0" ? "\u232b" : symbol);
     key.type = "button";
     key.setAttribute("aria-label", symbol === "0" ? "empty the cell" : `fill in ${symbol}`);
@@ -244,6 +274,7 @@ function buildPad() {
     return key;
   }));
 }
+$("pad").addEventListener("pointerdown", (event) => event.preventDefault());  // the cell keeps the focus
 
 function clearBoard() {
   change((tokens) => {
@@ -254,42 +285,43 @@ function clearBoard() {
   });
 }
 
-function openDialog(name) {
-  pause();
-  $(name).showModal();
-}
-
-for (const name of ["write-dialog", "card-dialog"]) {
-  $(name).addEventListener("click", (event) => { if (event.target === $(name)) $(name).close(); });
-}
-$("pick").addEventListener("change", () => pose(shelf[Number($("pick").value)]));
-$("write").addEventListener("click", () => openDialog("write-dialog"));
+$("pick").addEventListener("change", () => pose($("pick").value ? shelf[Number($("pick").value)] : own));
+bindDialog("write-dialog", "write", "cancel");
+bindDialog("card-dialog", "card", "shut");
+$("write").addEventListener("click", () => say("", "words-message"));
 $("take").addEventListener("click", () => {
   say("", "words-message");
   if (take($("words").value, "words-message")) $("write-dialog").close();
 });
-$("cancel").addEventListener("click", () => $("write-dialog").close());
 $("clear").addEventListener("click", clearBoard);
 $("inner").addEventListener("change", () => {
   run.inner = $("inner").checked;
   pose(puzzle);
 });
-$("card").addEventListener("click", () => openDialog("card-dialog"));
-$("shut").addEventListener("click", () => $("card-dialog").close());
 
-const KEYS_OF_BOARD = isMaze
-  ? "On the board: draw walls, drag S and G; or arrows move, space builds or opens, S and G place, Escape leaves it."
-  : "On the board: click a cell and type; arrows move, Backspace empties, Escape leaves it.";
-$("colours").after(element("p", "", `${KEYS_OF_BOARD} A puzzle can be pasted anywhere.`));
+const { least, side } = shipped, sides = `of ${least < side ? `${least}x${least} to ` : ""}${side}x${side}`;
+const ABOUT = "A small neural network solves this puzzle in your browser: each step revises its whole answer.";
+const WORDS = isMaze ? {
+  lead: "Draw walls with the mouse or a finger, drag S and G, or pick a maze.",
+  hint: "Rows of # for a wall, a space or . for an open cell, one S and one G; or a CSV, or JSON.",
+  keys: "On the board: arrows move, space builds or opens, S and G place, Escape leaves it.",
+  clear: "No walls",
+} : {
+  lead: "Click a cell and type, paste a puzzle, or pick one.",
+  hint: `A grid ${sides}, on a line or row by row, 0 or . for a blank; or a CSV, or JSON.`,
+  keys: "On the board: arrows move, Backspace empties, Escape leaves it.",
+  clear: "Empty board",
+};
+$("lead").textContent = `${ABOUT} ${WORDS.lead}`;
+$("hint").textContent = WORDS.hint;
+$("clear").textContent = WORDS.clear;
+$("colours").after(element("p", "", `${WORDS.keys} A puzzle can be pasted anywhere.`));
 SPEEDS.push(Infinity);
 $("forth").textContent = "Step";
 $("forth").removeAttribute("aria-label");
 $("side").append($("pad"));
 $("inner").checked = run.inner;
-$("clear").textContent = isMaze ? "No walls" : "Empty";
-$("hint").textContent = isMaze ? MAZE_HINT : SUDOKU_HINT;
 $("card-words").innerHTML = shipped.card;  // made of text that was escaped
-buildPad();
 shelve(shipped.examples.flatMap((text) => readPuzzles(task, text)), "example");
 pose(shelf[0]);
 $("pick").value = "0";

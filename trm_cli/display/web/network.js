@@ -15,7 +15,9 @@ class TinyRecursiveModel {
     const weights = Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
     const activations = 8 * config.num_layers * config.num_nets * roundUp(this.rows, 64) * roundUp(D, 8);
     const attention = config.mixer === "attention" ? 2 * config.num_layers * config.num_nets * (this.rows + 8) ** 2 : 0;
-    const wide = 64 * 32 * config.num_layers * config.num_nets * (config.channel_width + config.token_width + D);
+    const mixesCells = ["mlp", "equivariant"].includes(config.mixer);
+    const widths = 3 * (config.channel_width + (mixesCells ? config.token_width : 0)) + D + this.rows + 10 * PANEL;
+    const wide = ROWS_AT_ONCE * config.num_layers * config.num_nets * widths;
     this.kernels = new Kernels(module, 2 * weights + activations + attention + wide + 2 ** 20);
     Object.assign(this, { config, tensors, seed });
     this.h = this.kernels.rows(this.rows, D);

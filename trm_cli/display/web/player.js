@@ -147,7 +147,6 @@ function told(frame, place) {
   const box = document.createDocumentFragment();
   const verdict = element("p", `verdict ${frame.ending}`, frame.verdict);
   verdict.id = "verdict";
-  verdict.setAttribute("aria-live", "polite");
   const update = frame.update;
   const call = update ? `recursion ${update.recursion} of ${run.T}, call ${update.number} of ${run.n + 1}: ` +
     (update.call || (update.stream === "z" ? "z = net(x, y, z)" : "y = net(y, z)")) : "";
@@ -181,7 +180,7 @@ function told(frame, place) {
 // The guesses from the root to a node, and those that it takes back.
 function path(frame) {
   const line = element("div", "reading guesses"), guesses = element("span", "", frame.guesses.join(" \u203a ") || "no guess");
-  for (const guess of frame.back) guesses.append(element("s", "", guess));
+  for (const guess of frame.back) guesses.append(" ", element("s", "", guess));
   line.append(element("span", "", `depth ${frame.guesses.length}`), guesses);
   return line;
 }
@@ -319,6 +318,7 @@ function show(place) {
   $("place").textContent = where(moments[at]);
   $("slider").setAttribute("aria-valuetext", where(moments[at]));
   labelPlay();
+  announce();
   hooks.shown(hadFocus);
 }
 
@@ -326,8 +326,14 @@ function labelPlay() { $("play").textContent = isPlaying ? "Pause" : hooks.playL
 
 function pause() {
   clearTimeout(timer);
-  isPlaying = false;
+  isPlaying = isStepping = false;
   labelPlay();
+  announce();
+}
+
+// Tell screen readers how it stands; not every step of a run that plays.
+function announce() {
+  if (!isPlaying && moments.length) $("status").textContent = `${where(moments[at])}: ${$("verdict").textContent}`;
 }
 
 // Show this moment for its time, then the next one.
@@ -361,6 +367,7 @@ function toggle() {
   if (isPlaying) return pause();
   if (at === moments.length - 1 && !hooks.ask()) show(0);
   isPlaying = true;
+  isStepping = false;
   labelPlay();
   tick();
 }
@@ -378,31 +385,37 @@ function setTheme(name) {
   $("theme").textContent = name === "dark" ? "Light" : "Dark";
 }
 
-// While the help is open, what is shown waits.
-let wasPlaying = false;
-function openHelp() {
-  wasPlaying = isPlaying;
-  pause();
-  $("help").showModal();
+// Have a button open a dialog, and another close it, or a press beside it; while it is open, what is shown waits.
+function bindDialog(name, opener, closer) {
+  const dialog = $(name);
+  let wasPlaying = false;
+  $(opener).addEventListener("click", () => {
+    wasPlaying = isPlaying;
+    pause();
+    dialog.showModal();
+  });
+  $(closer).addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => { if (wasPlaying && !isPlaying) toggle(); });
+  dialog.addEventListener("mousedown", ({ target, clientX, clientY }) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    const isInside = clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
+    if (target === dialog && !isInside) dialog.close();
+  });
 }
-$("help").addEventListener("close", () => { if (wasPlaying) toggle(); });
-$("help").addEventListener("click", (event) => { if (event.target === $("help")) $("help").close(); });
-$("close").addEventListener("click", () => $("help").close());
-$("what").addEventListener("click", openHelp);
+
+bindDialog("help", "what", "close");
 for (const [name, meaning] of run.meanings) $("meanings").append(element("dt", "", name), element("dd", "", meaning));
 $("colours").append(...colours());
 
 const KEYS = {
   " ": toggle, ArrowLeft: () => go(at - 1), ArrowRight: stepForth, Home: () => go(0),
   End: () => go(moments.length - 1), "+": () => setSpeed(speed + 1), "=": () => setSpeed(speed + 1),
-  "-": () => setSpeed(speed - 1), "?": openHelp,
+  "-": () => setSpeed(speed - 1), "?": () => $("what").click(),
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
-  if ($("help").open) {
-    if (event.key === "?") $("help").close();
-    return;
-  }
+  if ($("help").open && event.key === "?") return $("help").close();
+  if (document.querySelector("dialog[open]") || event.target.matches("select, [type=checkbox]")) return;  // theirs
   if (event.key === " " && event.target.tagName === "BUTTON") return;  // it presses itself
   event.preventDefault();
   KEYS[event.key]();

@@ -22,9 +22,10 @@ async function unpack({ weights: text, storage, tensors }) {
   return found;
 }
 
-// The network for boards of a size; of another than its own, with their boxes and symbols.
+// The network for boards of a size; of another than its own, with their boxes, of a maze of one cell, and symbols.
 function networkFor(task, numCells) {
-  const { config, settings } = shipped, [height, width, box_height, box_width] = task.shape(numCells);
+  const { config, settings } = shipped, [height, width, ...box] = task.shape(numCells);
+  const [box_height, box_width] = task.hasBlanks ? box : [1, 1];
   const board = { height, width, box_height, box_width, vocab_size: task.vocabSize(numCells) };
   const resized = { ...config, ...(config.height * config.width === numCells ? {} : board) };
   return (networks[height] ??= new TinyRecursiveModel(kernels, resized, weights, settings.seed));
