@@ -26,7 +26,7 @@ from tests.live_pages import (
     task_of,
 )
 from trm_cli.cli.app import app
-from trm_cli.config import solve_config
+from trm_cli.config import SolveConfig, solve_config
 from trm_cli.display.live import LARGEST_PAGE, live_page, with_what_follows
 from trm_cli.display.page import page_of
 from trm_cli.display.screen import meanings
@@ -146,6 +146,24 @@ def test_attempts_follow_the_settings_as_on_the_command_line(open_page: Open, gi
     assert [(one["step"], one["attempt"], one["is_last"], one["guesses"], one["answer"]) for one in told] == [
         (f.step, f.attempt, f.is_last, [[g.cell, g.token] for g in f.guesses], f.answer.tolist()) for f in frames
     ]
+
+
+@pytest.mark.parametrize(("halt_logit", "steps"), [(0.01, 1), (-0.01, 5)])
+def test_the_halt_head_asks_to_stop_above_a_half(open_page: Open, halt_logit: float, steps: int) -> None:
+    told = in_worker(
+        open_page("sudoku-4x4").page,
+        f"""async (settings) => {{
+            {READY}
+            const state = new Float32Array(16).fill(1), network = {{
+              config: {{ vocab_size: 6 }}, embed: () => state, startingState: () => [state, state],
+              step: () => [state, state], readAnswer: () => new Float32Array(16 * 6), readHalt: () => {halt_logit},
+            }};
+            const how = {{ settings, views: new Views({{ cells: [], symbols: [] }}, 4), inner: false }};
+            return [...watchPuzzle(network, TASKS.sudoku, new Uint8Array(16).fill(1), how)].map((one) => one.halted);
+        }}""",
+        with_what_follows(SolveConfig(halt="q", max_steps=5)),
+    )
+    assert told == [halt_logit > 0] * steps
 
 
 def test_further_attempts_at_a_maze_go_through_the_same_views(open_page: Open) -> None:
