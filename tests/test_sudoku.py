@@ -185,6 +185,7 @@ MISTAKES = {
     "\n".join([*ROWS[:8], "", *ROWS]): "f.txt:8: the grid that starts at line 1 has 8 rows of 9; add the missing ones",
     f"source,question\nbook,{PUZZLE[:5]}x{PUZZLE[6:]}": "f.txt:2:11: 'x' is no digit; write 1 to "
     "9, and 0 or . for a blank",
+    "a," + "1" * 200_000: "f.txt:1: not CSV (field larger than field limit (131072)); correct it",
     "question\n" + "1" * 200_000: "f.txt:2: not CSV (field larger than field limit (131072)); correct it",
     "question,answer\n": "f.txt:1: a CSV header and no puzzle; add rows below it",
     "." * 100 + "x" + "." * 155: "f.txt:1:101: 'x' is no symbol; write 1 to 9 and A to G, and 0 or . for a blank",
