@@ -2,8 +2,6 @@
 
 import os
 import re
-import tempfile
-import webbrowser
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -15,6 +13,7 @@ from trm_cli.cli import options
 from trm_cli.cli.help import INPUT_OUTPUT, SCREEN
 from trm_cli.cli.solve import NOT_ALL_SOLVED, SOLVED
 from trm_cli.errors import UsageError
+from trm_cli.files import write_whole
 
 if TYPE_CHECKING:
     from trm_cli.api import Run
@@ -189,6 +188,9 @@ def _asked(words: list[str]) -> "tuple[Task, list[Source]]":
 
 def _open_page(words: list[str], request: options.Request, *, inner: bool, checks: bool, pause: float | None) -> None:
     """Write the page of a network with these puzzles, print its path and have the system's browser open it."""
+    import tempfile
+    import webbrowser
+
     from trm_cli.display.live import live_page
     from trm_cli.tasks.inputs import read_puzzles
     from trm_cli.weights.catalogue import find_model
@@ -198,8 +200,9 @@ def _open_page(words: list[str], request: options.Request, *, inner: bool, check
     size = puzzles.num_cells if puzzles else None
     found = find_model(request.model, task=task.name, num_cells=size, revision=request.revision)
     page, _ = live_page(found, puzzles=puzzles, given=request.settings, inner=inner, checks=checks, pause=pause)
-    path = Path(tempfile.mkdtemp(prefix="trm-"), f"{task.name}.html")
-    path.write_text(page, encoding="utf-8")
+    with options.writing(Path(tempfile.gettempdir())):
+        path = Path(tempfile.mkdtemp(prefix="trm-"), f"{task.name}.html")
+        write_whole(path, page.encode())
     typer.echo(path)
     if not webbrowser.open(path.as_uri()):
         typer.echo("trm: no browser was found; open this file in one", err=True)

@@ -70,31 +70,28 @@ def live_page(
     loaded = load_checkpoint(found.folder, source=found.source)
     shown = puzzles or _examples(task, config)
     state = loaded.network.state_dict()
-    run = {
+    run: dict[str, Any] = {
         **told_of(header_of(loaded, settings, 1, inner=inner), STEP_SECONDS if pause is None else pause),
         "remark": _accuracy(of_checkpoint(checkpoint.name, "", found.folder, found.source)),
     }
+    network = {
+        "task": task.name,
+        "title": f"Tiny Recursive Model: {task.name}",
+        "config": asdict(config),
+        "settings": {**with_what_follows(settings), "checks": checks, "seed": settings.seed % SEEDS},
+        "views": _views(task, config, settings),
+        "board": config.board,
+        "boards": [side * side for side in range(1, config.height + 1) if config.fits(side * side)],
+        "examples": [task.write(puzzle.tokens) for puzzle in shown],
+        "findings": {finding.name.lower(): finding.value for finding in Finding},
+        "card": MarkdownIt("js-default").render(without_metadata(card(checkpoint))),
+        "kernels": base64.b64encode((WEB / "kernels.wasm").read_bytes()).decode(),
+        "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
+    }
+    parts = {"tools": read_parts("live.html"), "style": read_parts("live.css"), "scripts": _scripts()}
     for kind in [storage] if storage else STORAGES:
-        network = {
-            "task": task.name,
-            "title": f"Tiny Recursive Model: {task.name}",
-            "config": asdict(config),
-            "settings": {**with_what_follows(settings), "checks": checks, "seed": settings.seed % SEEDS},
-            "views": _views(task, config, settings),
-            "board": config.board,
-            "boards": [side * side for side in range(1, config.height + 1) if config.fits(side * side)],
-            "side": config.height,
-            "least": config.smallest or config.height,
-            "examples": [task.write(puzzle.tokens) for puzzle in shown],
-            "findings": {finding.name.lower(): finding.value for finding in Finding},
-            "card": MarkdownIt("js-default").render(without_metadata(card(checkpoint))),
-            "storage": kind,
-            "kernels": base64.b64encode((WEB / "kernels.wasm").read_bytes()).decode(),
-            "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
-            "weights": _packed(list(state.values()), kind),
-        }
-        parts = {"tools": read_parts("live.html"), "style": read_parts("live.css"), "scripts": _scripts()}
-        page = filled_page({**run, "network": network}, **parts, allowed=ALLOWED)
+        run["network"] = {**network, "storage": kind, "weights": _packed(list(state.values()), kind)}
+        page = filled_page(run, **parts, allowed=ALLOWED)
         if len(page.encode()) <= LARGEST_PAGE:
             break
     return page, kind

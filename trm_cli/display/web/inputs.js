@@ -20,14 +20,14 @@ const JSON_WORDS = new Map([["null", null], ["true", true], ["false", false]]);
 const JSON_CONSTANTS = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]);
 const JSON_ESCAPES = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 
-/** A number of JSON, and how Python shows it. */
+// A number of JSON, and how Python shows it.
 class JsonNumber {
   constructor(value, text) {
     Object.assign(this, { value, text: text ?? floatText(value), isInteger: text !== undefined });
   }
 }
 
-/** A number with a fraction or an exponent, as Python shows it. */
+// A number with a fraction or an exponent, as Python shows it.
 function floatText(value) {
   if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").replace("NaN", "nan");
   const [digits, exponent] = value.toExponential().split("e");
@@ -36,7 +36,7 @@ function floatText(value) {
   return Number.isInteger(value) ? `${text}.0` : text;
 }
 
-/** JSON as Python reads it (schema.py), in its words; browsers have others, and lose digits. Objects become maps. */
+// JSON as Python reads it (schema.py), in its words; browsers have others, and lose digits. Objects become maps.
 class JsonText {
   constructor(text, takesConstants = false) {
     Object.assign(this, { text, takesConstants, index: 0, depth: 0 });
@@ -52,7 +52,7 @@ class JsonText {
     while (" \t\n\r".includes(this.text[this.index] ?? "end")) this.index += 1;
   }
 
-  /** Whether a letter comes next, which is then taken. */
+  // Whether a letter comes next, which is then taken.
   takes(letter) {
     const isNext = this.text[this.index] === letter;
     this.index += isNext;
@@ -153,7 +153,7 @@ class JsonText {
   }
 }
 
-/** What a call gives, or the FileError that it throws. */
+// What a call gives, or the FileError that it throws.
 function orFileError(call) {
   try {
     return call();
@@ -163,7 +163,7 @@ function orFileError(call) {
   }
 }
 
-/** The puzzles of a JSON text, each on one line, and the line of the text that each begins on. */
+// The puzzles of a JSON text, each on one line, and the line of the text that each begins on.
 function* jsonQuestions(lines, source) {
   for (const [index, line] of lines.entries()) {
     const place = `${source}:${index + 1}`;
@@ -179,7 +179,7 @@ function* jsonQuestions(lines, source) {
   }
 }
 
-/** The puzzles in a value of JSON: an object, a text, rows of one puzzle, or a list of any of these. */
+// The puzzles in a value of JSON: an object, a text, rows of one puzzle, or a list of any of these.
 function* questionsIn(value, place) {
   if (value instanceof Map) {
     const name = [...QUESTION_COLUMNS, "puzzles"].find((one) => value.has(one));
@@ -206,12 +206,12 @@ function* questionsIn(value, place) {
   } else throw new PuzzleError(`${place}: ${jsonText(value).slice(0, 20)} is no puzzle; write text or rows`);
 }
 
-/** A number, a truth or nothing, as JSON. */
+// A number, a truth or nothing, as JSON.
 function jsonText(value) {
   return value instanceof JsonNumber ? value.text.replace("inf", "Infinity") : String(value);
 }
 
-/** Rows of cells as one line: digits and letters as they are, nothing as a blank, numbers from 10 on as letters. */
+// Rows of cells as one line: digits and letters as they are, nothing as a blank, numbers from 10 on as letters.
 function rowsAsText(rows, place) {
   const cells = rows.flatMap((row) => [...row]);
   if (cells.length > MOST_CELLS) {
@@ -242,7 +242,7 @@ function cellAsText(cell, place, highest) {
   return text;
 }
 
-/** The digit that a letter of any script is: they come in tens; not a number for other letters. */
+// The digit that a letter of any script is: they come in tens; not a number for other letters.
 function digitOf(letter) {
   const isDigit = (code) => /^\p{Nd}$/u.test(String.fromCodePoint(code));
   const code = letter.codePointAt(0);
@@ -252,13 +252,13 @@ function digitOf(letter) {
   return (code - first) % 10;
 }
 
-/** The tasks that a text could hold a puzzle of. */
+// The tasks that a text could hold a puzzle of.
 function tasksOf(text) {
   const samples = [text, ...firstQuestion(text)];
   return [sudoku, maze, arc].filter((task) => samples.some((sample) => task.recognises(sample)));
 }
 
-/** The first puzzle in a text that is JSON or a table with a header; nothing where it is neither, or damaged. */
+// The first puzzle in a text that is JSON or a table with a header; nothing where it is neither, or damaged.
 function firstQuestion(text) {
   const lines = splitLines(text);
   const header = lines.findIndex((line) => strip(line) && !line.startsWith("#"));
@@ -285,7 +285,7 @@ function firstQuestion(text) {
   return [];
 }
 
-/** Read and check every puzzle of a text; throws PuzzleError with what is wrong, where, and what to do. */
+// Read and check every puzzle of a text; throws PuzzleError with what is wrong, where, and what to do.
 function readPuzzles(task, text) {
   const name = "puzzle";
   const lines = splitLines(text);
@@ -312,14 +312,14 @@ function* readJson(task, lines, source) {
   for (const [question, line] of jsonQuestions(lines, source)) yield task.readOne(question, line, source);
 }
 
-/** The beginning of a text, in whole lines. */
+// The beginning of a text, in whole lines.
 function sampleOf(lines) {
   let length = 0;
   const end = lines.findIndex((line) => (length += line.length) > SAMPLE);
   return lines.slice(0, end < 0 ? lines.length : end + 1).join("");
 }
 
-/** All puzzles, which must be of one size. */
+// All puzzles, which must be of one size.
 function collect(coming, source) {
   const found = [];
   for (const puzzle of coming) {

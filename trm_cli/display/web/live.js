@@ -116,11 +116,12 @@ function take(text, place = "message") {
   return true;
 }
 
-// Change the puzzle itself; what was computed was about another one.
+// Change the puzzle itself by a function of its tokens, false where that means nothing; what was computed was about
+// another one.
 let own = null;  // what a visitor made of a puzzle
 function change(edit) {
   const tokens = puzzle.tokens.slice();
-  edit(tokens);
+  if (edit(tokens) === false) return false;
   if (tokens.every((token, cell) => token === puzzle.tokens[cell])) return at ? go(0) : undefined;
   own = { ...puzzle, tokens };
   $("own").hidden = false;
@@ -128,36 +129,7 @@ function change(edit) {
   return pose(own);
 }
 
-const isMaze = !task.hasBlanks, [OPEN_CELL, WALL_CELL] = [2, 1], ENDS = { S: 3, G: 4 };
-
-// Fill in the selected cell: a symbol or a blank; of a maze a wall, an open cell, the start or the goal.
-function fillIn(key) {
-  const letter = key.toUpperCase(), side = puzzle.width;
-  if (isMaze) {
-    if (letter in ENDS) return change((tokens) => moveEnd(tokens, ENDS[letter], selected));
-    if (![" ", "Enter", "#", "."].includes(key)) return false;
-    return change((tokens) => { tokens[selected] = painted(tokens[selected], key); });
-  }
-  if (["Backspace", "Delete", "0", "."].includes(key)) return change((tokens) => { tokens[selected] = BLANK_CELL; });
-  const symbol = SYMBOLS_TYPED.indexOf(letter);
-  if (key.length !== 1 || symbol < 0 || symbol >= side) return false;
-  return change((tokens) => { tokens[selected] = symbol + 2; });
-}
-
-const BLANK_CELL = 1, SYMBOLS_TYPED = "123456789ABCDEFGHIJKLMNOP";
-
-function painted(token, key) {
-  if (Object.values(ENDS).includes(token)) return token;  // moved, not drawn over
-  return key === "." || (key !== "#" && token === WALL_CELL) ? OPEN_CELL : WALL_CELL;
-}
-
-// The start or the goal goes to a cell, which the other one keeps.
-function moveEnd(tokens, end, cell) {
-  const from = tokens.indexOf(end);
-  if (Object.values(ENDS).includes(tokens[cell])) return;
-  if (from >= 0) tokens[from] = OPEN_CELL;
-  tokens[cell] = end;
-}
+const fillIn = (key) => change((tokens) => task.fillIn(tokens, selected, key));
 
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
@@ -181,9 +153,8 @@ function drawCells(focuses) {
     if (frame.guessed.includes(place)) states.push("guess");
     cell.setAttribute("role", "button");
     cell.setAttribute("aria-label", `row ${row}, column ${column}: ${states.filter(Boolean).join(", ")}`);
-    if (frame.confidence && !isMaze && role !== "given") cell.title = `confidence ${frame.confidence[place]}%`;
+    if (frame.confidence) cell.title = `confidence ${frame.confidence[place]}%`;
     cell.tabIndex = place === selected ? 0 : -1;
-    cell.classList.toggle("selected", place === selected);
   });
   if (focuses) drawn.children[selected].focus({ preventScroll: true });
 }
@@ -209,17 +180,15 @@ $("boards").addEventListener("keydown", (event) => {
   event.stopPropagation();
 });
 
-// A press selects a cell; in a maze it draws walls, opens cells, or takes the start or the goal along.
+// A press selects a cell; where the task says what a stroke does, it begins one.
 let stroke = null;
 $("boards").addEventListener("pointerdown", (event) => {
   const cell = cellAt(event), isScroll = event.pointerType === "touch" && at > 0;  // over a run that is shown
   if (cell < 0 || event.button || isScroll) return;
   event.preventDefault();
   select(cell);
-  if (!isMaze) return;
-  const token = puzzle.tokens[cell], isEnd = Object.values(ENDS).includes(token);
-  stroke = { end: isEnd ? token : null, token: painted(token, " "), before: puzzle.tokens };
-  draw([cell]);
+  stroke = task.stroke?.(puzzle.tokens, cell) ?? null;
+  if (stroke) change((tokens) => stroke(tokens, [cell]));
 });
 document.addEventListener("pointermove", (event) => {
   if (!(event.buttons & 1)) stroke = null;  // it was let go elsewhere
@@ -227,7 +196,7 @@ document.addEventListener("pointermove", (event) => {
   if (cell < 0 || cell === selected) return;
   const cells = line(selected, cell);
   selected = cell;
-  draw(cells);
+  change((tokens) => stroke(tokens, cells));
   select(cell);
 });
 for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { stroke = null; });
@@ -243,17 +212,6 @@ function line(first, last) {
   });
 }
 
-function draw(cells) {
-  change((tokens) => {
-    if (stroke.end) {
-      tokens.set(stroke.before);  // what it was dragged over stays
-      moveEnd(tokens, stroke.end, cells[cells.length - 1]);
-    } else {
-      for (const cell of cells) if (!Object.values(ENDS).includes(tokens[cell])) tokens[cell] = stroke.token;
-    }
-  });
-}
-
 document.addEventListener("paste", (event) => {
   if (document.querySelector("dialog[open]")) return;
   event.preventDefault();
@@ -262,8 +220,8 @@ document.addEventListener("paste", (event) => {
 
 // Symbols of the board to press, where there is no keyboard.
 function buildPad() {
-  const symbols = isMaze ? [] : [...SYMBOLS_TYPED.slice(0, puzzle.width), "0"];
-  $("pad").replaceChildren(...symbols.map((symbol) => {
+  const symbols = task.symbols(puzzle.width);
+  $("pad").replaceChildren(...[...symbols, ...(symbols.length ? ["0"] : [])].map((symbol) => {
     const key = element("button", "", symbol === "0" ? "\u232b" : symbol);
     key.type = "button";
     key.setAttribute("aria-label", symbol === "0" ? "empty the cell" : `fill in ${symbol}`);
@@ -276,15 +234,6 @@ function buildPad() {
 }
 $("pad").addEventListener("pointerdown", (event) => event.preventDefault());  // the cell keeps the focus
 
-function clearBoard() {
-  change((tokens) => {
-    for (const [cell, token] of tokens.entries()) {
-      if (!isMaze) tokens[cell] = BLANK_CELL;
-      else if (!Object.values(ENDS).includes(token)) tokens[cell] = OPEN_CELL;
-    }
-  });
-}
-
 $("pick").addEventListener("change", () => pose($("pick").value ? shelf[Number($("pick").value)] : own));
 bindDialog("write-dialog", "write", "cancel");
 bindDialog("card-dialog", "card", "shut");
@@ -293,25 +242,14 @@ $("take").addEventListener("click", () => {
   say("", "words-message");
   if (take($("words").value, "words-message")) $("write-dialog").close();
 });
-$("clear").addEventListener("click", clearBoard);
+$("clear").addEventListener("click", () => change((tokens) => task.clear(tokens)));
 $("inner").addEventListener("change", () => {
   run.inner = $("inner").checked;
   pose(puzzle);
 });
 
-const { least, side } = shipped, sides = `of ${least < side ? `${least}x${least} to ` : ""}${side}x${side}`;
 const ABOUT = "A small neural network solves this puzzle in your browser: each step revises its whole answer.";
-const WORDS = isMaze ? {
-  lead: "Draw walls with the mouse or a finger, drag S and G, or pick a maze.",
-  hint: "Rows of # for a wall, a space or . for an open cell, one S and one G; or a CSV, or JSON.",
-  keys: "On the board: arrows move, space builds or opens, S and G place, Escape leaves it.",
-  clear: "No walls",
-} : {
-  lead: "Click a cell and type, paste a puzzle, or pick one.",
-  hint: `A grid ${sides}, on a line or row by row, 0 or . for a blank; or a CSV, or JSON.`,
-  keys: "On the board: arrows move, Backspace empties, Escape leaves it.",
-  clear: "Empty board",
-};
+const WORDS = task.words(shipped.board);
 $("lead").textContent = `${ABOUT} ${WORDS.lead}`;
 $("hint").textContent = WORDS.hint;
 $("clear").textContent = WORDS.clear;

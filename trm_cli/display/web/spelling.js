@@ -17,12 +17,12 @@ const LINES_OF_TEXT = new RegExp(`[^${LINE_ENDS}]*(?:\r\n|[${LINE_ENDS}])|.+$`, 
 const UNPRINTABLE = /^(?! )[\p{C}\p{Z}]$/u;
 const ESCAPES = { "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 
-/** The lines of a text with their ends, as Python's splitlines parts them. */
+// The lines of a text with their ends, as Python's splitlines parts them.
 function splitLines(text) {
   return text.match(LINES_OF_TEXT) ?? [];
 }
 
-/** The same without their ends. */
+// The same without their ends.
 function bareLines(text) {
   return splitLines(text).map((line) => stripEnd(line, LINE_ENDS));
 }
@@ -43,12 +43,12 @@ function strip(text, letters = SPACES) {
   return stripStart(stripEnd(text, letters), letters);
 }
 
-/** A number as messages show it: 65,536. */
+// A number as messages show it: 65,536.
 function withCommas(number) {
   return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-/** A text in quotes, as Python's repr shows it. */
+// A text in quotes, as Python's repr shows it.
 function quoted(text) {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const shown = Array.from(text, (letter) => {
@@ -61,13 +61,13 @@ function quoted(text) {
   return `${quote}${shown.join("")}${quote}`;
 }
 
-/** A letter as messages show it. */
+// A letter as messages show it.
 function printable(letter) {
   const code = letter.codePointAt(0).toString(16).toUpperCase();
   return UNPRINTABLE.test(letter) ? `character U+${code.padStart(4, "0")}` : quoted(letter);
 }
 
-/** The rows of a CSV as lists of fields, as Python's csv module reads them. */
+// The rows of a CSV as lists of fields, as Python's csv module reads them.
 function* csvRows(lines, isStrict) {
   let fields = [];
   let field = [];
@@ -109,7 +109,7 @@ function* csvRows(lines, isStrict) {
   yield fields;
 }
 
-/** Lines without the # comments between them; `number` and `line` are those last given. */
+// Lines without the # comments between them; `number` and `line` are those last given.
 class TableLines {
   constructor(lines, first, hasComments) {
     Object.assign(this, { lines, first, hasComments, number: first, line: "" });
@@ -160,7 +160,7 @@ function* readColumn(header, rest, number, source, { noun, hasComments, isRow = 
   if (!found) throw new PuzzleError(`${source}:${number}: a CSV header and no ${noun}; add rows below it`);
 }
 
-/** The names in a header; none of ours may be there twice. */
+// The names in a header; none of ours may be there twice.
 function columnNames(header, place) {
   const names = header.map((name) => strip(name).toLowerCase());
   const ours = [...QUESTION_COLUMNS, ...ANSWER_COLUMNS];
@@ -169,7 +169,7 @@ function columnNames(header, place) {
   return names;
 }
 
-/** Letters before a field's text: commas inside quotes separate no fields. */
+// Letters before a field's text: commas inside quotes separate no fields.
 function offsetOf(line, column) {
   let [index, isQuoted] = [0, false];
   for (const [position, letter] of [...line].entries()) {
@@ -180,13 +180,13 @@ function offsetOf(line, column) {
   return 0;
 }
 
-/** A board as read: its rows, each a list of letters, and the line and column where each begins, from 1. */
+// A board as read: its rows, each a list of letters, and the line and column where each begins, from 1.
 class Rows {
   constructor(source, rows = [], places = []) {
     Object.assign(this, { source, rows, places });
   }
 
-  /** Where a cell stands, for messages; row and column count from 0. */
+  // Where a cell stands, for messages; row and column count from 0.
   place(row, column) {
     const [line, before] = this.places[row];
     return `${this.source}:${line}:${before + column}`;
@@ -242,7 +242,7 @@ class Spelling {
     return isAlone ? this.split(rows.rows[0], rows.places[0][0], rows.source) : rows;
   }
 
-  /** The board that stands on one line, cut into its rows, which must make a square. */
+  // The board that stands on one line, cut into its rows, which must make a square.
   split(text, number, source, before = 0) {
     const letters = [...text];
     const side = Math.floor(Math.sqrt(letters.length));
@@ -257,7 +257,7 @@ class Spelling {
     return new Rows(source, rows, starts.map((start) => [number, before + start + 1]));
   }
 
-  /** A board as tokens; refuses ragged rows and letters that mean nothing. */
+  // A board as tokens; refuses ragged rows and letters that mean nothing.
   tokens(board, tokenOf) {
     const [height, width] = [board.rows.length, board.rows[0].length];
     for (const [number, row] of board.rows.entries()) {

@@ -40,7 +40,7 @@ const sudoku = (() => {
   const SIZES = `the grids known are ${Array.from(BOXES.keys(), (side) => `${side}x${side}`).join(", ")}`;
   const SECTION = /^\[([A-Za-z ]+)\]$/; // of an .sdk file
 
-  /** A grid as far as it is read: its cells as tokens, and the line and column of each, from 1. */
+  // A grid as far as it is read: its cells as tokens, and the line and column of each, from 1.
   class Grid {
     constructor(source) {
       Object.assign(this, { source, side: 0, cells: [], places: [] });
@@ -50,7 +50,7 @@ const sudoku = (() => {
       return `${this.source}:${this.places.at(cell).join(":")}`;
     }
 
-    /** Add the cells of a line, or of a field of it with `before` letters before it; gives how many. */
+    // Add the cells of a line, or of a field of it with `before` letters before it; gives how many.
     addLine(text, number, before = 0) {
       const letters = [...text];
       if (letters.length > LONGEST_ROW) {
@@ -75,7 +75,7 @@ const sudoku = (() => {
       return this.cells.length - count;
     }
 
-    /** Add a line, which must be a row as long as the first, or a whole grid. */
+    // Add a line, which must be a row as long as the first, or a whole grid.
     addRow(text, number) {
       const row = this.side ? Math.floor(this.cells.length / this.side) : 0;
       const count = this.addLine(text, number);
@@ -92,7 +92,7 @@ const sudoku = (() => {
       }
     }
 
-    /** Refuses that the grid ends here, but not after a multiple of so many rows. */
+    // Refuses that the grid ends here, but not after a multiple of so many rows.
     refuseGap(rows) {
       if (this.side && this.cells.length % (rows * this.side)) {
         throw new PuzzleError(
@@ -102,7 +102,7 @@ const sudoku = (() => {
       }
     }
 
-    /** The whole grid; refuses a digit above its side and a repeated one. */
+    // The whole grid; refuses a digit above its side and a repeated one.
     puzzle() {
       const side = SIDE_OF.get(this.cells.length);
       const last = side + BLANK;
@@ -125,7 +125,7 @@ const sudoku = (() => {
     }
   }
 
-  /** A symbol as people write it: a digit, or a letter above 9. */
+  // A symbol as people write it: a digit, or a letter above 9.
   function symbolOf(token) {
     return SYMBOLS[token - FIRST_SYMBOL];
   }
@@ -134,14 +134,14 @@ const sudoku = (() => {
     return `write 1 to ${side > DIGITS ? `9 and A to ${SYMBOLS[side - 1]}` : side}, and 0 or . for a blank`;
   }
 
-  /** What is wrong with so many cells: those of another square, or most likely a 9x9 with some left out. */
+  // What is wrong with so many cells: those of another square, or most likely a 9x9 with some left out.
   function noGrid(count, usual) {
     const side = Math.floor(Math.sqrt(count));
     if (count === side * side) return `${count} cells are a grid of ${side}x${side}; ${SIZES}`;
     return `expected ${usual}, got ${count}; write 0 or . for a blank`;
   }
 
-  /** Side of the grid all of whose cells, or one row, a line could be; 0 if of none. */
+  // Side of the grid all of whose cells, or one row, a line could be; 0 if of none.
   function sideOfLine(text) {
     const count = cellsOf(text).length;
     return SIDE_OF.get(count) ?? (BOXES.has(count) ? count : 0);
@@ -159,7 +159,7 @@ const sudoku = (() => {
     return line.split("#", 1)[0];
   }
 
-  /** A row without what parts its cells, with a dot where nothing stands between two, numbers from 10 on as letters. */
+  // A row without what parts its cells, with a dot where nothing stands between two, numbers from 10 on as letters.
   function joined(text) {
     const separators = SEPARATORS.filter((separator) => text.includes(separator));
     for (const separator of NUMBERS_APART.test(text) ? [...separators, null] : separators) {
@@ -173,7 +173,7 @@ const sudoku = (() => {
     return text;
   }
 
-  /** Refuses a grid that begins with a row of 25x25, or with all its rows on a line. */
+  // Refuses a grid that begins with a row of 25x25, or with all its rows on a line.
   function refuseTooLarge(text, place) {
     const separator = SEPARATORS.find((letter) => text.includes(letter));
     const parted = separator ? text.split(separator) : words(text);
@@ -185,7 +185,7 @@ const sudoku = (() => {
     }
   }
 
-  /** Whether a line of 16 cells is the first row of 16x16, not a whole 4x4: its letters say so, or what follows. */
+  // Whether a line of 16 cells is the first row of 16x16, not a whole 4x4: its letters say so, or what follows.
   function beginsLarge(row, following) {
     const texts = following.map((line) => strip(withoutComment(line))).filter((text) => text && !isBorder(text));
     const rows = [row, ...texts.slice(0, LARGEST - 1).map(joined)];
@@ -205,7 +205,7 @@ const sudoku = (() => {
     return (side) => known.get(side) ?? known.set(side, find(side)).get(side);
   }
 
-  /** Cells of each row, then each column, then each box of a grid. */
+  // Cells of each row, then each column, then each box of a grid.
   const units = once((side) => {
     const [height, width] = BOXES.get(side);
     const indices = [...Array(side).keys()];
@@ -219,7 +219,7 @@ const sudoku = (() => {
     return [...rows, ...columns, ...boxes];
   });
 
-  /** The other cells in the units of each cell. */
+  // The other cells in the units of each cell.
   const peers = once((side) =>
     Array.from({ length: side * side }, (_, cell) => {
       const others = new Set(units(side).filter((unit) => unit.includes(cell)).flat());
@@ -228,7 +228,7 @@ const sudoku = (() => {
     }),
   );
 
-  /** Pairs of cells of a grid that share a unit and a digit, with the unit's name: row 1, column 4, box 9. */
+  // Pairs of cells of a grid that share a unit and a digit, with the unit's name: row 1, column 4, box 9.
   function* repeats(tokens, side) {
     for (const [index, unit] of units(side).entries()) {
       const name = `${["row", "column", "box"][Math.floor(index / side)]} ${(index % side) + 1}`;
@@ -241,7 +241,7 @@ const sudoku = (() => {
     }
   }
 
-  /** How many solutions a puzzle has, counted up to `most`; null where `seconds` do not suffice. */
+  // How many solutions a puzzle has, counted up to `most`; null where `seconds` do not suffice.
   function countSolutions(puzzle, most, seconds) {
     const side = SIDE_OF.get(puzzle.length);
     const end = performance.now() + 1000 * seconds;
@@ -259,7 +259,7 @@ const sudoku = (() => {
     return found;
   }
 
-  /** Every node of a search through what the candidates of the cells allow: "node", then "solution" where it is one. */
+  // Every node of a search through what the candidates of the cells allow: "node", then "solution" where it is one.
   function* completions(candidates, side) {
     yield "node";
     if (!settle(candidates, side)) return;
@@ -283,7 +283,7 @@ const sudoku = (() => {
     return count;
   }
 
-  /** Write, again and again, every digit that has one place left in a unit; whether no contradiction is met. */
+  // Write, again and again, every digit that has one place left in a unit; whether no contradiction is met.
   function settle(candidates, side) {
     let isSettled = false;
     while (!isSettled) {
@@ -306,7 +306,7 @@ const sudoku = (() => {
     return true;
   }
 
-  /** Write a digit, and those that are then the last candidates of their cells; whether every cell keeps one. */
+  // Write a digit, and those that are then the last candidates of their cells; whether every cell keeps one.
   function fix(candidates, cell, digit, side) {
     candidates[cell] = digit;
     const fresh = [cell];
@@ -324,10 +324,9 @@ const sudoku = (() => {
 
   return {
     name: "sudoku",
-    praise: "solved",
     hasBlanks: true,
 
-    /** The puzzles of a text, one by one. */
+    // The puzzles of a text, one by one.
     *read(text, source) {
       let [grid, found, section, last] = [new Grid(source), false, "", 0];
       const lines = splitLines(text);
@@ -374,7 +373,7 @@ const sudoku = (() => {
       if (!found) throw new PuzzleError(`${source}:1: no puzzle in it; write 81 digits a line, 0 or . for blanks`);
     },
 
-    /** Whether a text, or the beginning of one, looks like a puzzle of this kind, be it right or wrong. */
+    // Whether a text, or the beginning of one, looks like a puzzle of this kind, be it right or wrong.
     recognises(text) {
       const lines = bareLines(text).map(withoutComment);
       const letters = [...lines.filter((line) => !SECTION.test(strip(line))).join("")];
@@ -398,7 +397,7 @@ const sudoku = (() => {
       return Array.from(tokens, (token) => (token <= BLANK ? "." : symbolOf(token))).join("");
     },
 
-    /** What each cell of an answer shows, rule-breaking or not. */
+    // What each cell of an answer shows, rule-breaking or not.
     cells(puzzle, answer) {
       return Array.from(answer, (token, cell) => ({
         glyph: token > BLANK ? symbolOf(token) : "",
@@ -427,7 +426,7 @@ const sudoku = (() => {
       return this.violations(puzzle, answer).length === 0;
     },
 
-    /** A digit is legal in a cell if its row, column and box do not hold it: 1, else 0, for each cell and token. */
+    // A digit is legal in a cell if its row, column and box do not hold it: 1, else 0, for each cell and token.
     legalTokens(puzzle, vocabSize) {
       const legal = new Uint8Array(puzzle.length * vocabSize).fill(1);
       for (const unit of units(this.shape(puzzle.length)[0])) {
@@ -438,18 +437,41 @@ const sudoku = (() => {
       return legal;
     },
 
-    /** How many tokens there are on a board of so many cells, padding included. */
+    // How many tokens there are on a board of so many cells, padding included.
     vocabSize(numCells) {
       return FIRST_SYMBOL + this.shape(numCells)[0];
     },
 
-    /** What counting the solutions of a puzzle finds in so many seconds. */
+    // What counting the solutions of a puzzle finds in so many seconds.
     examine(puzzle, seconds) {
       const found = countSolutions(puzzle, 2, seconds);
       return found === null ? "unknown" : ["no_solution", "one_solution", "several_solutions"][found];
     },
 
-    /** Height and width of a grid, then of one of its boxes. */
+    // What a visitor can do to a board, and the words for it; `sizes` are those of the network.
+    words: (sizes) => ({
+      lead: "Click a cell and type, paste a puzzle, or pick one.",
+      hint: `A grid of ${sizes}, on a line or row by row, 0 or . for a blank; or a CSV, or JSON.`,
+      keys: "On the board: arrows move, Backspace empties, Escape leaves it.",
+      clear: "Empty board",
+    }),
+
+    symbols: (side) => [...SYMBOLS.slice(0, side)],
+
+    clear(tokens) {
+      tokens.fill(BLANK);
+    },
+
+    // Fill in a cell as a key says; false for a key that says nothing.
+    fillIn(tokens, cell, key) {
+      const symbol = key.length === 1 ? this.symbols(this.shape(tokens.length)[0]).indexOf(key.toUpperCase()) : -1;
+      if (["Backspace", "Delete", "0", "."].includes(key)) tokens[cell] = BLANK;
+      else if (symbol >= 0) tokens[cell] = FIRST_SYMBOL + symbol;
+      else return false;
+      return true;
+    },
+
+    // Height and width of a grid, then of one of its boxes.
     shape(numCells) {
       const side = SIDE_OF.get(numCells);
       if (!side) throw new PuzzleError(`a Sudoku has ${[...SIDE_OF.keys()].join(", ")} cells, not ${numCells}`);
