@@ -15,11 +15,16 @@ from trm_cli.config import ModelConfig
 from trm_cli.display.live import live_page
 from trm_cli.model.network import TinyRecursiveModel, resized
 from trm_cli.tasks import get_task
-from trm_cli.tasks.base import Task, Tokens, board_of, generator_of
+from trm_cli.tasks.base import Puzzle, Task, Tokens, board_of, generator_of
+from trm_cli.tasks.inputs import Source, read_puzzles
 from trm_cli.weights.catalogue import Found, find_by_name
 from trm_cli.weights.tensors import LoadedModel, load_checkpoint
 
 BROWSER = find_browser()
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PLAY, VERDICT, MESSAGE = "#play", "#verdict", "#message"
+IS_OVER = "() => isOver && at === moments.length - 1"
+GLYPHS = "[...document.querySelectorAll('.cell')].map((cell) => cell.textContent || '.').join('')"
 Given = tuple[tuple[str, Any], ...]  # settings
 Open = Callable[..., Tab]
 READY = "while (!loaded) await new Promise((go) => setTimeout(go, 5)); await loaded;"  # the worker has its network
@@ -85,3 +90,7 @@ def for_board(loaded: LoadedModel, num_cells: int) -> TinyRecursiveModel:
     if num_cells == network.config.num_cells:
         return network
     return resized(network, ModelConfig(**{**asdict(network.config), **board}))
+
+
+def puzzle_of(task: str, text: str) -> Puzzle:
+    return next(iter(read_puzzles(get_task(task), Source("puzzle", text=text))))

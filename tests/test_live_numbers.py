@@ -107,29 +107,37 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_every_mixer_and_ablation_is_that_of_torch(open_page: Open, variant: dict[str, Any]) -> None:
-    page = open_page("sudoku-4x4").page
+def random_network(config: ModelConfig) -> tuple[TinyRecursiveModel, list[dict[str, Any]]]:
+    """A network of random weights, and its config and weights for the worker."""
     torch.manual_seed(1)
-    config = replace(TINY, **variant)
     network = TinyRecursiveModel(config).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=0.15)
+    state = network.state_dict().items()
+    tensors = {name: {"shape": list(tensor.shape), "data": tensor.flatten().tolist()} for name, tensor in state}
+    return network, [asdict(config), tensors]
+
+
+GIVEN = f"{READY} for (const tensor of Object.values(tensors)) tensor.data = Float32Array.from(tensor.data);"
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_every_mixer_and_ablation_is_that_of_torch(open_page: Open, variant: dict[str, Any]) -> None:
+    page = open_page("sudoku-4x4").page
+    network, given = random_network(replace(TINY, **variant))
     puzzle = generated("sudoku", 1, 9, seed=5)
-    tensors = {name: {"shape": list(t.shape), "data": t.flatten().tolist()} for name, t in network.state_dict().items()}
     told = in_worker(
         page,
         f"""async ([config, tensors, tokens]) => {{
-            {READY}
-            for (const tensor of Object.values(tensors)) tensor.data = Float32Array.from(tensor.data);
+            {GIVEN}
             const network = new TinyRecursiveModel(kernels, config, tensors, 7), x = network.embed(tokens);
             let [y, z] = network.startingState();
             [y, z] = network.step(x, y, z);
             const latents = Array.isArray(z) ? z.flatMap((one) => [...one]) : [...z];
             return {{ y: [...y], z: latents, logits: [...network.readAnswer(y)], halt: network.readHalt(y) }};
         }}""",
-        [asdict(config), tensors, puzzle[0].tolist()],
+        [*given, puzzle[0].tolist()],
     )
     with torch.inference_mode():
         x = network.embed(torch.from_numpy(puzzle.astype(np.int64)))
@@ -156,19 +164,13 @@ def test_the_kernels_are_what_their_text_says() -> None:
 @pytest.mark.parametrize("mixer", ["units", "convolution"])
 def test_smaller_mazes_are_those_of_torch(open_page: Open, mixer: str) -> None:
     page = open_page("sudoku-4x4").page
-    torch.manual_seed(2)
     board: dict[str, Any] = {"box_height": 1, "box_width": 1, "vocab_size": 6, "smallest": 5 * (mixer == "units")}
-    network = TinyRecursiveModel(replace(TINY, mixer=mixer, num_prefix=0, **board)).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(std=0.15)
+    network, given = random_network(replace(TINY, mixer=mixer, num_prefix=0, **board))
     puzzle = generated("maze", 1, 7, seed=5)
-    tensors = {name: {"shape": list(t.shape), "data": t.flatten().tolist()} for name, t in network.state_dict().items()}
     told = in_worker(
         page,
         f"""async ([config, tensors, tokens]) => {{
-            {READY}
-            for (const tensor of Object.values(tensors)) tensor.data = Float32Array.from(tensor.data);
+            {GIVEN}
             const before = [shipped, weights];
             [shipped, weights] = [{{ config, settings: {{ seed: 0 }} }}, tensors];
             const network = networkFor(TASKS.maze, tokens.length);
@@ -177,7 +179,7 @@ def test_smaller_mazes_are_those_of_torch(open_page: Open, mixer: str) -> None:
             const [y] = network.step(network.embed(tokens), ...network.startingState());
             return [...y];
         }}""",
-        [asdict(network.config), tensors, puzzle[0].tolist()],
+        [*given, puzzle[0].tolist()],
     )
     smaller = resized(network, replace(network.config, height=7, width=7, smallest=0))
     with torch.inference_mode():

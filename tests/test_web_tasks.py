@@ -286,7 +286,6 @@ def judged(task: Task, puzzle: Tokens, answer: Tokens) -> dict[str, Any]:
         "vocabSize": vocab_size,
         "legal": np.flatnonzero(~task.legal_tokens(puzzle, vocab_size)).tolist(),
         "shape": list(BoardView(task, puzzle, answer).shape),
-        "praise": task.praise,
         "hasBlanks": task.has_blanks,
     }
 
@@ -308,7 +307,6 @@ def test_every_answer_is_judged_and_drawn_as_by_python(evaluate: Evaluate) -> No
             vocabSize,
             legal: [...legal.keys()].filter((place) => !legal[place]),
             shape: task.shape(puzzle.length),
-            praise: task.praise,
             hasBlanks: task.hasBlanks,
           };
         })""",

@@ -188,7 +188,8 @@ const maze = (() => {
 
     // Make a wall, an open cell, the start or the goal of a cell as a key says; false for a key that says nothing.
     fillIn(tokens, cell, key) {
-      const end = { S: START, G: GOAL }[key.toUpperCase()], opens = key === "." || (key !== "#" && tokens[cell] === WALL);
+      const end = { S: START, G: GOAL }[key.toUpperCase()];
+      const opens = key === "." || (key !== "#" && tokens[cell] === WALL);
       if (!end && ![" ", "Enter", "#", "."].includes(key)) return false;
       if (end) moveEnd(tokens, end, cell);
       else if (!isEnd(tokens[cell])) tokens[cell] = opens ? OPEN : WALL;
