@@ -245,6 +245,16 @@ def test_it_is_exported_and_watched_by_commands(tmp_path: Path, monkeypatch: pyt
     assert (run["inner"], run["search"], run["model"]) == (True, "none", "sudoku-4x4")
 
 
+def test_a_folder_for_the_page_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    done = CliRunner().invoke(app, ["watch", "sudoku", "--model", "sudoku-4x4", "--web"])
+    folder = tmp_path / "none"
+    assert done.stderr == (
+        f"trm: {folder}: cannot be written (No such file or directory); let TMPDIR name another folder\n"
+    )
+    assert done.exit_code == 2
+
+
 @pytest.mark.parametrize("option", [["--save", "x.html"], ["--grid", "2x2"], ["--threads", "2"], ["--fps", "5"]])
 def test_options_that_say_nothing_about_the_page_are_refused(option: list[str]) -> None:
     done = CliRunner().invoke(app, ["watch", "--web", *option])

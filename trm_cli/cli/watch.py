@@ -200,9 +200,12 @@ def _open_page(words: list[str], request: options.Request, *, inner: bool, check
     size = puzzles.num_cells if puzzles else None
     found = find_model(request.model, task=task.name, num_cells=size, revision=request.revision)
     page, _ = live_page(found, puzzles=puzzles, given=request.settings, inner=inner, checks=checks, pause=pause)
-    with options.writing(Path(tempfile.gettempdir())):
+    try:
         path = Path(tempfile.mkdtemp(prefix="trm-"), f"{task.name}.html")
         write_whole(path, page.encode())
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); let TMPDIR name another folder") from error
     typer.echo(path)
     if not webbrowser.open(path.as_uri()):
         typer.echo("trm: no browser was found; open this file in one", err=True)
